@@ -1,0 +1,106 @@
+//! A GitHub on loopback, as strict as the real one: the REST API that Apps use, git over HTTPS through
+//! `git http-backend`, and Git LFS, behind TLS with a CA of its own, with a log of every request and faults
+//! that can be switched on.
+//!
+//! One server plays every host. A client reaches it as the host at [`Simulator::host`], which behaves like a
+//! GitHub Enterprise Server, or through the proxy at [`Simulator::proxy`] under any of [`HOSTS`]. The keys of
+//! its Apps are public: they are good for nothing else.
+
+mod git;
+mod jwt;
+mod rest;
+mod server;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+pub use rest::api_path;
+pub use world::{App, Effect, Fault, Installation, Request, Selection, Token, World};
+
+/// The names that the certificate is for, besides those of the loopback.
+pub const HOSTS: &[&str] = &[
+    "github.com",
+    "api.github.com",
+    "acme.ghe.com",
+    "api.acme.ghe.com",
+    "ghe.example",
+    "github.com.evil.example",
+    "evil.example",
+    "gist.github.com",
+];
+
+/// The key of the App `acme-ci`, in PKCS#1.
+pub const ACME_KEY: &str = include_str!("../keys/acme.pem");
+/// The same key in PKCS#8.
+pub const ACME_KEY_PKCS8: &str = include_str!("../keys/acme.pkcs8.pem");
+/// The key of the App `globex-deploy`.
+pub const GLOBEX_KEY: &str = include_str!("../keys/globex.pem");
+/// A key that belongs to no App.
+pub const ROGUE_KEY: &str = include_str!("../keys/rogue.pem");
+
+/// A running simulator. It ends when it is dropped.
+pub struct Simulator {
+    folder: PathBuf,
+    world: Arc<Mutex<World>>,
+    host: String,
+    proxy: String,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Simulator {
+    /// Starts a simulator that keeps repositories and its CA certificate in `folder`.
+    ///
+    /// # Errors
+    /// If no port, certificate or file can be had.
+    pub fn start(folder: &Path) -> std::io::Result<Self> {
+        let world = Arc::new(Mutex::new(World::new(folder)));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let addresses = runtime.block_on(server::start(folder, world.clone()))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            world,
+            host: format!("localhost:{}", addresses.https.port()),
+            proxy: format!("http://{}", addresses.proxy),
+            _runtime: runtime,
+        })
+    }
+
+    /// Host and port of the server, as they stand in URLs.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The address of a proxy that leads every host to this simulator.
+    #[must_use]
+    pub fn proxy(&self) -> &str {
+        &self.proxy
+    }
+
+    /// The certificate of the CA, in PEM.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder.join("ca.pem")
+    }
+
+    /// The state, to look at and to change.
+    ///
+    /// # Panics
+    /// If another thread panicked while it changed the state.
+    #[must_use]
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        lock(&self.world)
+    }
+
+    /// What was asked so far, one line a request: host, method, path, who asked, status.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.world().requests.iter().map(ToString::to_string).collect()
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a simulator whose state is broken has nothing to say")]
+fn lock(world: &Mutex<World>) -> MutexGuard<'_, World> {
+    world.lock().expect("a request panicked")
+}

@@ -1,0 +1,253 @@
+//! The REST API, as far as Apps use it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::jwt;
+use crate::server::{Answer, Asked};
+use crate::world::{App, Installation, Repository, Token, World};
+
+/// The path within the REST API, if the request is one: everything on `api.` hosts, `/api/v3` elsewhere.
+#[must_use]
+pub fn api_path<'p>(host: &str, path: &'p str) -> Option<&'p str> {
+    if host.starts_with("api.") { Some(path) } else { path.strip_prefix("/api/v3") }
+}
+
+pub(crate) fn answer(world: &mut World, asked: &Asked, path: &str) -> Answer {
+    if asked.header("user-agent").is_none() {
+        let html = "<html>Request forbidden by administrative rules.</html>";
+        return Answer::new(403, "text/html", html.as_bytes().to_vec());
+    }
+    if let Some(version) = asked.header("x-github-api-version") {
+        if version != "2022-11-28" {
+            return refuse(400, "The api version provided is not supported");
+        }
+    }
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let method = asked.method.as_str();
+    if let ("DELETE", ["installation", "token"]) = (method, parts.as_slice()) {
+        return revoke(world, asked);
+    }
+    let app = match authenticate(world, asked) {
+        Ok(app) => app,
+        Err((status, message)) => return refuse(status, message),
+    };
+    match (method, parts.as_slice()) {
+        ("GET", ["app"]) => json(200, &app_json(&app, &asked.host)),
+        ("GET", ["app", "installations"]) => installations(world, &app, asked, query),
+        ("GET", ["repos", owner, name, "installation"]) => {
+            repository_installation(world, &app, asked, owner, name)
+        }
+        ("GET", ["repositories", id, "installation"]) => {
+            let repository = world.repositories.iter().find(|repository| repository.id.to_string() == *id);
+            installation(repository.and_then(|repository| world.covering(app.id, repository)), &app)
+        }
+        ("GET", ["orgs" | "users", owner, "installation"]) => {
+            let on_owner = |it: &&Installation| {
+                it.account.as_ref().is_some_and(|login| login.eq_ignore_ascii_case(owner))
+            };
+            installation(world.installations.iter().filter(|it| it.app == app.id).find(on_owner), &app)
+        }
+        ("POST", ["app", "installations", id, "access_tokens"]) => mint(world, &app, asked, id),
+        _ => refuse(404, "Not Found"),
+    }
+}
+
+fn authenticate(world: &World, asked: &Asked) -> Result<App, (u16, &'static str)> {
+    match asked.header("authorization") {
+        None => Err((401, "Requires authentication")),
+        Some(value) => match value.strip_prefix("Bearer ") {
+            Some(token) => jwt::verify(world, token),
+            None => Err((401, "A JSON web token could not be decoded")),
+        },
+    }
+}
+
+fn revoke(world: &mut World, asked: &Asked) -> Answer {
+    let text =
+        asked.header("authorization").and_then(|v| v.strip_prefix("Bearer ").or(v.strip_prefix("token ")));
+    let now = world.now();
+    let live =
+        |token: &&mut Token| Some(token.text.as_str()) == text && !token.revoked && token.expires_at > now;
+    match world.tokens.iter_mut().find(live) {
+        Some(token) => {
+            token.revoked = true;
+            Answer::new(204, "application/json", Vec::new())
+        }
+        None => refuse(401, "Bad credentials"),
+    }
+}
+
+fn repository_installation(world: &World, app: &App, asked: &Asked, owner: &str, name: &str) -> Answer {
+    if let Some(repository) = world.find(owner, name) {
+        return installation(world.covering(app.id, repository), app);
+    }
+    // Who may not see a repository does not learn that it was renamed.
+    match world
+        .find_by_old_name(owner, name)
+        .filter(|repository| world.covering(app.id, repository).is_some())
+    {
+        Some(repository) => {
+            let base = if asked.host.starts_with("api.") { "" } else { "/api/v3" };
+            let location =
+                format!("https://{}{base}/repositories/{}/installation", asked.host, repository.id);
+            let moved = json!({"message": "Moved Permanently", "url": location, "documentation_url": "https://docs.github.com/rest"});
+            json(301, &moved).with("Location", &location)
+        }
+        None => refuse(404, "Not Found"),
+    }
+}
+
+fn installations(world: &World, app: &App, asked: &Asked, query: &str) -> Answer {
+    let number = |name: &str, default: usize| {
+        query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+            .unwrap_or(default)
+    };
+    let (size, page) = (number("per_page", 30).clamp(1, 100), number("page", 1).max(1));
+    let all: Vec<Value> = world
+        .installations
+        .iter()
+        .filter(|it| it.app == app.id)
+        .map(|it| installation_json(it, app))
+        .collect();
+    let shown: Vec<&Value> = all.iter().skip((page - 1) * size).take(size).collect();
+    let answer = json(200, &json!(shown));
+    if page * size < all.len() {
+        let base = if asked.host.starts_with("api.") { "" } else { "/api/v3" };
+        let next =
+            format!("https://{}{base}/app/installations?per_page={size}&page={}", asked.host, page + 1);
+        return answer.with("Link", &format!("<{next}>; rel=\"next\""));
+    }
+    answer
+}
+
+fn installation(found: Option<&Installation>, app: &App) -> Answer {
+    match found {
+        Some(installation) => json(200, &installation_json(installation, app)),
+        None => refuse(404, "Not Found"),
+    }
+}
+
+fn mint(world: &mut World, app: &App, asked: &Asked, id: &str) -> Answer {
+    let installation = world.installations.iter().find(|it| it.id.to_string() == id && it.app == app.id);
+    let Some(installation) = installation.cloned() else { return refuse(404, "Not Found") };
+    if installation.suspended {
+        return refuse(403, "This installation has been suspended");
+    }
+    let wish: Value = match asked.body.as_slice() {
+        [] => json!({}),
+        body => match serde_json::from_slice(body) {
+            Ok(wish @ Value::Object(_)) => wish,
+            _ => return refuse(400, "Problems parsing JSON"),
+        },
+    };
+    let covered: Vec<&Repository> = world.repositories.iter().filter(|it| installation.covers(it)).collect();
+    let mut narrowed: Option<Vec<u64>> = None;
+    for (field, names) in [
+        ("repositories", wish["repositories"].as_array()),
+        ("repository_ids", wish["repository_ids"].as_array()),
+    ] {
+        for wanted in names.into_iter().flatten() {
+            let found = covered.iter().find(|repository| match field {
+                "repositories" => {
+                    wanted.as_str().is_some_and(|name| name.eq_ignore_ascii_case(&repository.name))
+                }
+                _ => wanted.as_u64() == Some(repository.id),
+            });
+            match found {
+                Some(repository) => narrowed.get_or_insert_default().push(repository.id),
+                None => {
+                    return refuse(
+                        422,
+                        "There is at least one repository that does not exist or is not accessible to the parent installation.",
+                    );
+                }
+            }
+        }
+    }
+    let mut permissions = installation.permissions.clone();
+    if let Some(wanted) = wish["permissions"].as_object() {
+        let wanted: BTreeMap<String, String> = wanted
+            .iter()
+            .map(|(name, level)| (name.clone(), level.as_str().unwrap_or_default().to_owned()))
+            .collect();
+        let granted = |(name, level): (&String, &String)| match permissions.get(name).map(String::as_str) {
+            Some("write") => level == "write" || level == "read",
+            Some(has) => has == level,
+            None => false,
+        };
+        if !wanted.iter().all(granted) {
+            return refuse(422, "The permissions requested are not granted to this installation.");
+        }
+        permissions = wanted;
+        permissions.entry("metadata".to_owned()).or_insert_with(|| "read".to_owned());
+    }
+    let named = narrowed.as_ref().map(|ids| {
+        let chosen = covered.iter().filter(|repository| ids.contains(&repository.id));
+        chosen
+            .map(|it| json!({"id": it.id, "name": it.name, "full_name": format!("{}/{}", it.owner, it.name)}))
+            .collect::<Vec<_>>()
+    });
+    let token = world.mint(&installation, narrowed, permissions);
+    let mut answer = json!({
+        "token": token.text,
+        "expires_at": jiff::Timestamp::from_second(token.expires_at).map(|at| at.to_string()).unwrap_or_default(),
+        "permissions": token.permissions,
+        "repository_selection": if named.is_some() { "selected" } else { selection(&installation) },
+    });
+    if let Some(named) = named {
+        answer["repositories"] = json!(named);
+    }
+    json(201, &answer)
+}
+
+fn selection(installation: &Installation) -> &'static str {
+    match installation.selection {
+        crate::world::Selection::All => "all",
+        crate::world::Selection::Selected(_) => "selected",
+    }
+}
+
+fn app_json(app: &App, host: &str) -> Value {
+    let web = host.strip_prefix("api.").unwrap_or(host);
+    json!({
+        "id": app.id,
+        "client_id": app.client_id,
+        "slug": app.slug,
+        "name": app.slug,
+        "html_url": format!("https://{web}/apps/{}", app.slug),
+    })
+}
+
+fn installation_json(installation: &Installation, app: &App) -> Value {
+    let account = match &installation.account {
+        Some(login) => json!({"login": login, "type": "Organization"}),
+        None => json!({"slug": "an-enterprise"}),
+    };
+    json!({
+        "id": installation.id,
+        "account": account,
+        "repository_selection": selection(installation),
+        "app_id": app.id,
+        "client_id": app.client_id,
+        "app_slug": app.slug,
+        "permissions": installation.permissions,
+        "suspended_at": installation.suspended.then_some("2026-01-01T00:00:00Z"),
+    })
+}
+
+fn refuse(status: u16, message: &str) -> Answer {
+    let documentation = "https://docs.github.com/rest";
+    json(
+        status,
+        &json!({"message": message, "documentation_url": documentation, "status": status.to_string()}),
+    )
+}
+
+fn json(status: u16, value: &Value) -> Answer {
+    Answer::new(status, "application/json; charset=utf-8", value.to_string().into_bytes())
+}

@@ -1,0 +1,247 @@
+//! TLS, HTTP, and a proxy that leads every host here.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls_pki_types::PrivateKeyDer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::git::{Step, backend, decide};
+use crate::world::{Effect, Request, World};
+use crate::{HOSTS, jwt, lock, rest};
+
+/// A request, read to its end.
+pub(crate) struct Asked {
+    pub(crate) host: String,
+    pub(crate) method: String,
+    /// With the query.
+    pub(crate) path: String,
+    headers: hyper::HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Asked {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// An answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn new(status: u16, kind: &str, body: Vec<u8>) -> Self {
+        Self { status, headers: vec![("Content-Type".to_owned(), kind.to_owned())], body }
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// Where the simulator listens.
+pub(crate) struct Addresses {
+    pub(crate) https: SocketAddr,
+    pub(crate) proxy: SocketAddr,
+}
+
+struct Server {
+    folder: PathBuf,
+    world: Arc<Mutex<World>>,
+    tls: TlsAcceptor,
+}
+
+/// Begins to listen, and writes the CA's certificate.
+pub(crate) async fn start(folder: &Path, world: Arc<Mutex<World>>) -> std::io::Result<Addresses> {
+    std::fs::create_dir_all(folder.join("repositories"))?;
+    let (ca, config) = certificates().map_err(std::io::Error::other)?;
+    std::fs::write(folder.join("ca.pem"), ca)?;
+    let tls = TlsAcceptor::from(Arc::new(config));
+    let server = Arc::new(Server { folder: folder.to_owned(), world, tls });
+    let https = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let proxy = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let addresses = Addresses { https: https.local_addr()?, proxy: proxy.local_addr()? };
+    let direct = server.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = https.accept().await {
+            tokio::spawn(serve(direct.clone(), stream));
+        }
+    });
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = proxy.accept().await {
+            tokio::spawn(connect(server.clone(), stream));
+        }
+    });
+    Ok(addresses)
+}
+
+/// A CA of this run, and a server with a certificate of its.
+fn certificates() -> Result<(String, ServerConfig), Box<dyn std::error::Error + Send + Sync>> {
+    let mut ca = CertificateParams::new(Vec::new())?;
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    ca.distinguished_name.push(DnType::CommonName, "GitHub simulator");
+    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
+    let names = ["localhost", "127.0.0.1"].iter().chain(HOSTS).map(|name| (*name).to_owned());
+    let key = KeyPair::generate()?;
+    let certificate = CertificateParams::new(names.collect::<Vec<_>>())?.signed_by(&key, &ca)?;
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        )?;
+    Ok((ca.pem(), config))
+}
+
+/// The proxy: `CONNECT` to any host leads here.
+async fn connect(server: Arc<Server>, mut stream: TcpStream) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) if head.len() < 8192 => head.push(byte),
+            _ => return,
+        }
+    }
+    let connects = head.starts_with(b"CONNECT ");
+    let answer: &[u8] = if connects {
+        b"HTTP/1.1 200 OK\r\n\r\n"
+    } else {
+        b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n"
+    };
+    if stream.write_all(answer).await.is_ok() && connects {
+        serve(server, stream).await;
+    }
+}
+
+async fn serve(server: Arc<Server>, stream: TcpStream) {
+    let Ok(stream) = server.tls.accept(stream).await else { return };
+    let service = service_fn(|request| answer(server.clone(), request));
+    // A connection that ends early is the client's affair.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// The connection ends here.
+#[derive(Debug)]
+struct Dropped;
+
+impl std::fmt::Display for Dropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("dropped")
+    }
+}
+
+impl std::error::Error for Dropped {}
+
+async fn answer(
+    server: Arc<Server>,
+    request: hyper::Request<Incoming>,
+) -> Result<hyper::Response<Full<Bytes>>, Dropped> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| Dropped)?.to_bytes().to_vec();
+    let asked = Asked {
+        host: parts
+            .headers
+            .get("host")
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
+            .to_ascii_lowercase(),
+        method: parts.method.to_string(),
+        path: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+        headers: parts.headers,
+        body,
+    };
+    let fault = lock(&server.world).fault(&asked.method, &asked.path);
+    let given = match fault {
+        Some(Effect::Answer(status, headers, body)) => Answer { status, headers, body },
+        Some(Effect::Drop) => {
+            log(&server, &asked, 0);
+            return Err(Dropped);
+        }
+        Some(Effect::Hang) => {
+            log(&server, &asked, 0);
+            std::future::pending::<Infallible>().await;
+            return Err(Dropped);
+        }
+        Some(Effect::Delay(milliseconds)) => {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            regular(&server, &asked).await
+        }
+        None => regular(&server, &asked).await,
+    };
+    let now = log(&server, &asked, given.status);
+    let mut response = hyper::Response::builder().status(given.status).header("Server", "github.com");
+    if let Some(date) = now {
+        response = response.header("Date", date);
+    }
+    for (name, value) in given.headers {
+        response = response.header(name, value);
+    }
+    response.body(Full::new(Bytes::from(given.body))).map_err(|_| Dropped)
+}
+
+async fn regular(server: &Server, asked: &Asked) -> Answer {
+    let step = {
+        let mut world = lock(&server.world);
+        match rest::api_path(&asked.host, &asked.path) {
+            Some(path) => Step::Answer(rest::answer(&mut world, asked, path)),
+            None => decide(&mut world, asked),
+        }
+    };
+    match step {
+        Step::Answer(answer) => answer,
+        Step::Backend(path) => backend(&server.folder, &path, asked)
+            .await
+            .unwrap_or_else(|e| Answer::new(500, "text/plain", e.to_string().into_bytes())),
+    }
+}
+
+/// Notes the request; gives the `Date` of the answer, by this GitHub's clock.
+fn log(server: &Server, asked: &Asked, status: u16) -> Option<String> {
+    let mut world = lock(&server.world);
+    let by = match asked.header("authorization").and_then(|value| value.split_once(' ')) {
+        None => "-".to_owned(),
+        Some(("Bearer", jwt)) => match jwt::claimed_issuer(jwt) {
+            Some(issuer) => format!("jwt of {issuer}"),
+            None => "another bearer".to_owned(),
+        },
+        Some((_, basic)) => {
+            let token = world.tokens.iter().find(|token| {
+                use base64::Engine as _;
+                base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{}", token.text))
+                    == basic
+            });
+            token.map_or_else(
+                || "not a token".to_owned(),
+                |token| format!("token of installation {}", token.installation),
+            )
+        }
+    };
+    let request = Request {
+        host: asked.host.clone(),
+        method: asked.method.clone(),
+        path: asked.path.clone(),
+        by,
+        status,
+    };
+    world.requests.push(request);
+    let now = jiff::Timestamp::from_second(world.now()).ok()?;
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok()
+}

@@ -1,0 +1,49 @@
+//! The App's JWT.
+//!
+//! <https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde::Serialize;
+
+use super::key::PrivateKey;
+use super::signer;
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::secret::Secret;
+
+/// How far `iat` lies in the past, in seconds: GitHub refuses one that lies in its future.
+const BACKDATED: i64 = 60;
+/// How far `exp` lies in the future, in seconds. GitHub allows 600, which fails under a small drift.
+const LIFETIME: i64 = 540;
+
+/// A signed JWT that proves that its bearer is the App.
+#[derive(Debug)]
+pub struct AppJwt(Secret);
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iat: i64,
+    exp: i64,
+    iss: &'a str,
+}
+
+impl AppJwt {
+    /// Signs a JWT for `issuer` (the App's client ID or App ID) that is valid at `now`, by GitHub's clock.
+    ///
+    /// # Errors
+    /// If the key cannot sign.
+    pub fn sign(issuer: &str, key: &PrivateKey, now: Timestamp) -> Result<Self> {
+        // The second and later calls of a process find it installed.
+        let _ = signer::PROVIDER.install_default();
+        let claims = Claims { iat: now.plus(-BACKDATED).0, exp: now.plus(LIFETIME).0, iss: issuer };
+        encode(&Header::new(Algorithm::RS256), &claims, &EncodingKey::from_rsa_der(key.der()))
+            .map(|jwt| Self(Secret::new(jwt)))
+            .map_err(|e| Error::new(format!("cannot sign with the App's private key: {e}")))
+    }
+
+    /// The JWT's text, for the `Authorization` header.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}

@@ -1,0 +1,226 @@
+//! The App's private key: from a file or from the environment to something that can sign.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls_pki_types::pem::{PemObject, SectionKind};
+use zeroize::Zeroizing;
+
+use crate::config::KeySource;
+use crate::error::{Error, Result, cause};
+
+/// The most that is read of a key file, in bytes. An RSA key of 16,384 bits has 13 KB.
+const MAX_KEY: u64 = 64 * 1024;
+
+/// An RSA private key, known to be usable for RS256.
+pub struct PrivateKey {
+    der: Zeroizing<Vec<u8>>,
+}
+
+impl PrivateKey {
+    /// Loads the key from where the configuration says it is.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or if it holds no RSA key in PEM that is not encrypted. The message names
+    /// the file, where it was configured, and what it holds instead.
+    pub fn load(source: &KeySource) -> Result<Self> {
+        match source {
+            KeySource::Text { pem, origin } => {
+                Self::from_text(pem.expose()).map_err(|wrong| wrong.into_error(&origin.to_string()))
+            }
+            KeySource::File { path, origin } => {
+                let shown = format!("{} ({origin})", path.display());
+                let unreadable = |e| {
+                    Error::new(format!("cannot read the private key {shown}: {}", cause(&e))).hint(
+                        "download a private key on the App's settings page and name its file in private-key",
+                    )
+                };
+                let file = File::open(path).map_err(unreadable)?;
+                if file.metadata().map_err(unreadable)?.is_dir() {
+                    return Err(Error::new(format!("the private key {shown} is a directory"))
+                        .hint("name the .pem file itself in private-key"));
+                }
+                let mut bytes = Zeroizing::new(Vec::with_capacity(8 * 1024));
+                file.take(MAX_KEY + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+                let wrong = if bytes.len() as u64 > MAX_KEY {
+                    NotAKey::TooLarge
+                } else {
+                    match std::str::from_utf8(&bytes).map_err(|_| NotAKey::NotPem).and_then(Self::from_text) {
+                        Ok(key) => return Ok(key),
+                        Err(wrong) => wrong,
+                    }
+                };
+                Err(wrong.into_error(&shown))
+            }
+        }
+    }
+
+    /// Parses PEM: as it is, with line ends written out as `\n` (how it often ends up in an environment
+    /// variable), or as a whole in base64.
+    fn from_text(text: &str) -> std::result::Result<Self, NotAKey> {
+        let written_out = Zeroizing::new(text.replace("\\r", "").replace("\\n", "\n"));
+        if let Some(key) = Self::from_pem(&written_out)? {
+            return Ok(key);
+        }
+        let mut packed = Zeroizing::new(String::with_capacity(text.len()));
+        packed.extend(text.chars().filter(|c| !c.is_whitespace()));
+        let unpacked = Zeroizing::new(STANDARD.decode(packed.as_bytes()).map_err(|_| NotAKey::NotPem)?);
+        let unpacked = std::str::from_utf8(&unpacked).map_err(|_| NotAKey::NotPem)?;
+        Self::from_pem(unpacked)?.ok_or(NotAKey::NotPem)
+    }
+
+    /// `None` if the text holds no PEM section at all.
+    fn from_pem(text: &str) -> std::result::Result<Option<Self>, NotAKey> {
+        let Some(start) = text.find("-----BEGIN ") else { return Ok(None) };
+        let section = &text[start..];
+        let label = section["-----BEGIN ".len()..].split("-----").next().unwrap_or_default();
+        match label {
+            "RSA PRIVATE KEY" if section.contains("Proc-Type: 4,ENCRYPTED") => {
+                return Err(NotAKey::Encrypted);
+            }
+            "RSA PRIVATE KEY" | "PRIVATE KEY" => {}
+            "ENCRYPTED PRIVATE KEY" => return Err(NotAKey::Encrypted),
+            "EC PRIVATE KEY" => return Err(NotAKey::NotRsa),
+            "OPENSSH PRIVATE KEY" => return Err(NotAKey::OpenSsh),
+            "PUBLIC KEY" | "RSA PUBLIC KEY" => return Err(NotAKey::Public),
+            "CERTIFICATE" => return Err(NotAKey::Certificate),
+            _ => return Err(NotAKey::NotPem),
+        }
+        let (kind, der) =
+            <(SectionKind, Vec<u8>)>::from_pem_slice(section.as_bytes()).map_err(|_| NotAKey::Damaged)?;
+        let der = Zeroizing::new(der);
+        let usable = match kind {
+            SectionKind::RsaPrivateKey => ring::rsa::KeyPair::from_der(&der),
+            _ => ring::rsa::KeyPair::from_pkcs8(&der),
+        };
+        match usable {
+            Ok(_) => Ok(Some(Self { der })),
+            Err(e) => Err(match e.to_string().as_str() {
+                "TooSmall" => NotAKey::TooSmall,
+                "WrongAlgorithm" => NotAKey::NotRsa,
+                _ => NotAKey::Damaged,
+            }),
+        }
+    }
+
+    /// The key's DER, from which the key of the sealed file is derived.
+    pub(crate) fn der(&self) -> &[u8] {
+        &self.der
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKey(…)")
+    }
+}
+
+/// Why a text is not a key that an App can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NotAKey {
+    Certificate,
+    Damaged,
+    Encrypted,
+    NotPem,
+    NotRsa,
+    OpenSsh,
+    Public,
+    TooLarge,
+    TooSmall,
+}
+
+impl NotAKey {
+    fn into_error(self, shown: &str) -> Error {
+        let what = match self {
+            Self::Certificate => "holds a certificate, not a private key",
+            Self::Damaged => "is damaged: it begins like an RSA key in PEM but cannot be decoded",
+            Self::Encrypted => "is encrypted, and nobody is there to type its passphrase",
+            Self::NotPem => "is not a private key in PEM format",
+            Self::NotRsa => "is not an RSA key, and a GitHub App signs with RSA",
+            Self::OpenSsh => "is a key in OpenSSH format, not PEM",
+            Self::Public => "holds a public key, not a private key",
+            Self::TooLarge => "is too large for a private key",
+            Self::TooSmall => "is an RSA key of less than 2048 bits",
+        };
+        let hint = match self {
+            Self::Encrypted => "write it without a passphrase: openssl rsa -in KEY.pem -out PLAIN.pem",
+            _ => {
+                "download a private key on the App's settings page; it begins with -----BEGIN RSA PRIVATE KEY-----"
+            }
+        };
+        Error::new(format!("the private key {shown} {what}")).hint(hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PKCS1: &str = include_str!("../../simulator/keys/acme.pem");
+
+    fn why(text: &str) -> NotAKey {
+        PrivateKey::from_text(text).unwrap_err()
+    }
+
+    #[test]
+    fn every_way_to_write_a_key_gives_the_same_key() {
+        let key = PrivateKey::from_text(PKCS1).unwrap();
+        let pkcs8 = include_str!("../../simulator/keys/acme.pkcs8.pem");
+        for text in [
+            PKCS1.replace('\n', "\r\n"),
+            PKCS1.replace('\n', "\\n"),
+            PKCS1.trim_end().to_owned(),
+            format!("\n  \n{PKCS1}"),
+            format!("Bag Attributes\n    friendlyName: acme\n{PKCS1}"),
+            STANDARD.encode(PKCS1),
+            format!("{}\n", STANDARD.encode(PKCS1)),
+            STANDARD
+                .encode(PKCS1)
+                .as_bytes()
+                .chunks(76)
+                .map(|l| std::str::from_utf8(l).unwrap())
+                .collect::<Vec<_>>()
+                .join("\n"),
+        ] {
+            assert_eq!(PrivateKey::from_text(&text).unwrap().der(), key.der(), "{text:.40}");
+        }
+        assert!(PrivateKey::from_text(pkcs8).is_ok());
+        assert!(PrivateKey::from_text(&STANDARD.encode(pkcs8)).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_a_key_is_named() {
+        let begin = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
+        for (text, reason) in [
+            (String::new(), NotAKey::NotPem),
+            ("hello".to_owned(), NotAKey::NotPem),
+            (STANDARD.encode("hello"), NotAKey::NotPem),
+            (begin("RSA PRIVATE KEY"), NotAKey::Damaged),
+            (begin("PRIVATE KEY"), NotAKey::Damaged),
+            (PKCS1.replace("-----END", ""), NotAKey::Damaged),
+            (PKCS1[..PKCS1.len() / 2].to_owned(), NotAKey::Damaged),
+            (begin("EC PRIVATE KEY"), NotAKey::NotRsa),
+            (begin("OPENSSH PRIVATE KEY"), NotAKey::OpenSsh),
+            (begin("ENCRYPTED PRIVATE KEY"), NotAKey::Encrypted),
+            (
+                PKCS1.replacen('\n', "\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n", 1),
+                NotAKey::Encrypted,
+            ),
+            (begin("PUBLIC KEY"), NotAKey::Public),
+            (begin("CERTIFICATE"), NotAKey::Certificate),
+            (begin("SOMETHING"), NotAKey::NotPem),
+            (include_str!("../../tests/data/ec.pkcs8.pem").to_owned(), NotAKey::NotRsa),
+            (include_str!("../../tests/data/rsa1024.pem").to_owned(), NotAKey::TooSmall),
+        ] {
+            assert_eq!(why(&text), reason, "{text:.60}");
+        }
+    }
+
+    #[test]
+    fn debug_never_shows_the_key() {
+        assert_eq!(format!("{:?}", PrivateKey::from_text(PKCS1).unwrap()), "PrivateKey(…)");
+    }
+}

@@ -1,0 +1,138 @@
+//! The cache folder: small files, each replaced as a whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result, cause};
+
+/// The most that is read of a file in here, in bytes.
+const MAX_FILE: u64 = 64 * 1024;
+
+/// Where unfinished files stand. What is older than [`ABANDONED`] in here was left by a process that was killed.
+const UNFINISHED: &str = "unfinished";
+const ABANDONED: Duration = Duration::from_secs(60);
+
+/// A folder that only this user can read and write.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    /// Opens the folder, and makes it if it is not there.
+    pub(crate) fn open(root: &Path) -> Result<Self> {
+        let refused =
+            |why: String| Error::new(format!("the cache folder {} is not used: {why}", root.display()));
+        let metadata = match fs::metadata(root) {
+            Ok(metadata) => metadata,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                create_private(root).map_err(|e| refused(cause(&e)))?;
+                fs::metadata(root).map_err(|e| refused(cause(&e)))?
+            }
+            Err(e) => return Err(refused(cause(&e))),
+        };
+        if !metadata.is_dir() {
+            return Err(refused("it is not a directory".to_owned()));
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let user = rustix::process::geteuid().as_raw();
+            if metadata.uid() != user {
+                return Err(refused(format!("it belongs to user {}, not to {user}", metadata.uid()))
+                    .hint("set XDG_CACHE_HOME to a folder of your own"));
+            }
+            if metadata.mode() & 0o077 != 0 {
+                return Err(
+                    refused("others may enter it".to_owned()).hint(format!("chmod 700 '{}'", root.display()))
+                );
+            }
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// The file's content; `None` if there is no such file.
+    pub(super) fn read(&self, kind: &str, name: &str) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        let mut content = Zeroizing::new(Vec::with_capacity(1024));
+        match File::open(self.root.join(kind).join(name)) {
+            Ok(file) => file.take(MAX_FILE).read_to_end(&mut content).map(|_| Some(content)),
+            Err(e) if is_absent(&e) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Replaces the file's content: whoever reads finds the old content or the new one.
+    pub(super) fn write(&self, kind: &str, name: &str, content: &[u8]) -> io::Result<()> {
+        let unfinished = self.root.join(UNFINISHED);
+        create_private(&unfinished)?;
+        create_private(&self.root.join(kind))?;
+        sweep(&unfinished);
+        let temporary = unfinished.join(format!("{}-{name}", std::process::id()));
+        let written = private_file().create(true).truncate(true).open(&temporary).and_then(|mut file| {
+            file.write_all(content)?;
+            drop(file);
+            fs::rename(&temporary, self.root.join(kind).join(name))
+        });
+        if written.is_err() {
+            // What cannot be removed now is swept later.
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+
+    /// Removes the file, if it is there.
+    pub(super) fn remove(&self, kind: &str, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.root.join(kind).join(name)) {
+            Err(e) if !is_absent(&e) => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    /// An open file that stays where it is, for locking.
+    pub(super) fn lock_file(&self, name: &str) -> io::Result<File> {
+        let folder = self.root.join("locks");
+        let path = folder.join(name);
+        match private_file().create(true).truncate(false).open(&path) {
+            Err(e) if is_absent(&e) => {
+                create_private(&folder)?;
+                private_file().create(true).truncate(false).open(&path)
+            }
+            opened => opened,
+        }
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
+fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+fn create_private(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Removes what killed processes left. Nothing depends on it, so nothing is reported.
+fn sweep(unfinished: &Path) {
+    let Ok(entries) = fs::read_dir(unfinished) else { return };
+    for entry in entries.flatten() {
+        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|m| m.elapsed().ok());
+        if age.is_some_and(|age| age > ABANDONED) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}

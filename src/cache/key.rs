@@ -1,0 +1,83 @@
+//! Names of what is cached: digests over everything that makes a difference.
+
+use std::fmt::{self, Write as _};
+
+use ring::digest::{Context, SHA256};
+
+use crate::names::{ApiUrl, InstallationId, RepositoryRef, Scope};
+
+/// Names a cached token: a digest over everything that changes the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheKey(String);
+
+impl CacheKey {
+    /// The key of the tokens of an App's installation, narrowed to `scope`. Installations are numbered per
+    /// host, so the API is a part of it.
+    #[must_use]
+    pub fn new(api: &ApiUrl, issuer: &str, installation: InstallationId, scope: &Scope) -> Self {
+        let repository = match &scope.repository {
+            None => String::new(),
+            Some(RepositoryRef::Name(name)) => format!("name {name}"),
+            Some(RepositoryRef::Id(id)) => format!("id {id}"),
+        };
+        let (api, installation) = (api.to_string(), installation.to_string());
+        let mut fields = vec!["token", &api, issuer, &installation, &repository];
+        fields.extend(scope.permissions.iter().flat_map(|(name, level)| [name.as_str(), level.as_str()]));
+        Self(digest(&fields))
+    }
+}
+
+/// Names what is known about where an installation is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteKey(String);
+
+impl RouteKey {
+    /// The key of what an App's `target` (a kind, and a name within it) leads to.
+    #[must_use]
+    pub fn new(api: &ApiUrl, issuer: &str, kind: &str, name: &str) -> Self {
+        Self(digest(&["route", &api.to_string(), issuer, kind, name]))
+    }
+}
+
+/// A name within the cache: what both kinds of keys look like from outside.
+pub(super) trait Name: fmt::Display {
+    fn name(&self) -> &str;
+}
+
+impl Name for CacheKey {
+    fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Name for RouteKey {
+    fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for RouteKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// SHA-256 over the fields, each after its length, so that no two lists of fields look the same.
+fn digest(fields: &[&str]) -> String {
+    let mut context = Context::new(&SHA256);
+    for field in fields {
+        context.update(&(field.len() as u64).to_le_bytes());
+        context.update(field.as_bytes());
+    }
+    context.finish().as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

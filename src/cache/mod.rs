@@ -1,0 +1,263 @@
+//! What is kept between calls: tokens in a store that protects them, routes in small files.
+//!
+//! Trouble in here never fails a request: it is told as a warning, and the request goes on without a cache.
+
+mod folder;
+#[cfg(target_os = "linux")]
+mod kernel;
+mod key;
+mod keyring;
+mod lock;
+mod routes;
+mod sealed;
+#[cfg(target_os = "linux")]
+mod secret_service;
+mod store;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::app::App;
+use crate::clock::{Clock, Timestamp};
+use crate::config::StoreKind;
+use crate::error::{Error, Failure};
+use crate::secret::Secret;
+use crate::terminal::Terminal;
+
+pub(crate) use folder::Folder;
+pub use key::{CacheKey, RouteKey};
+use lock::{DEADLINE, Lock};
+use sealed::SealedFiles;
+use store::TokenStore;
+
+/// How the lifetime of an entry, in seconds, reaches a store of `keyring-core`'s interface that can use it.
+const LIFETIME_MODIFIER: &str = "lifetime";
+
+/// A token as it is kept.
+#[derive(Debug)]
+pub struct Entry {
+    /// The installation access token.
+    pub token: Secret,
+    /// When it expires, by GitHub's clock.
+    pub expires_at: Timestamp,
+    /// When it came, by the local clock, since the Unix epoch.
+    pub minted_at: Duration,
+    /// How many seconds GitHub's clock was ahead of the local one when the token was minted.
+    pub clock_offset: i64,
+}
+
+/// The entry's bytes, apart from the entry so that a [`Secret`] needs no way to be serialised.
+#[derive(Serialize, Deserialize)]
+struct Kept<T> {
+    token: T,
+    expires_at: Timestamp,
+    minted_at: Duration,
+    clock_offset: i64,
+}
+
+impl Entry {
+    /// How many seconds the token stays valid.
+    fn remaining(&self, local: Timestamp) -> i64 {
+        self.expires_at.since(local.plus(self.clock_offset))
+    }
+
+    fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let kept = Kept {
+            token: self.token.expose(),
+            expires_at: self.expires_at,
+            minted_at: self.minted_at,
+            clock_offset: self.clock_offset,
+        };
+        let mut bytes = Zeroizing::new(Vec::with_capacity(2048));
+        // Text and numbers can always be written to memory.
+        let _ = serde_json::to_writer(&mut *bytes, &kept);
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let kept: Kept<Secret> = serde_json::from_slice(bytes).ok()?;
+        Some(Self {
+            token: kept.token,
+            expires_at: kept.expires_at,
+            minted_at: kept.minted_at,
+            clock_offset: kept.clock_offset,
+        })
+    }
+}
+
+/// What a [`Cache`] is opened with.
+pub struct Settings<'a> {
+    /// Where tokens are kept.
+    pub store: StoreKind,
+    /// A cached token is used while it is valid for at least this many seconds.
+    pub min_fresh: i64,
+    /// Where files are kept.
+    pub folder: Option<&'a Path>,
+    /// Whether a D-Bus session bus has an address.
+    pub session_bus: bool,
+}
+
+/// Tokens and routes of one App, as far as they are remembered.
+pub struct Cache<'a> {
+    pub(self) clock: Clock,
+    terminal: &'a Terminal,
+    settings: Settings<'a>,
+    app: &'a App<'a>,
+    folder: Result<Folder, Error>,
+}
+
+impl<'a> Cache<'a> {
+    /// Opens the cache. What cannot be opened is told when it is missed.
+    pub fn open(settings: Settings<'a>, app: &'a App<'a>, clock: Clock, terminal: &'a Terminal) -> Self {
+        let folder = match settings.folder {
+            Some(path) => Folder::open(path),
+            None => Err(Error::new("there is no cache folder: this user has no home")
+                .hint("set HOME or XDG_CACHE_HOME")),
+        };
+        Self { clock, terminal, settings, app, folder }
+    }
+
+    pub(self) fn folder(&self) -> Option<&Folder> {
+        self.folder.as_ref().ok()
+    }
+
+    pub(self) fn warn(&self, what: &str) {
+        self.terminal.warning(&Error::new(what));
+    }
+
+    /// The stores that may hold an entry, in the order in which they are asked.
+    fn stores(&self) -> impl Iterator<Item = Result<Box<dyn TokenStore + '_>, String>> {
+        let kind = self.settings.store;
+        let keyring = matches!(kind, StoreKind::Auto | StoreKind::Keyring)
+            .then(|| keyring::platform().map(|keyring| Box::new(keyring) as Box<dyn TokenStore>));
+        let service = (kind == StoreKind::SecretService).then(|| self.secret_service());
+        let sealed = matches!(kind, StoreKind::Auto | StoreKind::File).then(|| match self.folder() {
+            Some(folder) => Ok(Box::new(SealedFiles::new(folder, self.app)) as Box<dyn TokenStore>),
+            None => Err("there is no cache folder".to_owned()),
+        });
+        [keyring, service, sealed].into_iter().flatten()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn secret_service(&self) -> Result<Box<dyn TokenStore + '_>, String> {
+        let bus = self.settings.session_bus;
+        Ok(Box::new(secret_service::SecretServiceStore::new(bus, self.folder(), self.clock)))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn secret_service(&self) -> Result<Box<dyn TokenStore + '_>, String> {
+        Err("there is no Secret Service on this platform".to_owned())
+    }
+
+    /// A token for `key`: a cached one that is fresh, or one that `mint` gets, which runs in one process at
+    /// a time.
+    ///
+    /// # Errors
+    /// Those of `mint`, unless a cached token is still valid, though not fresh, and GitHub cannot be asked.
+    pub fn get_or_mint(
+        &self,
+        key: &CacheKey,
+        mint: impl FnOnce() -> Result<Entry, Failure>,
+    ) -> Result<Entry, Failure> {
+        if self.settings.store == StoreKind::None {
+            return mint();
+        }
+        if let Some(entry) = self.read(key).filter(|entry| self.is_fresh(entry)) {
+            return Ok(entry);
+        }
+        if let Err(why) = &self.folder {
+            self.terminal.warning(why);
+        }
+        let _lock = self.folder().and_then(|folder| match Lock::take(folder, "token", key, DEADLINE) {
+            Ok(lock) => Some(lock),
+            Err(why) => {
+                self.warn(&format!("minting without a lock: {why}"));
+                None
+            }
+        });
+        let cached = self.read(key);
+        let cached = match cached {
+            Some(entry) if self.is_fresh(&entry) || self.is_news(&entry) => return Ok(entry),
+            stale => stale,
+        };
+        match (mint(), cached) {
+            (Ok(entry), _) => {
+                self.keep(key, &entry);
+                Ok(entry)
+            }
+            (Err(Failure::Unreachable(why)), Some(entry)) if entry.remaining(self.clock.now()) > 0 => {
+                self.warn(&format!(
+                    "using a token that expires in {} s, because no new one can be had: {why}",
+                    entry.remaining(self.clock.now())
+                ));
+                Ok(entry)
+            }
+            (Err(why), _) => Err(why),
+        }
+    }
+
+    fn is_fresh(&self, entry: &Entry) -> bool {
+        entry.remaining(self.clock.now()) >= self.settings.min_fresh.max(1)
+    }
+
+    /// Whether another process minted it while this one waited for the lock: it cannot be had fresher.
+    fn is_news(&self, entry: &Entry) -> bool {
+        entry.minted_at > self.clock.began() && entry.remaining(self.clock.now()) > 0
+    }
+
+    /// The entry of the first store that has one; of two, the one that lives longer.
+    fn read(&self, key: &CacheKey) -> Option<Entry> {
+        let mut best: Option<Entry> = None;
+        for store in self.stores().flatten() {
+            // A store that cannot be read is told when it cannot be written.
+            let entry = store.read(key).ok().flatten().and_then(|bytes| Entry::from_bytes(&bytes));
+            best = match (best, entry) {
+                (Some(best), Some(entry)) if entry.expires_at <= best.expires_at => Some(best),
+                (best, None) => best,
+                (_, entry) => entry,
+            };
+            if best.as_ref().is_some_and(|entry| self.is_fresh(entry)) {
+                break;
+            }
+        }
+        best
+    }
+
+    /// Writes to the first store that takes the entry.
+    fn keep(&self, key: &CacheKey, entry: &Entry) {
+        let lifetime = u64::try_from(entry.remaining(self.clock.now())).unwrap_or(0);
+        if lifetime == 0 {
+            return;
+        }
+        let bytes = entry.to_bytes();
+        let mut refusals = Vec::new();
+        for store in self.stores() {
+            let kept = store.and_then(|store| {
+                store.write(key, &bytes, lifetime).map_err(|why| format!("{}: {why}", store.name()))
+            });
+            match kept {
+                Ok(()) => return,
+                Err(why) => refusals.push(why),
+            }
+        }
+        self.warn(&format!("the token is not cached, so the next call mints again: {}", refusals.join("; ")));
+    }
+
+    /// Drops the entry from every store that holds exactly this token.
+    pub fn erase(&self, key: &CacheKey, token: &Secret) {
+        for store in self.stores().flatten() {
+            let entry = store.read(key).ok().flatten().and_then(|bytes| Entry::from_bytes(&bytes));
+            if entry.is_some_and(|entry| entry.token.matches(token)) {
+                if let Err(why) = store.remove(key) {
+                    self.warn(&format!("cannot drop a refused token: {}: {why}", store.name()));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! Time as a value: points in Unix seconds, and the clock that one run reads.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A point in time: seconds since the Unix epoch, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The point that lies `seconds` later (or earlier, if negative).
+    #[must_use]
+    pub fn plus(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds))
+    }
+
+    /// How many seconds this point lies after `earlier`; negative if it lies before.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// The clock of one run: the wall clock is read once, what passes after that is measured steadily, so that
+/// a clock that is set meanwhile does no harm.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// Since the Unix epoch.
+    began: Duration,
+    steady: Instant,
+}
+
+impl Clock {
+    /// A clock that shows `wall` now.
+    #[must_use]
+    pub fn starting_at(wall: SystemTime) -> Self {
+        Self { began: wall.duration_since(UNIX_EPOCH).unwrap_or_default(), steady: Instant::now() }
+    }
+
+    /// When this run began, by the local clock, since the Unix epoch.
+    #[must_use]
+    pub fn began(&self) -> Duration {
+        self.began
+    }
+
+    /// What the local clock shows now, to the second.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp(i64::try_from((self.began + self.steady.elapsed()).as_secs()).unwrap_or(i64::MAX))
+    }
+
+    /// How long this run has taken so far.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.steady.elapsed()
+    }
+}

@@ -1,0 +1,349 @@
+//! What is configured: file, environment and flags of the helper line become one validated [`Config`].
+//!
+//! Not git's own configuration: reading that costs a subprocess on every call, a typo in it goes unnoticed,
+//! and a repository's `.git/config` must not be able to redirect a key or an API.
+
+mod file;
+mod settings;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result, cause};
+use crate::names::{ApiUrl, Host, InstallationId, Permissions, Repository};
+use crate::secret::Secret;
+
+pub use settings::{Flags, Variables};
+
+/// Everything that is configured.
+#[derive(Debug)]
+pub struct Config {
+    /// Which App answers for what. The later rule is the stronger one where two are equally specific.
+    pub rules: Vec<Rule>,
+    /// Where tokens are kept.
+    pub store: StoreKind,
+    /// A cached token is used while it is valid for at least this many seconds.
+    pub min_fresh: i64,
+}
+
+/// An App and what it answers for.
+#[derive(Debug)]
+pub struct Rule {
+    /// The App's client ID (`Iv23…`) or App ID: the `iss` of its JWT.
+    pub issuer: String,
+    /// Where its private key is.
+    pub key: KeySource,
+    /// The only host that gets its tokens.
+    pub host: Host,
+    /// The only API that sees its JWT.
+    pub api: ApiUrl,
+    /// The owners that it answers for, in lower case. With `repositories` empty too: every owner.
+    pub owners: Vec<String>,
+    /// Single repositories that it answers for.
+    pub repositories: Vec<Repository>,
+    /// The installation to use, if it is not to be looked up.
+    pub installation: Option<InstallationId>,
+    /// Whether a token is for the one repository that git asks for.
+    pub per_repository: bool,
+    /// What a token may do; empty: all that the installation may.
+    pub permissions: Permissions,
+    /// Whether git is told to ask nobody else when no token can be had.
+    pub quit_on_failure: bool,
+    /// Where the rule stands.
+    pub origin: Origin,
+    /// 0 for the system's file, 1 for the user's, 2 for environment and flags: the later source is stronger.
+    rank: u8,
+}
+
+impl Rule {
+    /// How specifically the rule names the repository: 2 by its full name, 1 by its owner, 0 by its host.
+    /// `None` if the rule is not for it. Rules of environment and flags are for this very call, so they
+    /// come before those of files.
+    #[must_use]
+    pub fn specificity(&self, repository: &Repository) -> Option<u8> {
+        let specific = if self.repositories.contains(repository) {
+            2
+        } else if self.owners.contains(&repository.owner) {
+            1
+        } else if self.owners.is_empty() && self.repositories.is_empty() {
+            0
+        } else {
+            return None;
+        };
+        Some(if self.is_for_this_call() { 3 } else { specific })
+    }
+
+    /// Whether the rule comes from the environment or from flags.
+    #[must_use]
+    pub fn is_for_this_call(&self) -> bool {
+        self.rank == AMBIENT
+    }
+
+    /// What two rules must not have in common: what they match, as text.
+    fn selectors(&self) -> Vec<String> {
+        let owners = self.owners.iter().map(|owner| format!("owner {owner}"));
+        let repositories = self.repositories.iter().map(|repository| format!("repository {repository}"));
+        let named: Vec<_> = owners.chain(repositories).collect();
+        let named = if named.is_empty() { vec!["every owner".to_owned()] } else { named };
+        named.into_iter().map(|selector| format!("{selector} on {}", self.host)).collect()
+    }
+}
+
+const AMBIENT: u8 = 2;
+
+/// Where a setting stands, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In a configuration file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Line, counted from 1.
+        line: usize,
+    },
+    /// In an environment variable.
+    Variable(&'static str),
+    /// In a flag of the helper line.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
+            Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+/// Where a private key is.
+#[derive(Debug)]
+pub enum KeySource {
+    /// In a file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Where the file is named.
+        origin: Origin,
+    },
+    /// In the configuration itself, which only the environment may do.
+    Text {
+        /// The key as it was given.
+        pem: Secret,
+        /// The variable that holds it.
+        origin: Origin,
+    },
+}
+
+/// Where tokens are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// The platform's keyring, and the sealed file where that cannot be written.
+    Auto,
+    /// The platform's keyring: kernel keyring, Keychain, Credential Manager.
+    Keyring,
+    /// The freedesktop Secret Service over D-Bus.
+    SecretService,
+    /// The sealed file.
+    File,
+    /// Nowhere: every request mints.
+    None,
+}
+
+impl StoreKind {
+    /// Parses the name of a store.
+    fn parse(text: &str, origin: &Origin) -> Result<Self> {
+        Ok(match text {
+            "auto" => Self::Auto,
+            "keyring" => Self::Keyring,
+            "secret-service" => Self::SecretService,
+            "file" => Self::File,
+            "none" => Self::None,
+            _ => {
+                return Err(Error::new(format!("there is no token store {text:?} ({origin})"))
+                    .hint("the stores are auto, keyring, secret-service, file and none"));
+            }
+        })
+    }
+}
+
+/// Where things are on this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Folders {
+    /// The configuration file of the whole machine.
+    pub system_config: PathBuf,
+    /// The user's configuration file.
+    pub user_config: Option<PathBuf>,
+    /// The user's home, for `~/`.
+    pub home: Option<PathBuf>,
+    /// Where what can be lost is kept.
+    pub cache: Option<PathBuf>,
+}
+
+impl Folders {
+    /// The path with a leading `~/` replaced by the user's home, and relative to `base`.
+    fn resolve(&self, path: &str, base: Option<&Path>) -> PathBuf {
+        match (path.strip_prefix("~/"), &self.home, base) {
+            (Some(rest), Some(home), _) => home.join(rest),
+            (_, _, Some(base)) => base.join(path),
+            _ => PathBuf::from(path),
+        }
+    }
+}
+
+/// Five minutes: git may start a long transfer with the token right before this is over.
+const DEFAULT_MIN_FRESH: i64 = 300;
+
+impl Config {
+    /// Reads all sources. Later ones win, setting by setting: the machine's file, the user's file (or the
+    /// one that was named), the environment, the flags.
+    ///
+    /// # Errors
+    /// If a file that was named does not exist, a file cannot be read or parsed, a value is not valid, or
+    /// two rules of one file match the same.
+    pub fn load(flags: &Flags, variables: &Variables<'_>, folders: &Folders) -> Result<Self> {
+        let mut config = Self { rules: Vec::new(), store: StoreKind::Auto, min_fresh: DEFAULT_MIN_FRESH };
+        let named = named_file(flags, variables);
+        let sources = [
+            (Some(&folders.system_config), 0, false),
+            (named.as_ref().or(folders.user_config.as_ref()), 1, named.is_some()),
+        ];
+        for (path, rank, must_exist) in sources {
+            let Some(path) = path else { continue };
+            match std::fs::read_to_string(path) {
+                Ok(text) => config.add_file(&text, path, rank, folders)?,
+                Err(e) if !must_exist && is_absent(&e) => {}
+                Err(e) => {
+                    return Err(Error::new(format!(
+                        "cannot read the configuration {}: {}",
+                        path.display(),
+                        cause(&e)
+                    )));
+                }
+            }
+        }
+        settings::apply(&mut config, flags, variables, folders)?;
+        Ok(config)
+    }
+
+    fn add_file(&mut self, text: &str, path: &Path, rank: u8, folders: &Folders) -> Result<()> {
+        let parsed = file::parse(text, path, rank, folders)?;
+        let mut seen: Vec<(String, &Origin)> = Vec::new();
+        for rule in &parsed.rules {
+            for selector in rule.selectors() {
+                if let Some((_, first)) = seen.iter().find(|(other, _)| *other == selector) {
+                    return Err(Error::new(format!(
+                        "two rules match {selector}: {first} and {}",
+                        rule.origin
+                    ))
+                    .hint("name different owners or repositories in each [[app]]"));
+                }
+                seen.push((selector, &rule.origin));
+            }
+        }
+        self.rules.extend(parsed.rules);
+        self.store = parsed.store.unwrap_or(self.store);
+        self.min_fresh = parsed.min_fresh.unwrap_or(self.min_fresh);
+        Ok(())
+    }
+}
+
+fn named_file(flags: &Flags, variables: &Variables<'_>) -> Option<PathBuf> {
+    let path: Option<OsString> = flags.config.clone().or_else(|| variables.path("GHAPP_CONFIG"));
+    path.map(PathBuf::from)
+}
+
+/// A folder that cannot exist because a file stands where its parent would be is absent as well.
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+/// The checks that every source shares.
+mod check {
+    use super::{Error, Host, Origin, Permissions, Repository, Result};
+    use crate::names::is_name;
+
+    pub(super) fn issuer(text: &str, origin: &Origin) -> Result<String> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Error::new(format!("the App id is empty ({origin})"))
+                .hint("use the client ID (Iv23…) or the App ID from the App's settings page"));
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b)) {
+            return Err(Error::new(format!("{text:?} is not an App id ({origin})"))
+                .hint("use the client ID (Iv23…) or the App ID from the App's settings page"));
+        }
+        Ok(text.to_owned())
+    }
+
+    pub(super) fn host(text: &str, origin: &Origin) -> Result<Host> {
+        Host::parse(text.trim()).ok_or_else(|| {
+            Error::new(format!("{text:?} is not a host ({origin})"))
+                .hint("write the host as it stands in URLs, without https:// and without a path")
+        })
+    }
+
+    pub(super) fn owner(text: &str, origin: &Origin) -> Result<String> {
+        if is_name(text) {
+            Ok(text.to_ascii_lowercase())
+        } else {
+            Err(Error::new(format!("{text:?} is not the name of an owner ({origin})")))
+        }
+    }
+
+    pub(super) fn repository(text: &str, origin: &Origin) -> Result<Repository> {
+        Repository::parse(text)
+            .ok_or_else(|| Error::new(format!("{text:?} is not OWNER/REPOSITORY ({origin})")))
+    }
+
+    pub(super) fn per_repository(text: &str, origin: &Origin) -> Result<bool> {
+        match text {
+            "repository" => Ok(true),
+            "installation" => Ok(false),
+            _ => Err(Error::new(format!("there is no scope {text:?} ({origin})"))
+                .hint("the scopes are installation and repository")),
+        }
+    }
+
+    pub(super) fn quit_on_failure(text: &str, origin: &Origin) -> Result<bool> {
+        match text {
+            "quit" => Ok(true),
+            "continue" => Ok(false),
+            _ => Err(Error::new(format!("on-failure cannot be {text:?} ({origin})"))
+                .hint("on-failure is quit or continue")),
+        }
+    }
+
+    pub(super) fn permissions<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+        origin: &Origin,
+    ) -> Result<Permissions> {
+        pairs
+            .into_iter()
+            .map(|(name, level)| {
+                let named = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+                if named && matches!(level, "read" | "write" | "admin") {
+                    Ok((name.to_owned(), level.to_owned()))
+                } else {
+                    let shown = format!("{name} = {level}");
+                    Err(Error::new(format!("{shown:?} is not a permission ({origin})"))
+                        .hint("write permissions like contents = read, with read, write or admin"))
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn min_fresh(seconds: i64, origin: &Origin) -> Result<i64> {
+        if (0..=3000).contains(&seconds) {
+            Ok(seconds)
+        } else {
+            Err(Error::new(format!("min-fresh must be 0 to 3000 seconds, not {seconds} ({origin})"))
+                .hint("a token lives for an hour; the default is 300"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

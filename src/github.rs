@@ -1,0 +1,579 @@
+//! GitHub's REST API: find an installation, mint a token. Statuses become meanings here and nowhere else.
+//!
+//! <https://docs.github.com/rest/apps/apps>
+
+use std::cell::{Cell, RefCell};
+use std::thread;
+use std::time::Duration;
+
+use jiff::fmt::rfc2822::DateTimeParser;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use ureq::http::{HeaderMap, Method, Request};
+use ureq::{Agent, Body};
+use zeroize::Zeroizing;
+
+use crate::app::{App, AppJwt};
+use crate::clock::{Clock, Timestamp};
+use crate::error::{Error, Failure, cause};
+use crate::names::{ApiUrl, Found, InstallationId, Permissions, Repository, RepositoryRef, Scope};
+use crate::secret::Secret;
+use crate::terminal::Terminal;
+
+/// When this process stops asking, counted from its start.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How long one answer may take.
+const ONE_ANSWER: Duration = Duration::from_secs(12);
+/// The most that is read of an answer, in bytes. A page of 100 installations has some 250 KB.
+const MAX_ANSWER: u64 = 1024 * 1024;
+/// The most that is shown of a message of the server.
+const MAX_MESSAGE: usize = 200;
+/// How often a redirect is followed.
+const MAX_REDIRECTS: usize = 3;
+/// A clock that is off by less needs no correction: the JWT is backdated by more.
+const TOLERATED_OFFSET: i64 = 30;
+
+/// One API, asked as one App.
+pub struct GitHub<'a> {
+    agent: Agent,
+    api: &'a ApiUrl,
+    app: &'a App<'a>,
+    clock: Clock,
+    terminal: &'a Terminal,
+    /// How many seconds GitHub's clock is ahead of the local one, as far as it is known to matter.
+    offset: Cell<i64>,
+    jwt: RefCell<Option<AppJwt>>,
+}
+
+/// A fresh token.
+#[derive(Debug)]
+pub struct Minted {
+    /// The installation access token.
+    pub token: Secret,
+    /// When it expires, by GitHub's clock.
+    pub expires_at: Timestamp,
+    /// When it came, by the local clock, since the Unix epoch.
+    pub minted_at: Duration,
+    /// How many seconds GitHub's clock is ahead of the local one.
+    pub clock_offset: i64,
+}
+
+/// The App as GitHub knows it.
+#[derive(Debug, Deserialize)]
+pub struct AppInfo {
+    /// The App's name in addresses.
+    pub slug: String,
+    /// Its public page.
+    pub html_url: String,
+}
+
+#[derive(Deserialize)]
+struct Installation {
+    id: InstallationId,
+    /// Absent or without a login for installations on an enterprise, which never cover repositories.
+    account: Option<Account>,
+    suspended_at: Option<String>,
+    permissions: Option<Permissions>,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    login: Option<String>,
+}
+
+impl Installation {
+    fn is_usable(&self) -> bool {
+        let on_owner = self.account.as_ref().is_some_and(|account| account.login.is_some());
+        on_owner && self.suspended_at.is_none() && may_use_contents(self.permissions.as_ref())
+    }
+}
+
+/// Without the permission `contents` a token is of no use to git.
+fn may_use_contents(permissions: Option<&Permissions>) -> bool {
+    permissions.is_none_or(|permissions| permissions.contains_key("contents"))
+}
+
+#[derive(Deserialize)]
+struct AccessToken {
+    token: Secret,
+    expires_at: String,
+    permissions: Option<Permissions>,
+}
+
+#[derive(Serialize)]
+struct AccessTokenRequest<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repositories: Option<[&'a str; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repository_ids: Option<[u64; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<&'a Permissions>,
+}
+
+/// What GitHub's errors look like.
+#[derive(Deserialize)]
+struct Complaint {
+    message: String,
+}
+
+/// An answer, read to its end.
+struct Reply {
+    status: u16,
+    headers: HeaderMap,
+    body: Zeroizing<Vec<u8>>,
+    /// GitHub's clock minus the local one, if the answer says what time it is.
+    offset: Option<i64>,
+}
+
+impl<'a> GitHub<'a> {
+    /// An API, how to reach it, and whom to ask it as.
+    pub fn new(
+        agent: Agent,
+        api: &'a ApiUrl,
+        app: &'a App<'a>,
+        clock: Clock,
+        terminal: &'a Terminal,
+    ) -> Self {
+        Self { agent, api, app, clock, terminal, offset: Cell::new(0), jwt: RefCell::new(None) }
+    }
+
+    /// The installation that covers a repository. `None`: there is none, or there is no such repository.
+    ///
+    /// # Errors
+    /// If GitHub cannot be asked or refuses.
+    pub fn installation_of_repository(&self, repository: &Repository) -> Result<Option<Found>, Failure> {
+        self.locate(&format!("/repos/{}/{}/installation", repository.owner, repository.name))
+    }
+
+    /// The installation on an owner, a user or an organisation.
+    ///
+    /// # Errors
+    /// If GitHub cannot be asked or refuses.
+    pub fn installation_of_owner(&self, owner: &str) -> Result<Option<Found>, Failure> {
+        self.locate(&format!("/users/{owner}/installation"))
+    }
+
+    fn locate(&self, path: &str) -> Result<Option<Found>, Failure> {
+        let mut url = self.api.endpoint(path);
+        let mut repository_id = None;
+        for _ in 0..=MAX_REDIRECTS {
+            let reply = self.ask(&Method::GET, &url, None)?;
+            match reply.status {
+                200 => {
+                    let installation: Installation = self.parse(&reply)?;
+                    return Ok(Some(Found { installation: installation.id, repository_id }));
+                }
+                301 | 302 | 307 | 308 => {
+                    let location = reply.headers.get("location").and_then(|value| value.to_str().ok());
+                    let location = location.unwrap_or_default();
+                    url = self.api.same_origin(location).ok_or_else(|| {
+                        Failure::Refused(
+                            Error::new(format!(
+                                "{} redirects to another origin, which must not see the App's JWT",
+                                self.api
+                            ))
+                            .hint("check host and api-url in the configuration"),
+                        )
+                    })?;
+                    repository_id = repository_number(&url).or(repository_id);
+                }
+                404 if !is_unknown_app(&reply) => return Ok(None),
+                _ => return Err(self.complaint(&reply)),
+            }
+        }
+        Err(Failure::Refused(Error::new(format!("{} redirects in a circle", self.api))))
+    }
+
+    /// The only installation that can be used for git, if the App has just one.
+    ///
+    /// # Errors
+    /// If GitHub cannot be asked or refuses, or if there are several.
+    pub fn only_installation(&self) -> Result<Option<Found>, Failure> {
+        let mut usable: Vec<Installation> = Vec::new();
+        for page in 1.. {
+            let url = self.api.endpoint(&format!("/app/installations?per_page=100&page={page}"));
+            let reply = self.ask(&Method::GET, &url, None)?;
+            if reply.status != 200 {
+                return Err(self.complaint(&reply));
+            }
+            let installations: Vec<Installation> = self.parse(&reply)?;
+            usable.extend(installations.into_iter().filter(Installation::is_usable));
+            let more = reply.headers.get("link").and_then(|value| value.to_str().ok());
+            if usable.len() > 1 || !more.is_some_and(|link| link.contains("rel=\"next\"")) {
+                break;
+            }
+        }
+        match usable.as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some(Found { installation: one.id, repository_id: None })),
+            _ => {
+                let host =
+                    self.api.origin().trim_start_matches("https://api.").trim_start_matches("https://");
+                Err(Failure::Refused(
+                    Error::new(format!(
+                        "git did not say which repository it wants, and App {} has several installations",
+                        self.app.issuer()
+                    ))
+                    .hint(format!("git config --global credential.https://{host}.useHttpPath true")),
+                ))
+            }
+        }
+    }
+
+    /// The App itself.
+    ///
+    /// # Errors
+    /// If GitHub cannot be asked or refuses.
+    pub fn app(&self) -> Result<AppInfo, Failure> {
+        let reply = self.ask(&Method::GET, &self.api.endpoint("/app"), None)?;
+        if reply.status == 200 { self.parse(&reply) } else { Err(self.complaint(&reply)) }
+    }
+
+    /// Mints an installation access token.
+    ///
+    /// # Errors
+    /// [`Failure::Gone`] if there is no such installation any more.
+    pub fn mint(&self, installation: InstallationId, scope: &Scope) -> Result<Minted, Failure> {
+        let request = AccessTokenRequest {
+            repositories: match &scope.repository {
+                Some(RepositoryRef::Name(name)) => Some([name]),
+                _ => None,
+            },
+            repository_ids: match &scope.repository {
+                Some(RepositoryRef::Id(id)) => Some([*id]),
+                _ => None,
+            },
+            permissions: (!scope.permissions.is_empty()).then_some(&scope.permissions),
+        };
+        let body =
+            serde_json::to_vec(&request).map_err(|e| Error::new(format!("cannot write the request: {e}")))?;
+        let url = self.api.endpoint(&format!("/app/installations/{installation}/access_tokens"));
+        let reply = self.ask(&Method::POST, &url, Some(&body))?;
+        if reply.status != 201 {
+            return Err(self.mint_complaint(&reply, installation));
+        }
+        let granted: AccessToken = self.parse(&reply)?;
+        let token = granted.token.expose();
+        if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Failure::Refused(Error::new(format!(
+                "{} sent a token that git cannot carry",
+                self.api
+            ))));
+        }
+        let expires_at: jiff::Timestamp = granted.expires_at.parse().map_err(|_| {
+            Error::new(format!(
+                "{} sent a token with an expiry that is not a time: {:?}",
+                self.api, granted.expires_at
+            ))
+        })?;
+        if !may_use_contents(granted.permissions.as_ref()) {
+            return Err(Failure::Refused(
+                Error::new(format!(
+                    "installation {installation} of App {} has no permission on contents, so git can do nothing with its token",
+                    self.app.issuer()
+                ))
+                .hint("give the App the repository permission Contents, and let the owner accept the change"),
+            ));
+        }
+        let clock_offset = reply.offset.filter(|offset| offset.abs() > TOLERATED_OFFSET).unwrap_or(0);
+        Ok(Minted {
+            token: granted.token,
+            expires_at: Timestamp(expires_at.as_second()),
+            minted_at: self.clock.began() + self.clock.elapsed(),
+            clock_offset,
+        })
+    }
+
+    /// Asks, and asks again: at once with a corrected clock, later if GitHub is not well.
+    fn ask(&self, method: &Method, url: &str, body: Option<&[u8]>) -> Result<Reply, Failure> {
+        let mut pause = Duration::from_millis(250);
+        let mut corrected = false;
+        loop {
+            let failure = match self.send(method, url, body) {
+                Ok(reply) => {
+                    if !corrected && self.correct_clock(&reply) {
+                        corrected = true;
+                        continue;
+                    }
+                    match self.come_back(&reply) {
+                        None => return Ok(reply),
+                        Some((wait, error)) => {
+                            pause = wait.unwrap_or(pause).max(pause);
+                            error
+                        }
+                    }
+                }
+                Err(Unsent::Lasting(error)) => return Err(Failure::Refused(error)),
+                Err(Unsent::Passing(error)) => error,
+            };
+            if self.clock.elapsed() + pause >= DEADLINE {
+                return Err(Failure::Unreachable(failure));
+            }
+            thread::sleep(pause.mul_f64(jitter()));
+            pause = (pause * 2).min(Duration::from_secs(4));
+        }
+    }
+
+    fn send(&self, method: &Method, url: &str, body: Option<&[u8]>) -> Result<Reply, Unsent> {
+        if self.jwt.borrow().is_none() {
+            let jwt = self.app.jwt(self.clock.now().plus(self.offset.get())).map_err(Unsent::Lasting)?;
+            *self.jwt.borrow_mut() = Some(jwt);
+        }
+        let authorization = {
+            let jwt = self.jwt.borrow();
+            Zeroizing::new(format!("Bearer {}", jwt.as_ref().map_or("", AppJwt::expose)))
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(url)
+            .header("Accept", "application/vnd.github+json")
+            .header("X-GitHub-Api-Version", "2022-11-28")
+            .header("Authorization", authorization.as_str());
+        let left = DEADLINE.saturating_sub(self.clock.elapsed()).max(Duration::from_secs(1)).min(ONE_ANSWER);
+        let unusable = |_| Unsent::Lasting(Error::new(format!("{url} is not a usable address")));
+        let sent = match body {
+            Some(body) => {
+                let request =
+                    request.header("Content-Type", "application/json").body(body).map_err(unusable)?;
+                self.agent.run(self.agent.configure_request(request).timeout_global(Some(left)).build())
+            }
+            None => {
+                let request = request.body(()).map_err(unusable)?;
+                self.agent.run(self.agent.configure_request(request).timeout_global(Some(left)).build())
+            }
+        };
+        let mut response = sent.map_err(|e| self.unsent(e))?;
+        let content = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
+        let body = Zeroizing::new(content.map_err(|e| self.unsent(e))?);
+        let offset = header(response.headers(), "date")
+            .and_then(|text| DateTimeParser::new().parse_timestamp(text).ok())
+            .map(|date| Timestamp(date.as_second()).since(self.clock.now()));
+        let (parts, _): (_, Body) = response.into_parts();
+        Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body, offset })
+    }
+
+    /// Whether GitHub refused the JWT for its times and says what time it is; the next one is signed for that.
+    fn correct_clock(&self, reply: &Reply) -> bool {
+        let complains =
+            reply.status == 401 && complaint(reply).is_some_and(|message| is_about_time(&message));
+        match reply.offset {
+            Some(offset) if complains => {
+                self.terminal.warning(
+                    &Error::new(format!(
+                        "this clock is {} by GitHub's, which is taken as right",
+                        describe(offset)
+                    ))
+                    .hint("set the clock"),
+                );
+                self.offset.set(offset);
+                self.jwt.borrow_mut().take();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the answer is one that a later try may change, and when GitHub wants that to be.
+    fn come_back(&self, reply: &Reply) -> Option<(Option<Duration>, Error)> {
+        let number = |name| header(&reply.headers, name).and_then(|text| text.trim().parse::<i64>().ok());
+        let message = complaint(reply).unwrap_or_default();
+        let exhausted = number("x-ratelimit-remaining") == Some(0);
+        let limited = message.to_ascii_lowercase().contains("rate limit");
+        match reply.status {
+            403 | 429 if exhausted || limited || number("retry-after").is_some() || reply.status == 429 => {
+                let now = self.clock.now().plus(reply.offset.unwrap_or(0));
+                let until_reset =
+                    number("x-ratelimit-reset").filter(|_| exhausted).map(|at| Timestamp(at).since(now));
+                // Without a time GitHub asks for a minute at least.
+                let seconds = number("retry-after").or(until_reset).unwrap_or(60).clamp(1, 24 * 3600);
+                let error = Error::new(format!(
+                    "the rate limit of App {} on {} is used up",
+                    self.app.issuer(),
+                    self.api
+                ))
+                .hint(format!("try again in {seconds} s"));
+                Some((Some(Duration::from_secs(seconds.unsigned_abs())), error))
+            }
+            500 | 502 | 503 | 504 => {
+                let error = Error::new(format!("{} answers {}: it is not well", self.api, reply.status))
+                    .hint("see https://www.githubstatus.com, or ask who runs this server");
+                Some((None, error))
+            }
+            _ => None,
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self, reply: &Reply) -> Result<T, Failure> {
+        serde_json::from_slice(&reply.body).map_err(|e| {
+            let kind = header(&reply.headers, "content-type").unwrap_or("without a type").to_owned();
+            // serde's messages name types and positions; for a wrong type also the value, which might be secret.
+            let place = format!("line {} column {}", e.line(), e.column());
+            Failure::Refused(
+                Error::new(format!(
+                    "{} sent an answer that GitHub's API does not give ({kind}, {place})",
+                    self.api
+                ))
+                .hint("check host and api-url in the configuration, and whether a proxy answers instead"),
+            )
+        })
+    }
+
+    /// What a refusal means that is not about minting.
+    fn complaint(&self, reply: &Reply) -> Failure {
+        let issuer = self.app.issuer();
+        let said = complaint(reply);
+        Failure::Refused(match (reply.status, said.as_deref()) {
+            (404, Some(_)) if is_unknown_app(reply) => {
+                Error::new(format!("{} knows no App {issuer}", self.api))
+                    .hint("compare the id with the App's settings page, and the host with where the App lives")
+            }
+            (401, Some("A JSON web token could not be decoded")) => {
+                Error::new(format!("{} refused the App's JWT: the private key is not one of App {issuer}", self.api))
+                    .hint("compare id and key with the App's settings page; keys that were deleted there no longer work")
+            }
+            (401, Some(message)) => Error::new(format!("{} refused the App's JWT: {message}", self.api)),
+            (403, Some(message)) if message.contains("IP allow list") => Error::new(message.to_owned())
+                .hint("let an organisation owner add this address to the IP allow list"),
+            (status, Some(message)) => Error::new(format!("{} answers {status}: {message}", self.api)),
+            (status, None) => {
+                let kind = header(&reply.headers, "content-type").unwrap_or("without a type");
+                Error::new(format!("{} answers {status} with something that is not GitHub's API ({kind})", self.api))
+                    .hint("check host and api-url in the configuration, and whether a proxy answers instead")
+            }
+        })
+    }
+
+    /// What a refusal to mint means.
+    fn mint_complaint(&self, reply: &Reply, installation: InstallationId) -> Failure {
+        let issuer = self.app.issuer();
+        let said = complaint(reply).unwrap_or_default();
+        match reply.status {
+            404 if !is_unknown_app(reply) => Failure::Gone(
+                Error::new(format!("App {issuer} has no installation {installation} on {}", self.api))
+                    .hint("install the App again, or correct installation-id in the configuration"),
+            ),
+            403 if said.contains("suspended") => Failure::Refused(
+                Error::new(format!("installation {installation} of App {issuer} is suspended"))
+                    .hint("let an owner unsuspend it in the settings of its installed GitHub Apps"),
+            ),
+            422 => Failure::Refused(
+                Error::new(format!("installation {installation} of App {issuer} cannot give such a token: {said}"))
+                    .hint("compare permissions and repositories in the configuration with what the installation has"),
+            ),
+            _ => self.complaint(reply),
+        }
+    }
+
+    /// Why there is no answer. Nothing of the request is in the message.
+    fn unsent(&self, error: ureq::Error) -> Unsent {
+        let host = self.api.origin().trim_start_matches("https://");
+        match error {
+            ureq::Error::Timeout(_) => Unsent::Passing(
+                Error::new(format!("{host} did not answer in time"))
+                    .hint("check the network, and http.proxy or HTTPS_PROXY if there is a proxy"),
+            ),
+            ureq::Error::HostNotFound => Unsent::Passing(
+                Error::new(format!("the name {host} cannot be resolved"))
+                    .hint("check the network, and http.proxy or HTTPS_PROXY if there is a proxy"),
+            ),
+            ureq::Error::Rustls(e) => self.distrusted(&e),
+            ureq::Error::Io(e) => match e.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                Some(e) => self.distrusted(e),
+                None => Unsent::Passing(
+                    Error::new(format!("cannot talk to {host}: {}", cause(&e)))
+                        .hint("check the network, and http.proxy or HTTPS_PROXY if there is a proxy"),
+                ),
+            },
+            ureq::Error::ConnectProxyFailed(why) => Unsent::Passing(
+                Error::new(format!("the proxy does not connect to {host}: {why}"))
+                    .hint("check http.proxy or HTTPS_PROXY"),
+            ),
+            ureq::Error::BodyExceedsLimit(limit) => Unsent::Lasting(
+                Error::new(format!("{host} sent an answer of more than {limit} bytes"))
+                    .hint("check host and api-url in the configuration, and whether a proxy answers instead"),
+            ),
+            other => Unsent::Lasting(Error::new(format!("cannot talk to {host}: {other}"))),
+        }
+    }
+
+    fn distrusted(&self, error: &rustls::Error) -> Unsent {
+        let host = self.api.origin().trim_start_matches("https://");
+        match error {
+            rustls::Error::InvalidCertificate(why) => Unsent::Lasting(
+                Error::new(format!("the certificate of {host} is not trusted: {why}"))
+                    .hint("name its CA: git config --global http.sslCAInfo FILE, or set SSL_CERT_FILE"),
+            ),
+            other => Unsent::Lasting(Error::new(format!("no secure connection to {host}: {other}"))),
+        }
+    }
+}
+
+/// Why a request has no answer.
+enum Unsent {
+    /// It may work later.
+    Passing(Error),
+    /// It will not.
+    Lasting(Error),
+}
+
+fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The message of an error in GitHub's form, shortened.
+fn complaint(reply: &Reply) -> Option<String> {
+    let complaint: Complaint = serde_json::from_slice(&reply.body).ok()?;
+    Some(complaint.message.chars().take(MAX_MESSAGE).collect())
+}
+
+fn is_unknown_app(reply: &Reply) -> bool {
+    reply.status == 404 && complaint(reply).as_deref() == Some("Integration not found")
+}
+
+/// GitHub's three complaints about the times in a JWT.
+fn is_about_time(message: &str) -> bool {
+    message.contains("('exp')") || message.contains("('iat')")
+}
+
+/// An offset in words: `7m12s ahead`, `2s behind`.
+fn describe(offset: i64) -> String {
+    let seconds = offset.unsigned_abs();
+    let (minutes, rest) = (seconds / 60, seconds % 60);
+    let amount = if minutes > 0 { format!("{minutes}m{rest}s") } else { format!("{rest}s") };
+    // GitHub's clock minus this one: negative where this clock is ahead.
+    format!("{amount} {}", if offset < 0 { "ahead" } else { "behind" })
+}
+
+/// The number in `/repositories/NUMBER/…`, where GitHub redirects to from an old name.
+fn repository_number(url: &str) -> Option<u64> {
+    url.split("/repositories/").nth(1)?.split('/').next()?.parse().ok()
+}
+
+/// Between a half and one and a half, so that processes that failed together do not come back together.
+fn jitter() -> f64 {
+    use ring::rand::{SecureRandom, SystemRandom};
+    let mut byte = [128];
+    // Without random numbers the pause is simply not varied.
+    let _ = SystemRandom::new().fill(&mut byte);
+    0.5 + f64::from(byte[0]) / 256.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_told_from_this_clocks_side() {
+        assert_eq!(describe(-432), "7m12s ahead");
+        assert_eq!(describe(59), "59s behind");
+        assert_eq!(describe(3600), "60m0s behind");
+    }
+
+    #[test]
+    fn the_number_of_a_renamed_repository_is_in_the_address() {
+        assert_eq!(repository_number("https://api.github.com/repositories/1234/installation"), Some(1234));
+        assert_eq!(repository_number("https://ghe.example/api/v3/repositories/7/installation?x"), Some(7));
+        assert_eq!(repository_number("https://api.github.com/repos/a/b/installation"), None);
+        assert_eq!(repository_number("https://api.github.com/repositories/x/installation"), None);
+    }
+}

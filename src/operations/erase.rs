@@ -1,0 +1,24 @@
+//! `erase`: GitHub refused a token; it is not handed out again.
+
+use super::{cache_key, route_key};
+use crate::app::App;
+use crate::config::Config;
+use crate::names::Found;
+use crate::protocol::Request;
+use crate::route::route;
+use crate::world::World;
+
+/// Drops the cached token if it is exactly the refused one. Asks nobody: what is not remembered is not cached.
+pub fn erase(request: &Request, config: &Config, world: &World<'_>) {
+    // A request that no rule can be chosen for was never answered with a token.
+    let (Some(refused), Ok(Some(route))) = (&request.password, route(request, config)) else { return };
+    let app = App::new(&route.rule.issuer, &route.rule.key);
+    let cache = world.cache(config, &app);
+    let found = match route.rule.installation {
+        Some(installation) => Some(Found { installation, repository_id: None }),
+        None => cache.remembered(&route_key(&route)).flatten(),
+    };
+    if let Some(found) = found {
+        cache.erase(&cache_key(&route, &found), refused);
+    }
+}

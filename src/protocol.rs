@@ -1,0 +1,133 @@
+//! git's credential protocol: attribute lines in, attribute lines out.
+//!
+//! The format is described in git-credential(1), section INPUT/OUTPUT FORMAT, and in gitcredentials(7).
+
+use std::io::{BufRead, BufReader, Read, Write};
+
+use zeroize::Zeroizing;
+
+use crate::clock::Timestamp;
+use crate::error::{Error, Result, cause};
+use crate::secret::Secret;
+
+/// The most that is read of one request, in bytes. git's lines have at most 65,535 bytes each.
+pub const MAX_REQUEST: usize = 1024 * 1024;
+
+/// The user name that GitHub expects beside an installation access token.
+/// <https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation>
+pub const USERNAME: &str = "x-access-token";
+
+/// What git asks: the attributes that this helper uses. All others are skipped.
+///
+/// No value holds a control character, carriage return included: some program further along would take it
+/// for the end of a line (CVE-2024-52006).
+#[derive(Debug, Default)]
+pub struct Request {
+    /// `protocol`: the scheme of the URL.
+    pub protocol: Option<String>,
+    /// `host`: the host name, with its port if the URL has one.
+    pub host: Option<String>,
+    /// `path`: sent only where `credential.useHttpPath` is true.
+    pub path: Option<String>,
+    /// `username`: the user name of the URL, if it has one.
+    pub username: Option<String>,
+    /// `password`: what was refused (`erase`) or accepted (`store`).
+    pub password: Option<Secret>,
+}
+
+impl Request {
+    /// Reads attributes until a blank line or the end of the input. Later values replace earlier ones.
+    ///
+    /// # Errors
+    /// If the input cannot be read or is larger than [`MAX_REQUEST`], if a line is not `key=value`, or if a
+    /// value that this helper uses is not UTF-8 or holds a control character.
+    pub fn read(input: impl Read) -> Result<Self> {
+        let mut request = Self::default();
+        let mut input = BufReader::new(input).take(MAX_REQUEST as u64 + 1);
+        let mut line = Zeroizing::new(Vec::new());
+        let mut total = 0;
+        for number in 1.. {
+            line.clear();
+            let read = input.read_until(b'\n', &mut line);
+            total += read.map_err(|e| Error::new(format!("cannot read git's request: {}", cause(&e))))?;
+            if total > MAX_REQUEST {
+                return Err(Error::new(format!("git's request is larger than {MAX_REQUEST} bytes")));
+            }
+            let content = line.strip_suffix(b"\n").unwrap_or(&line);
+            if content.is_empty() {
+                break;
+            }
+            request.set(content, number)?;
+        }
+        Ok(request)
+    }
+
+    fn set(&mut self, line: &[u8], number: usize) -> Result<()> {
+        let Some(equals) = line.iter().position(|byte| *byte == b'=') else {
+            return Err(Error::new(format!("line {number} of git's request is not key=value")));
+        };
+        let (key, value) = (&line[..equals], &line[equals + 1..]);
+        let slot = match key {
+            b"protocol" => &mut self.protocol,
+            b"host" => &mut self.host,
+            b"path" => &mut self.path,
+            b"username" => &mut self.username,
+            b"password" => {
+                // git passes on whatever a person or another helper gave; what could not be a token of ours
+                // is no reason to complain.
+                self.password = plain(value).map(|text| Secret::new(text.to_owned()));
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        let name = String::from_utf8_lossy(key);
+        let text = std::str::from_utf8(value)
+            .map_err(|_| Error::new(format!("the {name} in git's request is not valid UTF-8")))?;
+        if plain(value).is_none() {
+            return Err(Error::new(format!("the {name} in git's request holds a control character"))
+                .hint("look for %0a, %0d or similar in the URL, and do not trust where it came from"));
+        }
+        *slot = Some(text.to_owned());
+        Ok(())
+    }
+}
+
+/// The value as text, if it is UTF-8 without control characters.
+fn plain(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value).ok().filter(|text| !text.chars().any(char::is_control))
+}
+
+/// What git is told.
+#[derive(Debug)]
+pub enum Answer {
+    /// Use this credential.
+    Credential {
+        /// The installation access token.
+        password: Secret,
+        /// When git must stop using it, by the local clock.
+        expires_at: Timestamp,
+    },
+    /// There is no credential, and nobody else is to be asked.
+    Quit,
+}
+
+impl Answer {
+    /// Writes the answer at once, so that git never sees a part of one.
+    ///
+    /// # Errors
+    /// If the output cannot be written.
+    pub fn write(&self, mut output: impl Write) -> Result<()> {
+        let text = Zeroizing::new(match self {
+            Self::Credential { password, expires_at } => format!(
+                "username={USERNAME}\npassword={}\npassword_expiry_utc={}\n",
+                password.expose(),
+                expires_at.0
+            ),
+            Self::Quit => "quit=1\n".to_owned(),
+        });
+        output
+            .write_all(text.as_bytes())
+            .and_then(|()| output.flush())
+            .map_err(|e| Error::new(format!("cannot write the answer: {}", cause(&e))))
+    }
+}

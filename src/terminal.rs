@@ -1,0 +1,87 @@
+//! The one place that writes for a person: every message passes here and comes out on one line.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::io::Write;
+
+use crate::error::Error;
+
+const PREFIX: &str = "git-credential-ghapp";
+
+/// Where messages for a person go: the standard error stream.
+pub struct Terminal {
+    out: RefCell<Box<dyn Write>>,
+}
+
+impl Terminal {
+    /// Messages go to `out`.
+    pub fn new(out: impl Write + 'static) -> Self {
+        Self { out: RefCell::new(Box::new(out)) }
+    }
+
+    /// A failure, and the next step if one is known.
+    pub fn error(&self, error: &Error) {
+        self.say("error", error);
+    }
+
+    /// Something that a person should know although the operation goes on.
+    pub fn warning(&self, warning: &Error) {
+        self.say("warning", warning);
+    }
+
+    fn say(&self, kind: &str, error: &Error) {
+        let mut text = format!("{PREFIX}: {kind}: {}\n", escape(error.message()));
+        if let Some(hint) = error.next_step() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{PREFIX}: hint: {}", escape(hint));
+        }
+        // One write, so that lines of parallel helpers do not mix. Where stderr is gone nobody reads it.
+        let _ = self.out.borrow_mut().write_all(text.as_bytes());
+    }
+}
+
+/// The text with everything escaped that could move a cursor, start a terminal sequence, break the line or
+/// reorder what is shown. Parts of messages come from servers, files and URLs.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let breaks_line = matches!(c, '\u{2028}' | '\u{2029}');
+        if c.is_control() || reorders || breaks_line {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_whatever_a_server_put_into_it() {
+        #[derive(Clone, Default)]
+        struct Screen(Rc<RefCell<Vec<u8>>>);
+        impl Write for Screen {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.borrow_mut().write(bytes)
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let screen = Screen::default();
+        let error = Error::new("GitHub says: a\nb\x1b[31mc\r\u{9b}d\u{202e}e é").hint("x\0y");
+        Terminal::new(screen.clone()).error(&error);
+        assert_eq!(
+            String::from_utf8_lossy(&screen.0.borrow()),
+            "git-credential-ghapp: error: GitHub says: a\\nb\\u{1b}[31mc\\r\\u{9b}d\\u{202e}e é\n\
+             git-credential-ghapp: hint: x\\u{0}y\n"
+        );
+    }
+}

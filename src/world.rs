@@ -1,0 +1,49 @@
+//! What surrounds one run: environment, folders, clock, and the terminal. Nothing below reads these by itself.
+
+use ureq::Agent;
+
+use crate::app::App;
+use crate::cache::{Cache, Settings};
+use crate::clock::Clock;
+use crate::config::{Config, Folders, Variables};
+use crate::error::Result;
+use crate::names::ApiUrl;
+use crate::network;
+use crate::terminal::Terminal;
+
+/// The surroundings of one run.
+pub struct World<'a> {
+    /// The environment.
+    pub variables: Variables<'a>,
+    /// Where files are.
+    pub folders: &'a Folders,
+    /// The clock.
+    pub clock: Clock,
+    /// Where messages for a person go.
+    pub terminal: &'a Terminal,
+}
+
+impl World<'_> {
+    /// The cache, for one App.
+    pub(crate) fn cache<'c>(&'c self, config: &Config, app: &'c App<'c>) -> Cache<'c> {
+        let settings = Settings {
+            store: config.store,
+            min_fresh: config.min_fresh,
+            folder: self.folders.cache.as_deref(),
+            session_bus: self.has_session_bus(),
+        };
+        Cache::open(settings, app, self.clock, self.terminal)
+    }
+
+    /// What HTTP requests to an API go through.
+    pub(crate) fn agent(&self, api: &ApiUrl) -> Result<Agent> {
+        network::agent(api, &self.variables, self.folders.home.as_deref(), self.terminal)
+    }
+
+    /// Whether connecting to the session bus would find an address. Without one libdbus starts a bus of its own.
+    fn has_session_bus(&self) -> bool {
+        let runtime = self.variables.path("XDG_RUNTIME_DIR").map(std::path::PathBuf::from);
+        self.variables.path("DBUS_SESSION_BUS_ADDRESS").is_some()
+            || runtime.is_some_and(|folder| folder.join("bus").exists())
+    }
+}

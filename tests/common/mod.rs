@@ -1,0 +1,204 @@
+//! What every scenario starts from: a GitHub of its own, a home of its own, and nothing of the developer's
+//! environment.
+
+#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test file uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a scenario that cannot be set up has failed"
+)]
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use github_simulator::{ACME_KEY, GLOBEX_KEY, Simulator};
+use tempfile::TempDir;
+
+pub const ACME_APP: &str = "Iv23liAcmeCi";
+pub const GLOBEX_APP: &str = "Iv23liGlobexDeploy";
+/// The installations of `acme-ci` on acme and on globex, and of `globex-deploy` on globex.
+pub const ACME_ON_ACME: u64 = 4201;
+pub const ACME_ON_GLOBEX: u64 = 4202;
+pub const GLOBEX_ON_GLOBEX: u64 = 4301;
+
+/// A GitHub, a home, and the helper configured for one App.
+pub struct TestEnv {
+    pub folder: TempDir,
+    pub github: Simulator,
+    variables: BTreeMap<String, String>,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// The standard output of a command that must have worked.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self.stdout
+    }
+
+    /// The value of an attribute in an answer.
+    pub fn attribute(&self, key: &str) -> Option<&str> {
+        self.stdout.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+    }
+}
+
+impl TestEnv {
+    /// One App, configured for `github.com`, which is reached through the simulator's proxy.
+    pub fn new() -> Self {
+        let env = Self::bare();
+        let key = env.write("keys/acme.pem", ACME_KEY);
+        env.configure(&format!("[[app]]\nid = '{ACME_APP}'\nprivate-key = '{}'\n", key.display()));
+        env
+    }
+
+    /// The same without any configuration of the helper.
+    pub fn bare() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let github = Simulator::start(&folder.path().join("github")).unwrap();
+        {
+            let mut world = github.world();
+            world.add_app(101, ACME_APP, "acme-ci", ACME_KEY);
+            world.add_app(102, GLOBEX_APP, "globex-deploy", GLOBEX_KEY);
+            world.install(ACME_ON_ACME, 101, "acme");
+            world.install(ACME_ON_GLOBEX, 101, "globex");
+            world.install(GLOBEX_ON_GLOBEX, 102, "globex");
+            let gears = world.add_repository("globex", "gears", &[("teeth", "42\n")]);
+            world.add_repository("acme", "widgets", &[("README", "widgets\n")]);
+            let modules = "[submodule \"gears\"]\n\tpath = gears\n\turl = ../../globex/gears.git\n";
+            world.add_repository(
+                "acme",
+                "machine",
+                &[(".gitmodules", modules), ("gears", &format!("commit {gears}"))],
+            );
+        }
+        let env = Self { folder, github, variables: BTreeMap::new() };
+        let ca = env.github.ca_file();
+        let config = format!(
+            "[user]\n\tname = T\n\temail = t@example.com\n[init]\n\tdefaultBranch = main\n\
+             [http]\n\tproxy = {}\n\tsslCAInfo = {}\n\
+             [credential]\n\thelper = ghapp\n\tuseHttpPath = true\n",
+            env.github.proxy(),
+            ca.display()
+        );
+        env.write("home/.gitconfig", &config);
+        // Files and not the keyring: a user's keyring has room for 37 tokens.
+        env.with("GHAPP_CACHE", "file")
+    }
+
+    /// Sets an environment variable for everything that is run from now on.
+    pub fn with(mut self, name: &str, value: impl AsRef<str>) -> Self {
+        self.variables.insert(name.to_owned(), value.as_ref().to_owned());
+        self
+    }
+
+    /// Removes such a variable.
+    pub fn without(mut self, name: &str) -> Self {
+        self.variables.remove(name);
+        self
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    /// The helper's cache folder.
+    pub fn cache(&self) -> PathBuf {
+        self.home().join(".cache/git-credential-ghapp")
+    }
+
+    /// Writes a file below this environment's folder.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Writes the user's configuration file of the helper.
+    pub fn configure(&self, toml: &str) {
+        self.write("home/.config/git-credential-ghapp/config.toml", toml);
+    }
+
+    /// Adds to git's configuration.
+    pub fn git_config(&self, key: &str, value: &str) {
+        self.git(["config", "--global", key, value]).ok();
+    }
+
+    /// A command in this environment and no other.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let helper = Path::new(env!("CARGO_BIN_EXE_git-credential-ghapp")).parent().unwrap();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::iter::once(helper.to_owned()).chain(std::env::split_paths(&path));
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", std::env::join_paths(path).unwrap())
+            .env("HOME", self.home())
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("LC_ALL", "C.UTF-8")
+            .envs(&self.variables)
+            .current_dir(self.home());
+        command
+    }
+
+    /// Runs git in the home folder.
+    pub fn git<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Ran {
+        let mut command = self.command("git");
+        command.args(arguments);
+        run(&mut command, b"")
+    }
+
+    /// Runs git in a folder below the home folder.
+    pub fn git_in<'a>(&self, folder: &str, arguments: impl IntoIterator<Item = &'a str>) -> Ran {
+        let mut command = self.command("git");
+        command.args(arguments).current_dir(self.home().join(folder));
+        run(&mut command, b"")
+    }
+
+    /// Runs the helper itself.
+    pub fn helper<'a>(&self, arguments: impl IntoIterator<Item = &'a str>, input: impl AsRef<[u8]>) -> Ran {
+        let mut command = self.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
+        command.args(arguments);
+        run(&mut command, input.as_ref())
+    }
+
+    /// Asks the helper as git does.
+    pub fn get(&self, host: &str, path: &str) -> Ran {
+        self.helper(["get"], format!("protocol=https\nhost={host}\npath={path}\n"))
+    }
+
+    /// How many lookups of an installation and how many mints were asked for.
+    pub fn lookups_and_mints(&self) -> (usize, usize) {
+        let world = self.github.world();
+        (world.count("/installation") - world.count("/installations"), world.count("/access_tokens"))
+    }
+}
+
+/// Runs a command with an input, and waits for its end.
+pub fn run(command: &mut Command, input: &[u8]) -> Ran {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A command that does not want its input is no failure.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    ran(child.wait_with_output().unwrap())
+}
+
+pub fn ran(output: Output) -> Ran {
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
