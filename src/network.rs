@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(chosen(None, &[("ALL_PROXY", "a:1")]).unwrap(), http("a:1"));
         assert_eq!(chosen(None, &[("http_proxy", "http://h:2")]).unwrap(), None);
         assert_eq!(chosen(Some("http://git:1"), &[("NO_PROXY", "x, github.com")]).unwrap(), None);
-        assert_eq!(chosen(None, &[("https_proxy", "socks5h://s:1")]).unwrap().unwrap(), "socks5h://s:1");
+        assert_eq!(chosen(None, &[("https_proxy", "socks5h://s:1")]).unwrap().unwrap(), "socks5h://s:1/");
         let wrong = chosen(None, &[("https_proxy", "gopher://user:s3cret@p:1")]).unwrap_err();
         assert_eq!(wrong.message(), "the proxy address in HTTPS_PROXY or ALL_PROXY is not usable");
     }

@@ -131,3 +131,108 @@ impl Answer {
             .map_err(|e| Error::new(format!("cannot write the answer: {}", cause(&e))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(input: &[u8]) -> Result<Request> {
+        Request::read(input)
+    }
+
+    #[test]
+    fn a_real_request_of_git_is_read() {
+        let request = read(
+            b"capability[]=authtype\ncapability[]=state\nprotocol=https\nhost=github.com\npath=acme/widgets.git\n\
+              wwwauth[]=Basic realm=\"GitHub\"\n",
+        )
+        .unwrap();
+        assert_eq!(request.protocol.as_deref(), Some("https"));
+        assert_eq!(request.host.as_deref(), Some("github.com"));
+        assert_eq!(request.path.as_deref(), Some("acme/widgets.git"));
+        assert!(request.username.is_none() && request.password.is_none());
+    }
+
+    #[test]
+    fn order_repetition_unknown_keys_and_missing_line_ends_do_not_matter() {
+        for input in [
+            "path=a/b\nhost=h\nprotocol=https\n",
+            "path=a/b\nhost=h\nprotocol=https",
+            "path=a/b\nhost=h\nprotocol=https\n\n",
+            "path=a/b\nhost=h\nprotocol=https\n\nhost=evil\n",
+            "host=x\nfuture=1\nhost=h\nnew[]=a\nnew[]=\nprotocol=https\nwwwauth[]=\r\x01\npath=a/b\n",
+        ] {
+            let request = read(input.as_bytes()).unwrap();
+            assert_eq!(
+                (request.protocol.as_deref(), request.host.as_deref(), request.path.as_deref()),
+                (Some("https"), Some("h"), Some("a/b")),
+                "{input:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_longest_line_that_git_sends_is_read() {
+        let path = "x".repeat(65_535 - "path=".len());
+        assert_eq!(read(format!("path={path}\n").as_bytes()).unwrap().path, Some(path));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_request_is_named() {
+        let too_large = format!("path={}\n", "x".repeat(MAX_REQUEST));
+        for (input, message) in [
+            (&b"protocol=https\nnonsense\n"[..], "line 2 of git's request is not key=value"),
+            (b"host=a\rb\n", "the host in git's request holds a control character"),
+            (b"host=a\0b\n", "the host in git's request holds a control character"),
+            (b"path=a\x1b[31m\n", "the path in git's request holds a control character"),
+            (b"path=\xff\n", "the path in git's request is not valid UTF-8"),
+            (b"username=a\xc2\x85\n", "the username in git's request holds a control character"),
+            (too_large.as_bytes(), "git's request is larger than 1048576 bytes"),
+        ] {
+            assert_eq!(read(input).unwrap_err().message(), message);
+        }
+    }
+
+    #[test]
+    fn a_password_that_cannot_be_ours_is_no_error() {
+        assert!(read(b"password=a\rb\n").unwrap().password.is_none());
+        assert!(read(b"password=\xff\n").unwrap().password.is_none());
+        assert_eq!(read(b"password=p=\xc3\xa4\n").unwrap().password.unwrap().expose(), "p=ä");
+    }
+
+    #[test]
+    fn an_answer_is_what_git_expects_and_nothing_else() {
+        let write = |answer: Answer| {
+            let mut out = Vec::new();
+            answer.write(&mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let password = Secret::new("ghs_x".to_owned());
+        assert_eq!(
+            write(Answer::Credential { password, expires_at: Timestamp(1_800_000_000) }),
+            "username=x-access-token\npassword=ghs_x\npassword_expiry_utc=1800000000\n"
+        );
+        assert_eq!(write(Answer::Quit), "quit=1\n");
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics(input in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = read(&input);
+        }
+
+        #[test]
+        fn what_is_read_was_written(
+            protocol in "[^\\p{Cc}]{0,20}", host in "[^\\p{Cc}]{0,20}", path in "[^\\p{Cc}]{0,40}", user in "[^\\p{Cc}]{0,9}"
+        ) {
+            let text = format!("host={host}\npath={path}\nusername={user}\nprotocol={protocol}\n");
+            let request = read(text.as_bytes()).unwrap();
+            prop_assert_eq!(
+                (request.protocol, request.host, request.path, request.username),
+                (Some(protocol), Some(host), Some(path), Some(user))
+            );
+        }
+    }
+}

@@ -84,3 +84,142 @@ fn without_path<'c>(host: &Host, rules: &[&'c Rule]) -> Result<Route<'c>> {
     };
     Ok(Route { rule, repository: None, target })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::path::PathBuf;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::{Flags, Folders, Variables};
+
+    fn config(apps: &[&str]) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        let text: String = apps
+            .iter()
+            .enumerate()
+            .map(|(id, more)| format!("[[app]]\nid = \"app{id}\"\nprivate-key = \"k.pem\"\n{more}\n"))
+            .collect();
+        std::fs::write(&file, text).unwrap();
+        let nothing = |_: &str| None::<OsString>;
+        let folders = Folders {
+            system_config: PathBuf::from("/nonexistent/config.toml"),
+            user_config: Some(file),
+            ..Folders::default()
+        };
+        Config::load(&Flags::default(), &Variables(&nothing), &folders).unwrap()
+    }
+
+    fn ask(host: &str, path: Option<&str>) -> Request {
+        Request {
+            protocol: Some("https".to_owned()),
+            host: Some(host.to_owned()),
+            path: path.map(str::to_owned),
+            ..Request::default()
+        }
+    }
+
+    /// Which App answers, and how its installation is found.
+    fn answers(config: &Config, host: &str, path: Option<&str>) -> Option<(String, Target)> {
+        route(&ask(host, path), config).unwrap().map(|route| (route.rule.issuer.clone(), route.target))
+    }
+
+    #[test]
+    fn the_most_specific_rule_answers() {
+        let config = config(&[
+            "",
+            "owners = ['acme', 'Labs']",
+            "repositories = ['acme/infra']",
+            "host = 'ghe.example:8443'",
+            "host = 'ghe.example:8443'\nowners = ['acme']",
+        ]);
+        for (host, path, app) in [
+            ("github.com", "initech/tps", Some("app0")),
+            ("github.com", "acme/widgets.git", Some("app1")),
+            ("github.com", "ACME/widgets", Some("app1")),
+            ("github.com", "labs/x", Some("app1")),
+            ("github.com", "acme/infra.wiki.git", Some("app2")),
+            ("github.com", "acme-evil/infra", Some("app0")),
+            ("ghe.example:8443", "x/y", Some("app3")),
+            ("ghe.example:8443", "acme/y", Some("app4")),
+            ("ghe.example", "acme/y", None),
+            ("github.com.", "acme/y", None),
+            ("github.com", "acme", None),
+        ] {
+            let answering = answers(&config, host, Some(path)).map(|(app, _)| app);
+            assert_eq!(answering.as_deref(), app, "{host} {path}");
+        }
+    }
+
+    #[test]
+    fn an_app_for_one_owner_does_not_answer_for_another() {
+        let config = config(&["owners = ['org']"]);
+        assert!(answers(&config, "github.com", Some("org/x")).is_some());
+        for other in ["org-evil/x", "orgx/x", "or/x", "x/org"] {
+            assert!(answers(&config, "github.com", Some(other)).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn only_https_and_only_our_user_name() {
+        let config = config(&[""]);
+        let with = |change: fn(&mut Request)| {
+            let mut request = ask("github.com", Some("a/b"));
+            change(&mut request);
+            route(&request, &config).unwrap().is_some()
+        };
+        assert!(with(|_| {}));
+        assert!(with(|r| r.username = Some(USERNAME.to_owned())));
+        assert!(with(|r| r.username = Some(String::new())));
+        assert!(!with(|r| r.username = Some("octocat".to_owned())));
+        assert!(!with(|r| r.protocol = Some("http".to_owned())));
+        assert!(!with(|r| r.protocol = None));
+        assert!(!with(|r| r.host = None));
+    }
+
+    #[test]
+    fn without_a_path_only_what_is_clear_is_answered() {
+        let why = |apps: &[&str]| {
+            let config = config(apps);
+            match route(&ask("github.com", None), &config) {
+                Ok(route) => Ok(route.map(|route| route.target)),
+                Err(error) => Err(error.message().to_owned()),
+            }
+        };
+        assert_eq!(why(&[""]), Ok(Some(Target::Only)));
+        assert_eq!(why(&["owners = ['Acme']"]), Ok(Some(Target::Owner("acme".to_owned()))));
+        assert_eq!(why(&["repositories = ['acme/a', 'acme/b']"]), Ok(Some(Target::Owner("acme".to_owned()))));
+        assert_eq!(why(&["owners = ['a', 'b']\ninstallation-id = 7"]), Ok(Some(Target::Only)));
+        assert_eq!(why(&["host = 'ghe.example'"]), Ok(None));
+        let unclear = "git did not say which repository on github.com it wants, and";
+        assert_eq!(why(&["", "owners = ['a']"]), Err(format!("{unclear} 2 Apps are configured for it")));
+        assert_eq!(
+            why(&["owners = ['a', 'b']"]),
+            Err(format!("{unclear} the App is configured for 2 owners"))
+        );
+        assert_eq!(
+            why(&["scope = 'repository'"]),
+            Err(format!("{unclear} tokens are to be for one repository"))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_rules_never_matters(order in Just([0usize, 1, 2, 3]).prop_shuffle(), asked in 0usize..4) {
+            let apps = ["", "owners = ['acme']", "repositories = ['acme/infra']", "host = 'ghe.example'"];
+            let shuffled: Vec<&str> = order.iter().map(|index| apps[*index]).collect();
+            let (host, path, expected) = [
+                ("github.com", "x/y", 0),
+                ("github.com", "acme/y", 1),
+                ("github.com", "acme/infra", 2),
+                ("ghe.example", "acme/infra", 3),
+            ][asked];
+            let position = order.iter().position(|index| *index == expected).unwrap();
+            let answering = answers(&config(&shuffled), host, Some(path)).unwrap().0;
+            prop_assert_eq!(answering, format!("app{position}"));
+        }
+    }
+}

@@ -58,6 +58,9 @@ impl<'a> SecretServiceStore<'a> {
         match receiver.recv_timeout(DEADLINE) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(Error::Locked | Error::Prompt)) => Err("its collection is locked".to_owned()),
+            Ok(Err(Error::Dbus(e))) if e.name() == Some("org.freedesktop.Secret.Error.IsLocked") => {
+                Err("its collection is locked".to_owned())
+            }
             Ok(Err(Error::NoResult)) => Err("it has no default collection".to_owned()),
             Ok(Err(_)) => {
                 self.leave_alone();

@@ -1,1 +1,288 @@
 use super::*;
+
+/// Loads the configuration with a user's file, variables and flags; messages name the file `config.toml`.
+fn load(file: Option<&str>, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    if let Some(text) = file {
+        std::fs::write(&path, text).unwrap();
+    }
+    let lookup =
+        |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
+    let mut given = Flags::default();
+    for (name, value) in flags {
+        given.set(name, OsString::from(value)).unwrap();
+    }
+    let folders = Folders {
+        system_config: folder.path().join("system/config.toml"),
+        user_config: Some(path),
+        home: Some(PathBuf::from("/home/u")),
+        cache: None,
+    };
+    Config::load(&given, &Variables(&lookup), &folders).map_err(|error| {
+        let shown = error.message().replace(&format!("{}/", folder.path().display()), "");
+        let hint = error.next_step().map(str::to_owned);
+        hint.into_iter().fold(Error::new(shown), Error::hint)
+    })
+}
+
+fn message(file: &str) -> String {
+    load(Some(file), &[], &[]).unwrap_err().message().to_owned()
+}
+
+fn app(more: &str) -> String {
+    format!("[[app]]\nid = \"Iv1\"\nprivate-key = \"k.pem\"\n{more}\n")
+}
+
+fn key_path(rule: &Rule) -> &Path {
+    match &rule.key {
+        KeySource::File { path, .. } => path,
+        KeySource::Text { .. } => panic!("the key is not in a file"),
+    }
+}
+
+#[test]
+fn a_file_with_every_setting_is_read() {
+    let config = load(
+        Some(
+            r#"
+            cache = "secret-service"
+            min-fresh = 60
+            [[app]]
+            id = 12345
+            private-key = "~/keys/acme.pem"
+            host = "GHE.example:8443"
+            api-url = "https://api.ghe.example/"
+            owners = ["Acme"]
+            repositories = ["Other/Infra"]
+            installation-id = 42
+            scope = "repository"
+            permissions = { contents = "read", metadata = "read" }
+            on-failure = "continue"
+            "#,
+        ),
+        &[],
+        &[],
+    )
+    .unwrap();
+    assert_eq!((config.store, config.min_fresh), (StoreKind::SecretService, 60));
+    let [rule] = config.rules.as_slice() else { panic!("{config:?}") };
+    assert_eq!(rule.issuer, "12345");
+    assert_eq!(key_path(rule), Path::new("/home/u/keys/acme.pem"));
+    assert_eq!(rule.host.to_string(), "ghe.example:8443");
+    assert_eq!(rule.api.to_string(), "https://api.ghe.example");
+    assert_eq!(rule.owners, ["acme"]);
+    assert_eq!(rule.repositories[0].to_string(), "other/infra");
+    assert_eq!(rule.installation, Some(InstallationId(42)));
+    assert!(rule.per_repository && !rule.quit_on_failure);
+    assert_eq!(rule.permissions.len(), 2);
+}
+
+#[test]
+fn no_configuration_at_all_is_an_empty_one() {
+    let config = load(None, &[], &[]).unwrap();
+    assert!(config.rules.is_empty());
+    assert_eq!((config.store, config.min_fresh), (StoreKind::Auto, 300));
+    assert!(load(Some("# nothing\n"), &[], &[]).unwrap().rules.is_empty());
+}
+
+#[test]
+fn mistakes_are_told_with_file_line_and_cause() {
+    for (file, expected) in [
+        (app("colour = \"red\""), "config.toml, line 4, column 1: unknown field `colour`, expected one of"),
+        ("chache = \"file\"\n".to_owned(), "config.toml, line 1, column 1: unknown field `chache`"),
+        ("[[app]]\nid = \"1\"\n".to_owned(), "config.toml, line 1, column 1: missing field `private-key`"),
+        ("\n[[app]\n".to_owned(), "config.toml, line 2, column"),
+        (app("id = \"2\""), "config.toml, line 4, column 1: duplicate key"),
+        (app("installation-id = -1"), "config.toml, line 4, column 19: "),
+        (
+            "[[app]]\nid = \" \"\nprivate-key = \"k\"\n".to_owned(),
+            "the App id is empty (config.toml, line 2)",
+        ),
+        (
+            "[[app]]\nid = \"a b\"\nprivate-key = \"k\"\n".to_owned(),
+            "\"a b\" is not an App id (config.toml, line 2)",
+        ),
+        (
+            "[[app]]\nid = \"1\"\nprivate-key = \"\"\n".to_owned(),
+            "the private key's file is empty (config.toml, line 3)",
+        ),
+        (
+            "[[app]]\nid = \"1\"\nprivate-key = \"-----BEGIN RSA PRIVATE KEY-----\"\n".to_owned(),
+            "the private key itself stands where its file belongs (config.toml, line 3)",
+        ),
+        (app("host = \"https://x\""), "\"https://x\" is not a host (config.toml, line 4)"),
+        (
+            app("api-url = \"http://x\""),
+            "\"http://x\" is not an https address of an API (config.toml, line 4)",
+        ),
+        (app("owners = [\n\"a\",\n\"b/c\"]"), "\"b/c\" is not the name of an owner (config.toml, line 6)"),
+        (app("repositories = [\"a\"]"), "\"a\" is not OWNER/REPOSITORY (config.toml, line 4)"),
+        (app("scope = \"all\""), "there is no scope \"all\" (config.toml, line 4)"),
+        (
+            app("permissions = { contents = \"rw\" }"),
+            "\"contents = rw\" is not a permission (config.toml, line 4)",
+        ),
+        (app("on-failure = \"x\""), "on-failure cannot be \"x\" (config.toml, line 4)"),
+        ("cache = \"disk\"\n".to_owned(), "there is no token store \"disk\" (config.toml, line 1)"),
+        (
+            "min-fresh = 4000\n".to_owned(),
+            "min-fresh must be 0 to 3000 seconds, not 4000 (config.toml, line 1)",
+        ),
+        (
+            app("") + &app(""),
+            "two rules match every owner on github.com: config.toml, line 2 and config.toml, line 6",
+        ),
+        (
+            app("owners = [\"A\"]") + &app("owners = [\"b\", \"a\"]"),
+            "two rules match owner a on github.com: config.toml, line 2 and config.toml, line 6",
+        ),
+        (
+            app("repositories = [\"a/b\"]") + &app("repositories = [\"A/B\"]"),
+            "two rules match repository a/b on github.com: config.toml, line 2 and config.toml, line 6",
+        ),
+    ] {
+        let told = message(&file);
+        assert!(told.starts_with(expected), "{told}\n  instead of\n{expected}");
+        assert!(!told.contains('\n'), "{told}");
+    }
+}
+
+#[test]
+fn a_named_file_must_exist_and_replaces_the_users() {
+    let missing =
+        load(Some("cache = \"file\"\n"), &[("GHAPP_CONFIG", "/nonexistent/x.toml")], &[]).unwrap_err();
+    assert_eq!(
+        missing.message(),
+        "cannot read the configuration /nonexistent/x.toml: no such file or directory"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let named = folder.path().join("named.toml");
+    std::fs::write(&named, "cache = \"none\"\n").unwrap();
+    let config = load(Some("cache = \"file\"\n"), &[], &[("config", named.to_str().unwrap())]).unwrap();
+    assert_eq!(config.store, StoreKind::None);
+}
+
+#[test]
+fn the_users_file_is_stronger_than_the_machines() {
+    let folder = tempfile::tempdir().unwrap();
+    let (system, user) = (folder.path().join("system.toml"), folder.path().join("user.toml"));
+    std::fs::write(&system, "min-fresh = 10\ncache = \"file\"\n[[app]]\nid = \"1\"\nprivate-key = \"k\"\n")
+        .unwrap();
+    std::fs::write(&user, "min-fresh = 20\n[[app]]\nid = \"2\"\nprivate-key = \"k\"\n").unwrap();
+    let folders = Folders { system_config: system, user_config: Some(user), ..Folders::default() };
+    let config = Config::load(&Flags::default(), &Variables(&|_| None), &folders).unwrap();
+    assert_eq!((config.min_fresh, config.store), (20, StoreKind::File));
+    let strongest =
+        config.rules.iter().max_by_key(|rule| rule.specificity(&Repository::parse("a/b").unwrap()));
+    assert_eq!(strongest.unwrap().issuer, "2");
+}
+
+#[test]
+fn the_environment_alone_is_enough() {
+    let config = load(
+        None,
+        &[
+            ("GHAPP_APP_ID", "12345\n"),
+            ("GHAPP_PRIVATE_KEY", "pem"),
+            ("GHAPP_HOST", "acme.ghe.com"),
+            ("GHAPP_OWNERS", "Acme, labs"),
+            ("GHAPP_INSTALLATION_ID", " 7 "),
+            ("GHAPP_PERMISSIONS", "contents=read"),
+            ("GHAPP_CACHE", "none"),
+            ("GHAPP_SCOPE", ""),
+        ],
+        &[],
+    )
+    .unwrap();
+    let [rule] = config.rules.as_slice() else { panic!("{config:?}") };
+    assert_eq!((rule.issuer.as_str(), rule.api.to_string().as_str()), ("12345", "https://api.acme.ghe.com"));
+    assert_eq!(rule.owners, ["acme", "labs"]);
+    assert_eq!(rule.installation, Some(InstallationId(7)));
+    assert!(matches!(rule.key, KeySource::Text { .. }));
+    assert_eq!(config.store, StoreKind::None);
+    assert!(!format!("{config:?}").contains("pem\""), "the key is in the debug output");
+}
+
+#[test]
+fn flags_are_stronger_than_the_environment_setting_by_setting() {
+    let variables = [("GHAPP_APP_ID", "1"), ("GHAPP_PRIVATE_KEY", "pem"), ("GHAPP_OWNERS", "a")];
+    let config = load(None, &variables, &[("app-id", "2"), ("private-key", "~/k.pem")]).unwrap();
+    let [rule] = config.rules.as_slice() else { panic!("{config:?}") };
+    assert_eq!((rule.issuer.as_str(), key_path(rule)), ("2", Path::new("/home/u/k.pem")));
+    assert_eq!(rule.owners, ["a"]);
+}
+
+#[test]
+fn an_app_of_this_call_comes_before_every_rule_of_its_host() {
+    let file = app("repositories = [\"acme/infra\"]");
+    let config = load(Some(&file), &[], &[("app-id", "2"), ("private-key", "/k")]).unwrap();
+    let infra = Repository::parse("acme/infra").unwrap();
+    let strongest = config.rules.iter().max_by_key(|rule| rule.specificity(&infra)).unwrap();
+    assert_eq!(strongest.issuer, "2");
+}
+
+#[test]
+fn settings_without_an_app_change_the_only_one() {
+    let config = load(Some(&app("")), &[("GHAPP_HOST", "ghe.example")], &[("scope", "repository")]).unwrap();
+    assert_eq!(config.rules[0].api.to_string(), "https://ghe.example/api/v3");
+    assert!(config.rules[0].per_repository);
+}
+
+#[test]
+fn an_app_of_this_call_may_take_its_key_from_the_file() {
+    let file = app("host = \"ghe.example\"\nowners = [\"a\"]");
+    let config = load(Some(&file), &[("GHAPP_APP_ID", "Iv1")], &[]).unwrap();
+    assert_eq!(config.rules.len(), 2);
+    assert_eq!(key_path(&config.rules[1]), key_path(&config.rules[0]));
+    assert_eq!(config.rules[1].host.to_string(), "ghe.example");
+    assert!(config.rules[1].owners.is_empty());
+}
+
+#[test]
+fn mistakes_in_environment_and_flags_name_the_variable_or_flag() {
+    let both = app("owners = [\"a\"]") + &app("owners = [\"b\"]");
+    for (file, variables, flags, expected) in [
+        (
+            None,
+            &[("GHAPP_APP_ID", "1")][..],
+            &[][..],
+            "App 1 has no private key (environment variable GHAPP_APP_ID)",
+        ),
+        (
+            None,
+            &[("GHAPP_PRIVATE_KEY", "x")],
+            &[],
+            "the environment variable GHAPP_PRIVATE_KEY is set, but no App id",
+        ),
+        (None, &[("GHAPP_HOST", "x")], &[], "the environment variable GHAPP_HOST is set, but no App id"),
+        (
+            Some(&both),
+            &[],
+            &[("host", "x")],
+            "the flag --host is set, but it is not clear for which of the 2 configured Apps",
+        ),
+        (None, &[("GHAPP_APP_ID", "\n")], &[], "the App id is empty (environment variable GHAPP_APP_ID)"),
+        (
+            None,
+            &[],
+            &[("installation-id", "x"), ("app-id", "1"), ("private-key", "k")],
+            "\"x\" is not a number (flag --installation-id)",
+        ),
+        (
+            None,
+            &[("GHAPP_CACHE", "x")],
+            &[],
+            "there is no token store \"x\" (environment variable GHAPP_CACHE)",
+        ),
+        (
+            None,
+            &[("GHAPP_PRIVATE_KEY", "x"), ("GHAPP_PRIVATE_KEY_FILE", "y")],
+            &[],
+            "both GHAPP_PRIVATE_KEY and GHAPP_PRIVATE_KEY_FILE are set",
+        ),
+    ] {
+        let error = load(file.map(String::as_str), variables, flags).unwrap_err();
+        assert_eq!(error.message(), expected);
+    }
+}

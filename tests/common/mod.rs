@@ -114,7 +114,8 @@ impl TestEnv {
 
     /// The helper's cache folder.
     pub fn cache(&self) -> PathBuf {
-        self.home().join(".cache/git-credential-ghapp")
+        let caches = if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" };
+        self.home().join(caches).join("git-credential-ghapp")
     }
 
     /// Writes a file below this environment's folder.
@@ -125,9 +126,16 @@ impl TestEnv {
         path
     }
 
+    /// Where the helper's configuration file is below the home folder.
+    pub const CONFIG: &str = if cfg!(target_os = "macos") {
+        "Library/Application Support/git-credential-ghapp/config.toml"
+    } else {
+        ".config/git-credential-ghapp/config.toml"
+    };
+
     /// Writes the user's configuration file of the helper.
     pub fn configure(&self, toml: &str) {
-        self.write("home/.config/git-credential-ghapp/config.toml", toml);
+        self.write(&format!("home/{}", Self::CONFIG), toml);
     }
 
     /// Adds to git's configuration.
@@ -184,6 +192,19 @@ impl TestEnv {
         let world = self.github.world();
         (world.count("/installation") - world.count("/installations"), world.count("/access_tokens"))
     }
+}
+
+/// Says why a scenario was not played. Where everything is installed (`GHAPP_TESTS_MAY_NOT_SKIP`), that is a failure.
+#[track_caller]
+pub fn skip(why: &str) {
+    assert!(std::env::var_os("GHAPP_TESTS_MAY_NOT_SKIP").is_none(), "skipped: {why}");
+    eprintln!("skipped: {why}");
+}
+
+/// Whether a program can be found.
+pub fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Runs a command with an input, and waits for its end.

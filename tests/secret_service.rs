@@ -1,0 +1,98 @@
+//! The Secret Service, for who asks for it: a live one, a locked one, one that hangs, and none.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a scenario that cannot be set up has failed")]
+
+mod common;
+
+use std::os::unix::net::UnixListener;
+
+use common::{Ran, TestEnv, has, run, skip};
+
+const REQUEST: &str = "protocol=https\nhost=github.com\npath=acme/widgets\n";
+
+/// Runs a shell script on a session bus with a keyring daemon; `$HELPER` is the helper, `$REQUEST` a request.
+fn on_a_bus(env: &TestEnv, script: &str) -> Option<Ran> {
+    for program in ["dbus-run-session", "gnome-keyring-daemon"] {
+        if !has(program) {
+            skip(&format!("{program} is not installed"));
+            return None;
+        }
+    }
+    let runtime = env.folder.path().join("runtime");
+    std::fs::create_dir_all(&runtime).unwrap();
+    let mut command = env.command("dbus-run-session");
+    command
+        .args(["--", "sh", "-c", script])
+        .env("HELPER", env!("CARGO_BIN_EXE_git-credential-ghapp"))
+        .env("REQUEST", env.write("request", REQUEST))
+        .env("XDG_RUNTIME_DIR", runtime);
+    Some(run(&mut command, b""))
+}
+
+const UNLOCK: &str = "printf pw | gnome-keyring-daemon --unlock --components=secrets >/dev/null 2>&1; ";
+
+fn with_secret_service() -> TestEnv {
+    TestEnv::new().with("GHAPP_CACHE", "secret-service")
+}
+
+#[test]
+fn a_token_is_kept_found_and_erased() {
+    let env = with_secret_service();
+    let script = format!(
+        "{UNLOCK} \"$HELPER\" get < \"$REQUEST\" | tee answer; \"$HELPER\" get < \"$REQUEST\"; \
+         cat \"$REQUEST\" answer | \"$HELPER\" erase; \"$HELPER\" get < \"$REQUEST\""
+    );
+    let Some(ran) = on_a_bus(&env, &script) else { return };
+    let passwords: Vec<&str> = ran.stdout.lines().filter(|line| line.starts_with("password=")).collect();
+    assert_eq!(passwords.len(), 3, "{ran:?}");
+    assert_eq!(passwords[0], passwords[1], "{ran:?}");
+    assert_ne!(passwords[1], passwords[2], "{ran:?}");
+    assert_eq!(env.lookups_and_mints(), (1, 2));
+    assert!(!env.cache().join("tokens").exists());
+}
+
+#[test]
+fn a_locked_collection_is_a_miss_and_nobody_is_asked() {
+    let env = with_secret_service();
+    let script = format!(
+        "{UNLOCK} \"$HELPER\" get < \"$REQUEST\" >/dev/null; \
+         secret-tool lock --collection=login 2>/dev/null || dbus-send --session --print-reply \
+         --dest=org.freedesktop.secrets /org/freedesktop/secrets org.freedesktop.Secret.Service.Lock \
+         array:objpath:/org/freedesktop/secrets/collection/login >/dev/null; \
+         \"$HELPER\" get < \"$REQUEST\""
+    );
+    let Some(ran) = on_a_bus(&env, &script) else { return };
+    assert!(ran.stdout.contains("password=ghs_"), "{ran:?}");
+    assert!(ran.stderr.contains("Secret Service: its collection is locked"), "{ran:?}");
+    assert_eq!(env.lookups_and_mints(), (1, 2));
+}
+
+#[test]
+fn a_bus_that_never_answers_costs_one_deadline_and_is_then_left_alone() {
+    let env = with_secret_service();
+    let socket = env.folder.path().join("bus");
+    // Connections are taken by the kernel, and nobody ever reads from them.
+    let _bus = UnixListener::bind(&socket).unwrap();
+    let env = env.with("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", socket.display()));
+    let first = env.get("github.com", "acme/widgets");
+    assert!(first.attribute("password").is_some(), "{first:?}");
+    let second = env.get("github.com", "acme/widgets");
+    assert!(second.attribute("password").is_some(), "{second:?}");
+    assert!(
+        second.stderr.contains("Secret Service: it did not answer lately and is left alone"),
+        "{second:?}"
+    );
+}
+
+#[test]
+fn without_a_bus_none_is_started() {
+    let env = with_secret_service().with("DISPLAY", ":99");
+    let answer = env.get("github.com", "acme/widgets");
+    assert!(answer.attribute("password").is_some());
+    assert_eq!(
+        answer.stderr,
+        "git-credential-ghapp: warning: the token is not cached, so the next call mints again: \
+         Secret Service: there is no D-Bus session bus\n"
+    );
+}

@@ -1,0 +1,185 @@
+//! Key, JWT and token are where they belong and nowhere else.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "a scenario that cannot be set up has failed")]
+
+mod common;
+
+use std::path::Path;
+use std::process::Stdio;
+
+use common::{ACME_APP, TestEnv, has, run, skip};
+use git_credential_ghapp::app::App;
+use git_credential_ghapp::clock::Timestamp;
+use git_credential_ghapp::config::{KeySource, Origin};
+use git_credential_ghapp::secret::Secret;
+use github_simulator::{ACME_KEY, Effect, Fault};
+
+const REQUEST: &str = "protocol=https\nhost=github.com\npath=acme/widgets\n";
+
+/// Every file below the folder, with its content.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push((path.display().to_string(), std::fs::read(&path).unwrap()));
+        }
+    }
+    found
+}
+
+fn holds(content: &[u8], text: &str) -> bool {
+    content.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// A line from the middle of the key.
+fn canary() -> &'static str {
+    ACME_KEY.lines().nth(10).unwrap()
+}
+
+#[test]
+fn the_token_is_on_the_standard_output_of_get_and_nowhere_else() {
+    // The key in a variable, every log switched on, a fault on the way, a wrong clock: whatever could talk.
+    let env = TestEnv::bare()
+        .with("GHAPP_APP_ID", ACME_APP)
+        .with("GHAPP_PRIVATE_KEY", ACME_KEY)
+        .with("RUST_LOG", "trace")
+        .with("GHAPP_TRACE", "1")
+        .with("GIT_TRACE", "1")
+        .with("RUST_BACKTRACE", "full");
+    env.github.world().clock_offset = 3600;
+    let effect = Effect::Answer(502, Vec::new(), b"bad gateway".to_vec());
+    env.github.world().faults.push(Fault { meets: "/access_tokens".to_owned(), times: 1, effect });
+    let answer = env.get("github.com", "acme/widgets");
+    let token = answer.attribute("password").unwrap().to_owned();
+    assert!(token.starts_with("ghs_"));
+    let erased = env.helper(["erase"], format!("{REQUEST}password=not-{token}\n"));
+    let stored = env.helper(["store"], format!("{REQUEST}password={token}\n"));
+    let declined = env.helper(["get"], format!("protocol=https\nhost=evil.example\npassword={token}\n"));
+    let outputs = [
+        &answer.stderr,
+        &erased.stderr,
+        &erased.stdout,
+        &stored.stdout,
+        &stored.stderr,
+        &declined.stdout,
+        &declined.stderr,
+    ];
+    for text in outputs {
+        assert!(!text.contains(&token) && !text.contains("eyJ") && !text.contains(canary()), "{text}");
+    }
+    for (name, content) in files(&env.home()) {
+        assert!(!holds(&content, &token), "the token is in {name}");
+        assert!(!holds(&content, "eyJ"), "a JWT is in {name}");
+        assert!(!holds(&content, canary()), "the key is in {name}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_cached_is_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let env = TestEnv::new();
+    let mut command = env.command("sh");
+    command.args(["-c", "umask 000; exec \"$1\" get", "sh", env!("CARGO_BIN_EXE_git-credential-ghapp")]);
+    assert!(run(&mut command, REQUEST.as_bytes()).attribute("password").is_some());
+    for (name, _) in files(&env.cache()) {
+        assert_eq!(std::fs::metadata(&name).unwrap().permissions().mode() & 0o077, 0, "{name}");
+    }
+    assert_eq!(std::fs::metadata(env.cache()).unwrap().permissions().mode() & 0o077, 0);
+    assert!(files(&env.cache()).len() >= 2);
+}
+
+#[test]
+fn no_secret_is_in_the_arguments_of_a_process_and_a_warm_get_starts_none() {
+    if !has("strace") {
+        return skip("strace is not installed");
+    }
+    let env = TestEnv::new();
+    let traced = |name: &str| {
+        let file = env.folder.path().join(name);
+        let mut command = env.command("strace");
+        command
+            .args(["-f", "-qq", "-s", "4096", "-e", "trace=process,network,flock,fcntl", "-o"])
+            .arg(&file)
+            .arg(env!("CARGO_BIN_EXE_git-credential-ghapp"))
+            .arg("get");
+        let answer = run(&mut command, REQUEST.as_bytes());
+        (answer.attribute("password").unwrap_or_default().to_owned(), std::fs::read_to_string(&file).unwrap())
+    };
+    let (token, cold) = traced("cold");
+    if token.is_empty() {
+        return skip("strace may not trace here");
+    }
+    let started: Vec<&str> = cold.lines().filter(|line| line.contains("execve(")).collect();
+    assert!(started.iter().any(|line| line.contains("[\"git\", \"config\"")), "{cold}");
+    assert!(started.iter().all(|line| !line.contains(&token) && !line.contains("eyJ")));
+    let requests = env.github.log().len();
+    let (again, warm) = traced("warm");
+    assert_eq!((again.as_str(), env.github.log().len()), (token.as_str(), requests));
+    for call in ["fork(", "vfork(", "socket(", "connect(", "flock(", "SETLK"] {
+        assert!(!warm.contains(call), "{call} in\n{warm}");
+    }
+    assert_eq!(warm.matches("execve(").count(), 1, "{warm}");
+    let clones = warm.lines().filter(|line| line.contains("clone(") || line.contains("clone3(")).count();
+    assert_eq!(clones, 0, "{warm}");
+}
+
+#[test]
+fn a_key_on_the_command_line_is_refused() {
+    let env = TestEnv::bare();
+    let wrong = env.helper(["--app-id", "1", "--private-key", ACME_KEY, "get"], REQUEST);
+    assert_eq!(wrong.code, Some(1));
+    assert!(wrong.stderr.starts_with(
+        "git-credential-ghapp: error: the private key itself stands where its file belongs (flag --private-key)\n"
+    ));
+    assert!(!wrong.stderr.contains(canary()));
+}
+
+#[test]
+fn a_jwt_is_one_that_another_tool_verifies() {
+    if !has("openssl") {
+        return skip("openssl is not installed");
+    }
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, pem) in [("pkcs1", ACME_KEY), ("pkcs8", github_simulator::ACME_KEY_PKCS8)] {
+        let source = KeySource::Text { pem: Secret::new(pem.to_owned()), origin: Origin::Variable("KEY") };
+        let jwt = App::new("Iv1", &source).jwt(Timestamp(1_800_000_000)).unwrap();
+        let (signed, signature) = jwt.expose().rsplit_once('.').unwrap();
+        let (header, claims) = signed.split_once('.').unwrap();
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
+        assert_eq!(decode(header), br#"{"typ":"JWT","alg":"RS256"}"#);
+        assert_eq!(decode(claims), br#"{"iat":1799999940,"exp":1800000540,"iss":"Iv1"}"#);
+        let path = |what: &str| folder.path().join(format!("{name}.{what}"));
+        std::fs::write(path("key"), pem).unwrap();
+        std::fs::write(path("signed"), signed).unwrap();
+        std::fs::write(path("signature"), decode(signature)).unwrap();
+        let openssl = |arguments: &[&std::ffi::OsStr]| {
+            let mut command = std::process::Command::new("openssl");
+            command.args(arguments).stdin(Stdio::null()).output().unwrap()
+        };
+        let public = openssl(&[
+            "pkey".as_ref(),
+            "-pubout".as_ref(),
+            "-in".as_ref(),
+            path("key").as_ref(),
+            "-out".as_ref(),
+            path("public").as_ref(),
+        ]);
+        assert!(public.status.success());
+        let verified = openssl(&[
+            "dgst".as_ref(),
+            "-sha256".as_ref(),
+            "-verify".as_ref(),
+            path("public").as_ref(),
+            "-signature".as_ref(),
+            path("signature").as_ref(),
+            path("signed").as_ref(),
+        ]);
+        assert_eq!(String::from_utf8_lossy(&verified.stdout), "Verified OK\n");
+    }
+}
