@@ -17,6 +17,7 @@ use crate::app::{App, AppJwt};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Failure, cause};
 use crate::names::{ApiUrl, Found, InstallationId, Permissions, Repository, RepositoryRef, Scope};
+use crate::protocol::can_carry;
 use crate::secret::Secret;
 use crate::terminal::Terminal;
 
@@ -253,8 +254,7 @@ impl<'a> GitHub<'a> {
             return Err(self.mint_complaint(&reply, installation));
         }
         let granted: AccessToken = self.parse(&reply)?;
-        let token = granted.token.expose();
-        if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        if !can_carry(granted.token.expose()) {
             return Err(Failure::Refused(Error::new(format!(
                 "{} sent a token that git cannot carry",
                 self.api

@@ -97,6 +97,12 @@ fn plain(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok().filter(|text| !text.chars().any(char::is_control))
 }
 
+/// Whether git's lines can carry the text as a token: visible ASCII only.
+#[must_use]
+pub fn can_carry(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// What git is told.
 #[derive(Debug)]
 pub enum Answer {
@@ -115,8 +121,13 @@ impl Answer {
     /// Writes the answer at once, so that git never sees a part of one.
     ///
     /// # Errors
-    /// If the output cannot be written.
+    /// If the output cannot be written, or if git's lines cannot carry the password.
     pub fn write(&self, mut output: impl Write) -> Result<()> {
+        if let Self::Credential { password, .. } = self
+            && !can_carry(password.expose())
+        {
+            return Err(Error::new("the token holds characters that git cannot carry"));
+        }
         let text = Zeroizing::new(match self {
             Self::Credential { password, expires_at } => format!(
                 "username={USERNAME}\npassword={}\npassword_expiry_utc={}\n",
@@ -221,6 +232,20 @@ mod tests {
         #[test]
         fn reading_never_panics(input in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = read(&input);
+        }
+
+        #[test]
+        fn an_answer_has_no_line_that_was_not_meant(token in ".{0,40}", at in any::<i64>()) {
+            let mut out = Vec::new();
+            let answer = Answer::Credential { password: Secret::new(token.clone()), expires_at: Timestamp(at) };
+            match answer.write(&mut out) {
+                Ok(()) => {
+                    let expected = format!("username=x-access-token\npassword={token}\npassword_expiry_utc={at}\n");
+                    prop_assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
+                    prop_assert_eq!(out.iter().filter(|byte| byte.is_ascii_control()).count(), 3);
+                }
+                Err(_) => prop_assert!(out.is_empty() && !can_carry(&token)),
+            }
         }
 
         #[test]

@@ -40,6 +40,14 @@ fn the_api_is_asked_exactly_what_is_needed() {
 }
 
 #[test]
+fn lookup_and_mint_share_one_connection() {
+    let env = TestEnv::new();
+    assert!(env.get("github.com", "acme/widgets").attribute("password").is_some());
+    assert_eq!(env.lookups_and_mints(), (1, 1));
+    assert_eq!(env.github.world().connections, 1);
+}
+
+#[test]
 fn a_token_that_is_about_to_expire_is_replaced() {
     let env = TestEnv::new();
     // Less than the five minutes for which a token has to be good.

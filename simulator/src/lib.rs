@@ -88,7 +88,6 @@ impl Simulator {
     ///
     /// # Panics
     /// If another thread panicked while it changed the state.
-    #[must_use]
     pub fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
     }

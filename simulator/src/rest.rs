@@ -19,10 +19,10 @@ pub(crate) fn answer(world: &mut World, asked: &Asked, path: &str) -> Answer {
         let html = "<html>Request forbidden by administrative rules.</html>";
         return Answer::new(403, "text/html", html.as_bytes().to_vec());
     }
-    if let Some(version) = asked.header("x-github-api-version") {
-        if version != "2022-11-28" {
-            return refuse(400, "The api version provided is not supported");
-        }
+    if let Some(version) = asked.header("x-github-api-version")
+        && version != "2022-11-28"
+    {
+        return refuse(400, "The api version provided is not supported");
     }
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();

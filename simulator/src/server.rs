@@ -133,6 +133,7 @@ async fn connect(server: Arc<Server>, mut stream: TcpStream) {
 
 async fn serve(server: Arc<Server>, stream: TcpStream) {
     let Ok(stream) = server.tls.accept(stream).await else { return };
+    lock(&server.world).connections += 1;
     let service = service_fn(|request| answer(server.clone(), request));
     // A connection that ends early is the client's affair.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;

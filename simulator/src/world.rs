@@ -151,6 +151,8 @@ pub struct World {
     pub faults: Vec<Fault>,
     /// Every request since the start, in the order of the answers.
     pub requests: Vec<Request>,
+    /// How many TLS connections were made.
+    pub connections: usize,
     /// The LFS objects by their SHA-256.
     pub lfs_objects: BTreeMap<String, Vec<u8>>,
 }
@@ -170,6 +172,7 @@ impl World {
             propagation: None,
             faults: Vec::new(),
             requests: Vec::new(),
+            connections: 0,
             lfs_objects: BTreeMap::new(),
         }
     }

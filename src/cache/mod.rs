@@ -24,6 +24,7 @@ use crate::app::App;
 use crate::clock::{Clock, Timestamp};
 use crate::config::StoreKind;
 use crate::error::{Error, Failure};
+use crate::protocol::can_carry;
 use crate::secret::Secret;
 use crate::terminal::Terminal;
 
@@ -79,6 +80,7 @@ impl Entry {
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let kept: Kept<Secret> = serde_json::from_slice(bytes).ok()?;
+        can_carry(kept.token.expose()).then_some(())?;
         Some(Self {
             token: kept.token,
             expires_at: kept.expires_at,
@@ -250,10 +252,10 @@ impl<'a> Cache<'a> {
     pub fn erase(&self, key: &CacheKey, token: &Secret) {
         for store in self.stores().flatten() {
             let entry = store.read(key).ok().flatten().and_then(|bytes| Entry::from_bytes(&bytes));
-            if entry.is_some_and(|entry| entry.token.matches(token)) {
-                if let Err(why) = store.remove(key) {
-                    self.warn(&format!("cannot drop a refused token: {}: {why}", store.name()));
-                }
+            if entry.is_some_and(|entry| entry.token.matches(token))
+                && let Err(why) = store.remove(key)
+            {
+                self.warn(&format!("cannot drop a refused token: {}: {why}", store.name()));
             }
         }
     }

@@ -48,10 +48,10 @@ impl Cache<'_> {
         }
         let found = look_up()?;
         let file = found.map_or(RouteFile::MissingSince(self.clock.now()), RouteFile::Found);
-        if let (Some(folder), Ok(content)) = (self.folder(), serde_json::to_vec(&file)) {
-            if let Err(e) = folder.write(KIND, key.name(), &content) {
-                self.warn(&format!("cannot remember the installation: {}", cause(&e)));
-            }
+        if let (Some(folder), Ok(content)) = (self.folder(), serde_json::to_vec(&file))
+            && let Err(e) = folder.write(KIND, key.name(), &content)
+        {
+            self.warn(&format!("cannot remember the installation: {}", cause(&e)));
         }
         Ok(found)
     }
