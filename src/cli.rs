@@ -58,6 +58,7 @@ flags, each also settable in the configuration file or the environment:
   --cache STORE           auto, keyring, secret-service,      GHAPP_CACHE
                           file, none
   --min-fresh SECONDS     default: 300                        GHAPP_MIN_FRESH
+  --deadline SECONDS      default: 30                         GHAPP_DEADLINE
   --config FILE           instead of the user's file          GHAPP_CONFIG
   --help, --version
 ";

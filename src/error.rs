@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::clock::Timestamp;
+
 /// A failure that ends the operation.
 #[derive(Debug)]
 pub struct Error {
@@ -52,8 +54,10 @@ impl std::error::Error for Error {}
 /// A failure on the way to GitHub, sorted by what the caller can do next.
 #[derive(Debug)]
 pub enum Failure {
-    /// GitHub did not answer, or said to come back later: what is cached may still help.
+    /// GitHub did not answer: what is cached may still help.
     Unreachable(Error),
+    /// GitHub said to come back later, at this time by the local clock: nobody else need ask before that.
+    Limited(Error, Timestamp),
     /// GitHub refused, or there is nothing to ask with: asking again does not help.
     Refused(Error),
     /// There is no such installation any more: what is remembered about it is wrong.
@@ -65,7 +69,9 @@ impl Failure {
     #[must_use]
     pub fn into_error(self) -> Error {
         match self {
-            Self::Unreachable(error) | Self::Refused(error) | Self::Gone(error) => error,
+            Self::Unreachable(error) | Self::Limited(error, _) | Self::Refused(error) | Self::Gone(error) => {
+                error
+            }
         }
     }
 }

@@ -4,8 +4,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::fmt::rfc2822::DateTimeParser;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -16,15 +18,21 @@ use zeroize::Zeroizing;
 use crate::app::{App, AppJwt};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Failure, cause};
-use crate::names::{ApiUrl, Found, InstallationId, Permissions, Repository, RepositoryRef, Scope};
-use crate::protocol::can_carry;
+use crate::names::{ApiUrl, Found, Host, InstallationId, Permissions, Repository, RepositoryRef, Scope};
+use crate::protocol::{USERNAME, can_carry};
 use crate::secret::Secret;
 use crate::terminal::Terminal;
 
-/// When this process stops asking, counted from its start.
-const DEADLINE: Duration = Duration::from_secs(30);
-/// How long one answer may take.
+/// How long one answer may take, at most and at least.
 const ONE_ANSWER: Duration = Duration::from_secs(12);
+const SHORTEST_ANSWER: Duration = Duration::from_millis(500);
+/// How long is paused before it is tried again, at first and later.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+/// How long is tried where there is a token to fall back on.
+const BRIEFLY: Duration = Duration::from_secs(3);
+/// How long a fresh token may take to reach git's servers. Seconds were seen; support advises to wait for ten.
+const PROPAGATION: Duration = Duration::from_secs(10);
 /// The most that is read of an answer, in bytes. A page of 100 installations has some 250 KB.
 const MAX_ANSWER: u64 = 1024 * 1024;
 /// The most that is shown of a message of the server.
@@ -41,6 +49,9 @@ pub struct GitHub<'a> {
     app: &'a App<'a>,
     clock: Clock,
     terminal: &'a Terminal,
+    /// How long the API may take in all, and how long it took so far.
+    deadline: Cell<Duration>,
+    spent: Cell<Duration>,
     /// How many seconds GitHub's clock is ahead of the local one, as far as it is known to matter.
     offset: Cell<i64>,
     jwt: RefCell<Option<AppJwt>>,
@@ -55,7 +66,7 @@ pub struct Minted {
     pub expires_at: Timestamp,
     /// When it came, by the local clock, since the Unix epoch.
     pub minted_at: Duration,
-    /// How many seconds GitHub's clock is ahead of the local one.
+    /// How many seconds GitHub's clock is ahead of the local one, if that matters.
     pub clock_offset: i64,
 }
 
@@ -74,6 +85,7 @@ struct Installation {
     /// Absent or without a login for installations on an enterprise, which never cover repositories.
     account: Option<Account>,
     suspended_at: Option<String>,
+    html_url: Option<String>,
     permissions: Option<Permissions>,
 }
 
@@ -127,15 +139,38 @@ struct Reply {
 }
 
 impl<'a> GitHub<'a> {
-    /// An API, how to reach it, and whom to ask it as.
+    /// An API, how to reach it, whom to ask it as, for how long, and by how much its clock is known to be ahead.
     pub fn new(
         agent: Agent,
         api: &'a ApiUrl,
         app: &'a App<'a>,
         clock: Clock,
         terminal: &'a Terminal,
+        deadline: Duration,
+        clock_offset: i64,
     ) -> Self {
-        Self { agent, api, app, clock, terminal, offset: Cell::new(0), jwt: RefCell::new(None) }
+        Self {
+            agent,
+            api,
+            app,
+            clock,
+            terminal,
+            deadline: Cell::new(deadline),
+            spent: Cell::new(Duration::ZERO),
+            offset: Cell::new(clock_offset),
+            jwt: RefCell::new(None),
+        }
+    }
+
+    /// Does not try for long from now on: there is something to fall back on.
+    pub fn be_brief(&self) {
+        self.deadline.set(self.deadline.get().min(self.spent.get() + BRIEFLY));
+    }
+
+    /// By how many seconds the API's clock is ahead, as far as that matters.
+    #[must_use]
+    pub fn clock_offset(&self) -> i64 {
+        self.offset.get()
     }
 
     /// The installation that covers a repository. `None`: there is none, or there is no such repository.
@@ -251,7 +286,7 @@ impl<'a> GitHub<'a> {
         let url = self.api.endpoint(&format!("/app/installations/{installation}/access_tokens"));
         let reply = self.ask(&Method::POST, &url, Some(&body))?;
         if reply.status != 201 {
-            return Err(self.mint_complaint(&reply, installation));
+            return Err(self.mint_complaint(&reply, installation, scope));
         }
         let granted: AccessToken = self.parse(&reply)?;
         if !can_carry(granted.token.expose()) {
@@ -272,7 +307,7 @@ impl<'a> GitHub<'a> {
                     "installation {installation} of App {} has no permission on contents, so git can do nothing with its token",
                     self.app.issuer()
                 ))
-                .hint("give the App the repository permission Contents, and let the owner accept the change"),
+                .hint(self.mend(installation, "give the App the repository permission Contents, and accept the change")),
             ));
         }
         let clock_offset = reply.offset.filter(|offset| offset.abs() > TOLERATED_OFFSET).unwrap_or(0);
@@ -286,10 +321,24 @@ impl<'a> GitHub<'a> {
 
     /// Asks, and asks again: at once with a corrected clock, later if GitHub is not well.
     fn ask(&self, method: &Method, url: &str, body: Option<&[u8]>) -> Result<Reply, Failure> {
-        let mut pause = Duration::from_millis(250);
+        let began = Instant::now();
+        let reply = self.ask_until_deadline(method, url, body, began);
+        self.spent.set(self.spent.get() + began.elapsed());
+        reply
+    }
+
+    fn ask_until_deadline(
+        &self,
+        method: &Method,
+        url: &str,
+        body: Option<&[u8]>,
+        began: Instant,
+    ) -> Result<Reply, Failure> {
+        let left = || self.deadline.get().saturating_sub(self.spent.get() + began.elapsed());
+        let mut pause = FIRST_PAUSE;
         let mut corrected = false;
         loop {
-            let failure = match self.send(method, url, body) {
+            let (failure, wait) = match self.send(method, url, body, left()) {
                 Ok(reply) => {
                     if !corrected && self.correct_clock(&reply) {
                         corrected = true;
@@ -297,24 +346,22 @@ impl<'a> GitHub<'a> {
                     }
                     match self.come_back(&reply) {
                         None => return Ok(reply),
-                        Some((wait, error)) => {
-                            pause = wait.unwrap_or(pause).max(pause);
-                            error
-                        }
+                        Some((failure, wait)) => (failure, wait),
                     }
                 }
                 Err(Unsent::Lasting(error)) => return Err(Failure::Refused(error)),
-                Err(Unsent::Passing(error)) => error,
+                Err(Unsent::Passing(error)) => (Failure::Unreachable(error), None),
             };
-            if self.clock.elapsed() + pause >= DEADLINE {
-                return Err(Failure::Unreachable(failure));
+            let wait = wait.unwrap_or_else(|| pause.mul_f64(jitter()));
+            if wait >= left() {
+                return Err(failure);
             }
-            thread::sleep(pause.mul_f64(jitter()));
-            pause = (pause * 2).min(Duration::from_secs(4));
+            thread::sleep(wait);
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    fn send(&self, method: &Method, url: &str, body: Option<&[u8]>) -> Result<Reply, Unsent> {
+    fn send(&self, method: &Method, url: &str, body: Option<&[u8]>, left: Duration) -> Result<Reply, Unsent> {
         if self.jwt.borrow().is_none() {
             let jwt = self.app.jwt(self.clock.now().plus(self.offset.get())).map_err(Unsent::Lasting)?;
             *self.jwt.borrow_mut() = Some(jwt);
@@ -329,7 +376,8 @@ impl<'a> GitHub<'a> {
             .header("Accept", "application/vnd.github+json")
             .header("X-GitHub-Api-Version", "2022-11-28")
             .header("Authorization", authorization.as_str());
-        let left = DEADLINE.saturating_sub(self.clock.elapsed()).max(Duration::from_secs(1)).min(ONE_ANSWER);
+        // Half of what is left, so that an answer that never comes leaves time for another try.
+        let left = (left / 2).clamp(SHORTEST_ANSWER, ONE_ANSWER);
         let unusable = |_| Unsent::Lasting(Error::new(format!("{url} is not a usable address")));
         let sent = match body {
             Some(body) => {
@@ -356,48 +404,46 @@ impl<'a> GitHub<'a> {
     fn correct_clock(&self, reply: &Reply) -> bool {
         let complains =
             reply.status == 401 && complaint(reply).is_some_and(|message| is_about_time(&message));
-        match reply.offset {
-            Some(offset) if complains => {
-                self.terminal.warning(
-                    &Error::new(format!(
-                        "this clock is {} by GitHub's, which is taken as right",
-                        describe(offset)
-                    ))
-                    .hint("set the clock"),
-                );
-                self.offset.set(offset);
-                self.jwt.borrow_mut().take();
-                true
-            }
-            _ => false,
+        let Some(offset) = reply.offset.filter(|_| complains) else { return false };
+        if offset.abs() > TOLERATED_OFFSET {
+            self.terminal.warning(
+                &Error::new(format!(
+                    "this clock is {} by GitHub's, which is taken as right",
+                    describe(offset)
+                ))
+                .hint("set the clock"),
+            );
+            self.offset.set(offset);
+        } else {
+            // It was wrong when it was noted, and is right again.
+            self.offset.set(0);
         }
+        self.jwt.borrow_mut().take();
+        true
     }
 
-    /// Whether the answer is one that a later try may change, and when GitHub wants that to be.
-    fn come_back(&self, reply: &Reply) -> Option<(Option<Duration>, Error)> {
+    /// Whether the answer is one that a later try may change, and how long GitHub wants to be left alone.
+    fn come_back(&self, reply: &Reply) -> Option<(Failure, Option<Duration>)> {
         let number = |name| header(&reply.headers, name).and_then(|text| text.trim().parse::<i64>().ok());
         let message = complaint(reply).unwrap_or_default();
         let exhausted = number("x-ratelimit-remaining") == Some(0);
         let limited = message.to_ascii_lowercase().contains("rate limit");
         match reply.status {
             403 | 429 if exhausted || limited || number("retry-after").is_some() || reply.status == 429 => {
-                let now = self.clock.now().plus(reply.offset.unwrap_or(0));
-                let until_reset =
-                    number("x-ratelimit-reset").filter(|_| exhausted).map(|at| Timestamp(at).since(now));
+                let now = self.clock.now();
+                let github_now = now.plus(reply.offset.unwrap_or(0));
+                let until_reset = number("x-ratelimit-reset")
+                    .filter(|_| exhausted)
+                    .map(|at| Timestamp(at).since(github_now));
                 // Without a time GitHub asks for a minute at least.
                 let seconds = number("retry-after").or(until_reset).unwrap_or(60).clamp(1, 24 * 3600);
-                let error = Error::new(format!(
-                    "the rate limit of App {} on {} is used up",
-                    self.app.issuer(),
-                    self.api
-                ))
-                .hint(format!("try again in {seconds} s"));
-                Some((Some(Duration::from_secs(seconds.unsigned_abs())), error))
+                let failure = limited_failure(self.api, self.app.issuer(), now.plus(seconds), now);
+                Some((failure, Some(Duration::from_secs(seconds.unsigned_abs()))))
             }
             500 | 502 | 503 | 504 => {
                 let error = Error::new(format!("{} answers {}: it is not well", self.api, reply.status))
                     .hint("see https://www.githubstatus.com, or ask who runs this server");
-                Some((None, error))
+                Some((Failure::Unreachable(error), None))
             }
             _ => None,
         }
@@ -444,23 +490,96 @@ impl<'a> GitHub<'a> {
     }
 
     /// What a refusal to mint means.
-    fn mint_complaint(&self, reply: &Reply, installation: InstallationId) -> Failure {
+    fn mint_complaint(&self, reply: &Reply, installation: InstallationId, scope: &Scope) -> Failure {
         let issuer = self.app.issuer();
         let said = complaint(reply).unwrap_or_default();
+        let refused =
+            |what: String, step: &str| Failure::Refused(Error::new(what).hint(self.mend(installation, step)));
         match reply.status {
             404 if !is_unknown_app(reply) => Failure::Gone(
                 Error::new(format!("App {issuer} has no installation {installation} on {}", self.api))
                     .hint("install the App again, or correct installation-id in the configuration"),
             ),
-            403 if said.contains("suspended") => Failure::Refused(
-                Error::new(format!("installation {installation} of App {issuer} is suspended"))
-                    .hint("let an owner unsuspend it in the settings of its installed GitHub Apps"),
+            403 if said.contains("suspended") => {
+                refused(format!("installation {installation} of App {issuer} is suspended"), "unsuspend it")
+            }
+            403 if said.contains("IP allow list") => refused(
+                format!("installation {installation} of App {issuer} may not be used from here: {said}"),
+                "add this machine's address to the IP allow list of the organisation",
             ),
-            422 => Failure::Refused(
-                Error::new(format!("installation {installation} of App {issuer} cannot give such a token: {said}"))
-                    .hint("compare permissions and repositories in the configuration with what the installation has"),
-            ),
+            422 => {
+                let wanted: Vec<String> =
+                    scope.permissions.iter().map(|(name, level)| format!("{name} = {level}")).collect();
+                let step = if wanted.is_empty() {
+                    "add the repository to the installation".to_owned()
+                } else {
+                    format!("grant {}, or ask for less in the configuration", wanted.join(", "))
+                };
+                refused(
+                    format!("installation {installation} of App {issuer} cannot give such a token: {said}"),
+                    &step,
+                )
+            }
             _ => self.complaint(reply),
+        }
+    }
+
+    /// A step, and the address where an owner takes it, as far as GitHub tells.
+    fn mend(&self, installation: InstallationId, step: &str) -> String {
+        let page = || {
+            let url = self.api.endpoint(&format!("/app/installations/{installation}"));
+            let reply = self.ask(&Method::GET, &url, None).ok().filter(|reply| reply.status == 200)?;
+            self.parse::<Installation>(&reply).ok()?.html_url
+        };
+        match page() {
+            Some(page) => format!("{step}: {page}"),
+            None => format!("{step}, in the owner's settings of installed GitHub Apps"),
+        }
+    }
+
+    /// Waits until git's servers know a fresh token: they learn it a moment after the API gave it out, and
+    /// until then refuse it. Gives what to warn about if they do not learn it in time.
+    #[must_use]
+    pub fn wait_until_accepted(
+        &self,
+        git: &Agent,
+        host: &Host,
+        repository: &Repository,
+        token: &Secret,
+    ) -> Option<Error> {
+        let began = Instant::now();
+        let deadline = PROPAGATION.min(self.deadline.get());
+        let url = format!("https://{host}/{repository}.git/info/refs?service=git-upload-pack");
+        let pair = Zeroizing::new(format!("{USERNAME}:{}", token.expose()));
+        let basic = Zeroizing::new(format!("Basic {}", *Zeroizing::new(STANDARD.encode(pair.as_bytes()))));
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let left = deadline.saturating_sub(began.elapsed()).max(SHORTEST_ANSWER);
+            let answer = git
+                .get(&url)
+                .header("Authorization", basic.as_str())
+                // The answer to protocol version 2 is tiny: it lists no refs.
+                .header("Git-Protocol", "version=2")
+                .config()
+                .timeout_global(Some(left))
+                .build()
+                .call();
+            let status = match answer {
+                Ok(answer) if answer.status().as_u16() < 400 => return None,
+                Ok(answer) => answer.status().as_u16(),
+                // git will meet the same and say so.
+                Err(_) => return None,
+            };
+            if began.elapsed() + pause >= deadline {
+                return Some(
+                    Error::new(format!(
+                        "the fresh token is handed out although {host} still answers {status} to it for {repository}"
+                    ))
+                    .hint("if git fails, check the installation's permissions and the IP allow list"),
+                );
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_secs(2));
         }
     }
 
@@ -506,6 +625,14 @@ impl<'a> GitHub<'a> {
             other => Unsent::Lasting(Error::new(format!("no secure connection to {host}: {other}"))),
         }
     }
+}
+
+/// The API is to be left alone until a time.
+#[must_use]
+pub fn limited_failure(api: &ApiUrl, issuer: &str, until: Timestamp, now: Timestamp) -> Failure {
+    let error = Error::new(format!("the rate limit of App {issuer} on {api} is used up"))
+        .hint(format!("try again in {} s", until.since(now).max(1)));
+    Failure::Limited(error, until)
 }
 
 /// Why a request has no answer.

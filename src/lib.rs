@@ -98,16 +98,17 @@ fn operate(
         return operations::capability::capability(stdout);
     }
     let request = Request::read(stdin)?;
-    if operation == Operation::Store {
-        // git offers the credentials of every helper. Ours are cached already, others are none of our business.
-        return Ok(());
-    }
     let config = Config::load(flags, &world.variables, world.folders)?;
-    if operation == Operation::Erase {
-        operations::erase::erase(&request, &config, world);
-        return Ok(());
+    match operation {
+        Operation::Store => operations::store::store(&request, &config, world),
+        Operation::Erase => operations::erase::erase(&request, &config, world),
+        Operation::Get | Operation::Capability => return get(&request, &config, world, stdout),
     }
-    match operations::get::get(&request, &config, world) {
+    Ok(())
+}
+
+fn get(request: &Request, config: &Config, world: &World<'_>, stdout: impl Write) -> Result<()> {
+    match operations::get::get(request, config, world) {
         Ending::Declined => Ok(()),
         Ending::NotInstalled(why) => {
             world.terminal.warning(&why);

@@ -16,24 +16,23 @@ use ureq::{Agent, Proxy};
 
 use crate::config::Variables;
 use crate::error::{Error, Result, cause};
-use crate::names::ApiUrl;
 use crate::terminal::Terminal;
 
 /// How long a connection may take to be there, name lookup and proxy included.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Builds the one agent of this process, set up for one API.
+/// Builds an agent that is set up for one address, which ends with a slash.
 ///
 /// # Errors
 /// If a named CA cannot be read, or a proxy's address is not usable.
 pub fn agent(
-    api: &ApiUrl,
+    address: &str,
     variables: &Variables<'_>,
     home: Option<&Path>,
     terminal: &Terminal,
 ) -> Result<Agent> {
-    let git = GitHttp::read(api);
-    let host = api.origin().trim_start_matches("https://");
+    let git = GitHttp::read(address);
+    let host = address.trim_start_matches("https://").split('/').next().unwrap_or_default();
     let no_verify =
         variables.path("GIT_SSL_NO_VERIFY").is_some() || git.ssl_verify.as_deref().is_some_and(is_false);
     if no_verify {
@@ -74,9 +73,9 @@ struct GitHttp {
 
 impl GitHttp {
     /// Asks git itself, which knows its files, scopes and includes. Without git there are no settings of git's.
-    fn read(api: &ApiUrl) -> Self {
+    fn read(address: &str) -> Self {
         let output = Command::new("git")
-            .args(["config", "--null", "--get-urlmatch", "http", &format!("{api}/")])
+            .args(["config", "--null", "--get-urlmatch", "http", address])
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .output();

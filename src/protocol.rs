@@ -33,7 +33,14 @@ pub struct Request {
     pub username: Option<String>,
     /// `password`: what was refused (`erase`) or accepted (`store`).
     pub password: Option<Secret>,
+    /// `capability[]`: whether git understands `state[]` and `continue`.
+    pub understands_state: bool,
+    /// Our own `state[]`, if git sends it back: the fingerprint of the token that was refused just now.
+    pub refused: Option<String>,
 }
+
+/// What our values of `state[]` begin with; those of other helpers are theirs.
+const STATE_PREFIX: &str = "ghapp.";
 
 impl Request {
     /// Reads attributes until a blank line or the end of the input. Later values replace earlier ones.
@@ -72,6 +79,16 @@ impl Request {
             b"host" => &mut self.host,
             b"path" => &mut self.path,
             b"username" => &mut self.username,
+            b"capability[]" => {
+                // An empty value clears the list.
+                self.understands_state = !value.is_empty() && (self.understands_state || value == b"state");
+                return Ok(());
+            }
+            b"state[]" => {
+                let ours = plain(value).and_then(|text| text.strip_prefix(STATE_PREFIX)).map(str::to_owned);
+                self.refused = if value.is_empty() { None } else { ours.or(self.refused.take()) };
+                return Ok(());
+            }
             b"password" => {
                 // git passes on whatever a person or another helper gave; what could not be a token of ours
                 // is no reason to complain.
@@ -112,6 +129,9 @@ pub enum Answer {
         password: Secret,
         /// When git must stop using it, by the local clock.
         expires_at: Timestamp,
+        /// The token's fingerprint, if git is to come back with it should the token be refused: that heals a
+        /// refusal within the same git command (git 2.46; git-credential(1), `state[]` and `continue`).
+        come_back: Option<String>,
     },
     /// There is no credential, and nobody else is to be asked.
     Quit,
@@ -129,11 +149,20 @@ impl Answer {
             return Err(Error::new("the token holds characters that git cannot carry"));
         }
         let text = Zeroizing::new(match self {
-            Self::Credential { password, expires_at } => format!(
-                "username={USERNAME}\npassword={}\npassword_expiry_utc={}\n",
-                password.expose(),
-                expires_at.0
-            ),
+            Self::Credential { password, expires_at, come_back } => {
+                let (before, after) = match come_back {
+                    Some(fingerprint) => (
+                        "capability[]=authtype\ncapability[]=state\n",
+                        format!("state[]={STATE_PREFIX}{fingerprint}\ncontinue=1\n"),
+                    ),
+                    None => ("", String::new()),
+                };
+                format!(
+                    "{before}username={USERNAME}\npassword={}\npassword_expiry_utc={}\n{after}",
+                    password.expose(),
+                    expires_at.0
+                )
+            }
             Self::Quit => "quit=1\n".to_owned(),
         });
         output
@@ -185,6 +214,19 @@ mod tests {
     }
 
     #[test]
+    fn capabilities_and_states_are_lists_that_an_empty_value_clears() {
+        let understands = |input: &str| read(input.as_bytes()).unwrap().understands_state;
+        assert!(understands("capability[]=authtype\ncapability[]=state\n"));
+        assert!(understands("capability[]=state\ncapability[]=authtype\n"));
+        assert!(!understands("capability[]=state\ncapability[]=\n"));
+        assert!(!understands("capability[]=statement\ncapability=state\n"));
+        let refused = |input: &str| read(input.as_bytes()).unwrap().refused;
+        assert_eq!(refused("state[]=other.1\nstate[]=ghapp.ab\nstate[]=other.2\n").as_deref(), Some("ab"));
+        assert_eq!(refused("state[]=ghapp.ab\nstate[]=\n"), None);
+        assert_eq!(refused("state[]=ghapp\n"), None);
+    }
+
+    #[test]
     fn the_longest_line_that_git_sends_is_read() {
         let path = "x".repeat(65_535 - "path=".len());
         assert_eq!(read(format!("path={path}\n").as_bytes()).unwrap().path, Some(path));
@@ -222,8 +264,15 @@ mod tests {
         };
         let password = Secret::new("ghs_x".to_owned());
         assert_eq!(
-            write(Answer::Credential { password, expires_at: Timestamp(1_800_000_000) }),
+            write(Answer::Credential { password, expires_at: Timestamp(1_800_000_000), come_back: None }),
             "username=x-access-token\npassword=ghs_x\npassword_expiry_utc=1800000000\n"
+        );
+        let password = Secret::new("ghs_x".to_owned());
+        let come_back = Some("0123".to_owned());
+        assert_eq!(
+            write(Answer::Credential { password, expires_at: Timestamp(1_800_000_000), come_back }),
+            "capability[]=authtype\ncapability[]=state\nusername=x-access-token\npassword=ghs_x\n\
+             password_expiry_utc=1800000000\nstate[]=ghapp.0123\ncontinue=1\n"
         );
         assert_eq!(write(Answer::Quit), "quit=1\n");
     }
@@ -237,7 +286,7 @@ mod tests {
         #[test]
         fn an_answer_has_no_line_that_was_not_meant(token in ".{0,40}", at in any::<i64>()) {
             let mut out = Vec::new();
-            let answer = Answer::Credential { password: Secret::new(token.clone()), expires_at: Timestamp(at) };
+            let answer = Answer::Credential { password: Secret::new(token.clone()), expires_at: Timestamp(at), come_back: None };
             match answer.write(&mut out) {
                 Ok(()) => {
                     let expected = format!("username=x-access-token\npassword={token}\npassword_expiry_utc={at}\n");

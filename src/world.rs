@@ -7,7 +7,6 @@ use crate::cache::{Cache, Settings};
 use crate::clock::Clock;
 use crate::config::{Config, Folders, Variables};
 use crate::error::Result;
-use crate::names::ApiUrl;
 use crate::network;
 use crate::terminal::Terminal;
 
@@ -29,15 +28,16 @@ impl World<'_> {
         let settings = Settings {
             store: config.store,
             min_fresh: config.min_fresh,
+            deadline: config.deadline,
             folder: self.folders.cache.as_deref(),
             session_bus: self.has_session_bus(),
         };
         Cache::open(settings, app, self.clock, self.terminal)
     }
 
-    /// What HTTP requests to an API go through.
-    pub(crate) fn agent(&self, api: &ApiUrl) -> Result<Agent> {
-        network::agent(api, &self.variables, self.folders.home.as_deref(), self.terminal)
+    /// What HTTP requests to an address go through.
+    pub(crate) fn agent(&self, address: &str) -> Result<Agent> {
+        network::agent(address, &self.variables, self.folders.home.as_deref(), self.terminal)
     }
 
     /// Whether connecting to the session bus would find an address. Without one libdbus starts a bus of its own.

@@ -40,11 +40,19 @@ fn the_api_is_asked_exactly_what_is_needed() {
 }
 
 #[test]
-fn lookup_and_mint_share_one_connection() {
+fn a_cold_get_asks_three_things_over_one_connection_for_each_origin() {
     let env = TestEnv::new();
     assert!(env.get("github.com", "acme/widgets").attribute("password").is_some());
-    assert_eq!(env.lookups_and_mints(), (1, 1));
-    assert_eq!(env.github.world().connections, 1);
+    let asked = env.github.log();
+    assert_eq!(
+        asked,
+        [
+            "api.github.com GET /repos/acme/widgets/installation [jwt of Iv23liAcmeCi] 200",
+            "api.github.com POST /app/installations/4201/access_tokens [jwt of Iv23liAcmeCi] 201",
+            "github.com GET /acme/widgets.git/info/refs?service=git-upload-pack [token of installation 4201] 200",
+        ]
+    );
+    assert_eq!(env.github.world().connections, 2, "one for each origin");
 }
 
 #[test]
@@ -57,17 +65,6 @@ fn a_token_that_is_about_to_expire_is_replaced() {
     env.github.world().revoke_all();
     env.git_in("one", ["fetch", "--quiet"]).ok();
     assert_eq!(first.len(), 1);
-    assert_eq!(env.lookups_and_mints(), (1, 2));
-}
-
-#[test]
-fn a_refused_token_is_dropped_and_the_next_command_works() {
-    let env = TestEnv::new();
-    env.git(["clone", "--quiet", WIDGETS, "one"]).ok();
-    env.github.world().revoke_all();
-    let refused = env.git_in("one", ["fetch", "--quiet"]);
-    assert!(refused.stderr.contains("Authentication failed"), "{refused:#?}");
-    env.git_in("one", ["fetch", "--quiet"]).ok();
     assert_eq!(env.lookups_and_mints(), (1, 2));
 }
 

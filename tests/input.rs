@@ -229,14 +229,15 @@ fn what_github_refuses_is_told_with_the_next_step() {
     assert_eq!(
         refused(&|env| env.github.world().installation(4201).suspended = true),
         "error: installation 4201 of App Iv23liAcmeCi is suspended\n\
-         hint: let an owner unsuspend it in the settings of its installed GitHub Apps\n"
+         hint: unsuspend it: https://github.com/organizations/acme/settings/installations/4201\n"
     );
     assert_eq!(
         refused(&|env| {
             env.github.world().installation(4201).permissions.remove("contents");
         }),
         "error: installation 4201 of App Iv23liAcmeCi has no permission on contents, so git can do nothing with its token\n\
-         hint: give the App the repository permission Contents, and let the owner accept the change\n"
+         hint: give the App the repository permission Contents, and accept the change: \
+         https://github.com/organizations/acme/settings/installations/4201\n"
     );
     assert_eq!(
         refused(&|env| {
@@ -245,7 +246,8 @@ fn what_github_refuses_is_told_with_the_next_step() {
         ))
         }),
         "error: installation 4201 of App Iv23liAcmeCi cannot give such a token: The permissions requested are not granted to this installation.\n\
-         hint: compare permissions and repositories in the configuration with what the installation has\n"
+         hint: grant issues = write, or ask for less in the configuration: \
+         https://github.com/organizations/acme/settings/installations/4201\n"
     );
 }
 
@@ -299,7 +301,7 @@ fn erase_of_the_very_token_makes_the_next_get_mint() {
 #[test]
 fn operations_and_command_lines() {
     let env = TestEnv::new();
-    assert_eq!(env.helper(["capability"], "").ok(), "version 0\n");
+    assert_eq!(env.helper(["capability"], "").ok(), "version 0\ncapability authtype\ncapability state\n");
     for unknown in ["approve", "list", "GET"] {
         let ignored = env.helper([unknown], REQUEST);
         assert_eq!((ignored.code, ignored.stdout.as_str(), ignored.stderr.as_str()), (Some(0), "", ""));

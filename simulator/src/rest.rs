@@ -37,18 +37,22 @@ pub(crate) fn answer(world: &mut World, asked: &Asked, path: &str) -> Answer {
     match (method, parts.as_slice()) {
         ("GET", ["app"]) => json(200, &app_json(&app, &asked.host)),
         ("GET", ["app", "installations"]) => installations(world, &app, asked, query),
+        ("GET", ["app", "installations", id]) => {
+            let found = world.installations.iter().find(|it| it.app == app.id && it.id.to_string() == *id);
+            installation(found, &app, asked)
+        }
         ("GET", ["repos", owner, name, "installation"]) => {
             repository_installation(world, &app, asked, owner, name)
         }
         ("GET", ["repositories", id, "installation"]) => {
             let repository = world.repositories.iter().find(|repository| repository.id.to_string() == *id);
-            installation(repository.and_then(|repository| world.covering(app.id, repository)), &app)
+            installation(repository.and_then(|repository| world.covering(app.id, repository)), &app, asked)
         }
         ("GET", ["orgs" | "users", owner, "installation"]) => {
             let on_owner = |it: &&Installation| {
                 it.account.as_ref().is_some_and(|login| login.eq_ignore_ascii_case(owner))
             };
-            installation(world.installations.iter().filter(|it| it.app == app.id).find(on_owner), &app)
+            installation(world.installations.iter().filter(|it| it.app == app.id).find(on_owner), &app, asked)
         }
         ("POST", ["app", "installations", id, "access_tokens"]) => mint(world, &app, asked, id),
         _ => refuse(404, "Not Found"),
@@ -82,7 +86,7 @@ fn revoke(world: &mut World, asked: &Asked) -> Answer {
 
 fn repository_installation(world: &World, app: &App, asked: &Asked, owner: &str, name: &str) -> Answer {
     if let Some(repository) = world.find(owner, name) {
-        return installation(world.covering(app.id, repository), app);
+        return installation(world.covering(app.id, repository), app, asked);
     }
     // Who may not see a repository does not learn that it was renamed.
     match world
@@ -112,7 +116,7 @@ fn installations(world: &World, app: &App, asked: &Asked, query: &str) -> Answer
         .installations
         .iter()
         .filter(|it| it.app == app.id)
-        .map(|it| installation_json(it, app))
+        .map(|it| installation_json(it, app, &asked.host))
         .collect();
     let shown: Vec<&Value> = all.iter().skip((page - 1) * size).take(size).collect();
     let answer = json(200, &json!(shown));
@@ -125,9 +129,9 @@ fn installations(world: &World, app: &App, asked: &Asked, query: &str) -> Answer
     answer
 }
 
-fn installation(found: Option<&Installation>, app: &App) -> Answer {
+fn installation(found: Option<&Installation>, app: &App, asked: &Asked) -> Answer {
     match found {
-        Some(installation) => json(200, &installation_json(installation, app)),
+        Some(installation) => json(200, &installation_json(installation, app, &asked.host)),
         None => refuse(404, "Not Found"),
     }
 }
@@ -223,7 +227,9 @@ fn app_json(app: &App, host: &str) -> Value {
     })
 }
 
-fn installation_json(installation: &Installation, app: &App) -> Value {
+fn installation_json(installation: &Installation, app: &App, host: &str) -> Value {
+    let web = host.strip_prefix("api.").unwrap_or(host);
+    let owner = installation.account.as_deref().unwrap_or("an-enterprise");
     let account = match &installation.account {
         Some(login) => json!({"login": login, "type": "Organization"}),
         None => json!({"slug": "an-enterprise"}),
@@ -235,6 +241,7 @@ fn installation_json(installation: &Installation, app: &App) -> Value {
         "app_id": app.id,
         "client_id": app.client_id,
         "app_slug": app.slug,
+        "html_url": format!("https://{web}/organizations/{owner}/settings/installations/{}", installation.id),
         "permissions": installation.permissions,
         "suspended_at": installation.suspended.then_some("2026-01-01T00:00:00Z"),
     })

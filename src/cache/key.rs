@@ -1,6 +1,6 @@
 //! Names of what is cached: digests over everything that makes a difference.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use ring::digest::{Context, SHA256};
 
@@ -39,8 +39,20 @@ impl RouteKey {
     }
 }
 
-/// A name within the cache: what both kinds of keys look like from outside.
-pub(super) trait Name: fmt::Display {
+/// Names what is known about an API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// The key of what an App knows about an API.
+    #[must_use]
+    pub fn new(api: &ApiUrl, issuer: &str) -> Self {
+        Self(digest(&["api", &api.to_string(), issuer]))
+    }
+}
+
+/// A name within the cache: what all keys look like from outside.
+pub(super) trait Name {
     fn name(&self) -> &str;
 }
 
@@ -56,15 +68,9 @@ impl Name for RouteKey {
     }
 }
 
-impl fmt::Display for CacheKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for RouteKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl Name for ApiKey {
+    fn name(&self) -> &str {
+        &self.0
     }
 }
 

@@ -8,9 +8,6 @@ use super::folder::Folder;
 use super::key::Name;
 use crate::error::cause;
 
-/// How long a process waits for another one that looks up or mints the same.
-pub(super) const DEADLINE: Duration = Duration::from_secs(30);
-
 /// Shared by all names that begin with the same two digits, so that thousands of repositories do not leave
 /// thousands of lock files.
 const SHARED_DIGITS: usize = 2;

@@ -7,6 +7,7 @@ mod folder;
 mod kernel;
 mod key;
 mod keyring;
+mod known;
 mod lock;
 mod routes;
 mod sealed;
@@ -29,8 +30,9 @@ use crate::secret::Secret;
 use crate::terminal::Terminal;
 
 pub(crate) use folder::Folder;
-pub use key::{CacheKey, RouteKey};
-use lock::{DEADLINE, Lock};
+pub use key::{ApiKey, CacheKey, RouteKey};
+pub use known::Known;
+use lock::Lock;
 use sealed::SealedFiles;
 use store::TokenStore;
 
@@ -96,6 +98,8 @@ pub struct Settings<'a> {
     pub store: StoreKind,
     /// A cached token is used while it is valid for at least this many seconds.
     pub min_fresh: i64,
+    /// How long is waited for another process that looks up or mints the same.
+    pub deadline: Duration,
     /// Where files are kept.
     pub folder: Option<&'a Path>,
     /// Whether a D-Bus session bus has an address.
@@ -155,49 +159,64 @@ impl<'a> Cache<'a> {
     }
 
     /// A token for `key`: a cached one that is fresh, or one that `mint` gets, which runs in one process at
-    /// a time.
+    /// a time. `refused` is the fingerprint of a token that was refused just now, which is dropped. `mint` is
+    /// told whether there is a token to fall back on, in which case it need not try for long.
     ///
     /// # Errors
-    /// Those of `mint`, unless a cached token is still valid, though not fresh, and GitHub cannot be asked.
+    /// Those of `mint`, unless a cached token is still valid, though not fresh, and GitHub cannot be asked. And
+    /// if too many tokens were refused lately.
     pub fn get_or_mint(
         &self,
         key: &CacheKey,
-        mint: impl FnOnce() -> Result<Entry, Failure>,
+        refused: Option<&str>,
+        mint: impl FnOnce(bool) -> Result<Entry, Failure>,
     ) -> Result<Entry, Failure> {
         if self.settings.store == StoreKind::None {
-            return mint();
+            return mint(false);
         }
-        if let Some(entry) = self.read(key).filter(|entry| self.is_fresh(entry)) {
+        let is_refused = |entry: &Entry| refused.is_some_and(|refused| entry.token.fingerprint() == refused);
+        if let Some(entry) = self.read(key).filter(|entry| self.is_fresh(entry) && !is_refused(entry)) {
             return Ok(entry);
         }
         if let Err(why) = &self.folder {
             self.terminal.warning(why);
         }
-        let _lock = self.folder().and_then(|folder| match Lock::take(folder, "token", key, DEADLINE) {
-            Ok(lock) => Some(lock),
-            Err(why) => {
-                self.warn(&format!("minting without a lock: {why}"));
+        let _lock = self.lock("token", key, "minting");
+        let cached = match self.read(key) {
+            Some(entry) if is_refused(&entry) => {
+                self.erase(key, &entry.token);
                 None
             }
-        });
-        let cached = self.read(key);
-        let cached = match cached {
             Some(entry) if self.is_fresh(&entry) || self.is_news(&entry) => return Ok(entry),
-            stale => stale,
+            stale => stale.filter(|entry| entry.remaining(self.clock.now()) > 0),
         };
-        match (mint(), cached) {
+        self.brake(key)?;
+        match (mint(cached.is_some()), cached) {
             (Ok(entry), _) => {
                 self.keep(key, &entry);
                 Ok(entry)
             }
-            (Err(Failure::Unreachable(why)), Some(entry)) if entry.remaining(self.clock.now()) > 0 => {
+            (Err(Failure::Unreachable(why) | Failure::Limited(why, _)), Some(entry))
+                if entry.remaining(self.clock.now()) > 0 =>
+            {
+                let remaining = entry.remaining(self.clock.now());
                 self.warn(&format!(
-                    "using a token that expires in {} s, because no new one can be had: {why}",
-                    entry.remaining(self.clock.now())
+                    "no new token can be had, so one that expires in {remaining} s is used: {why}"
                 ));
                 Ok(entry)
             }
             (Err(why), _) => Err(why),
+        }
+    }
+
+    /// Takes the lock of a name, or says why `doing` goes on without.
+    fn lock(&self, kind: &str, name: &impl key::Name, doing: &str) -> Option<Lock> {
+        match Lock::take(self.folder()?, kind, name, self.settings.deadline) {
+            Ok(lock) => Some(lock),
+            Err(why) => {
+                self.warn(&format!("{doing} without a lock: {why}"));
+                None
+            }
         }
     }
 
@@ -248,15 +267,20 @@ impl<'a> Cache<'a> {
         self.warn(&format!("the token is not cached, so the next call mints again: {}", refusals.join("; ")));
     }
 
-    /// Drops the entry from every store that holds exactly this token.
+    /// A token was refused: drops the entry from every store that holds exactly this token, and counts that.
     pub fn erase(&self, key: &CacheKey, token: &Secret) {
+        let mut dropped = false;
         for store in self.stores().flatten() {
             let entry = store.read(key).ok().flatten().and_then(|bytes| Entry::from_bytes(&bytes));
-            if entry.is_some_and(|entry| entry.token.matches(token))
-                && let Err(why) = store.remove(key)
-            {
-                self.warn(&format!("cannot drop a refused token: {}: {why}", store.name()));
+            if entry.is_some_and(|entry| entry.token.matches(token)) {
+                dropped = true;
+                if let Err(why) = store.remove(key) {
+                    self.warn(&format!("cannot drop a refused token: {}: {why}", store.name()));
+                }
             }
+        }
+        if dropped {
+            self.count_refusal(key);
         }
     }
 }

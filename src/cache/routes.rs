@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Cache;
 use super::key::{Name, RouteKey};
-use super::lock::{DEADLINE, Lock};
 use crate::clock::Timestamp;
 use crate::error::{Failure, cause};
 use crate::names::Found;
@@ -36,13 +35,7 @@ impl Cache<'_> {
         if let Some(known) = self.remembered(key) {
             return Ok(known);
         }
-        let _lock = self.folder().and_then(|folder| match Lock::take(folder, "route", key, DEADLINE) {
-            Ok(lock) => Some(lock),
-            Err(why) => {
-                self.warn(&format!("looking up the installation without a lock: {why}"));
-                None
-            }
-        });
+        let _lock = self.lock("route", key, "looking up the installation");
         if let Some(known) = self.remembered(key) {
             return Ok(known);
         }

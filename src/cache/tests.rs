@@ -2,6 +2,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::key::Name as _;
 use super::*;
 use crate::config::{KeySource, Origin};
 use crate::names::{ApiUrl, Found, Host, InstallationId, Permissions, RepositoryRef, Scope};
@@ -32,8 +33,13 @@ impl Fixture {
     /// The cache as a process sees it that starts so many seconds later.
     fn later<'a>(&'a self, seconds: i64, app: &'a App<'a>, path: &'a Path) -> Cache<'a> {
         let wall = UNIX_EPOCH + Duration::from_secs((NOW + seconds).unsigned_abs());
-        let settings =
-            Settings { store: StoreKind::File, min_fresh: 300, folder: Some(path), session_bus: false };
+        let settings = Settings {
+            store: StoreKind::File,
+            min_fresh: 300,
+            deadline: Duration::from_secs(30),
+            folder: Some(path),
+            session_bus: false,
+        };
         Cache::open(settings, app, Clock::starting_at(wall), &self.terminal)
     }
 
@@ -64,12 +70,12 @@ fn a_token_is_used_while_it_is_fresh_and_no_longer() {
     let fixture = Fixture::new();
     let (app, path) = (fixture.app(), fixture.path());
     let mints = Cell::new(0);
-    let mint = || {
+    let mint = |_| {
         mints.set(mints.get() + 1);
         Ok(entry("ghs_x", 3600))
     };
     for (at, expected) in [(0, 1), (1, 1), (3299, 1), (3300, 1), (3301, 2)] {
-        fixture.later(at, &app, &path).get_or_mint(&key(), mint).unwrap();
+        fixture.later(at, &app, &path).get_or_mint(&key(), None, mint).unwrap();
         assert_eq!(mints.get(), expected, "after {at} s");
     }
 }
@@ -80,20 +86,20 @@ fn what_counts_is_the_time_at_github() {
     let (app, path) = (fixture.app(), fixture.path());
     // This clock is an hour behind: the token of GitHub's hour looks as if it lived for two.
     let ahead = Entry { clock_offset: 3600, ..entry("ghs_x", 7200) };
-    fixture.later(0, &app, &path).get_or_mint(&key(), || Ok(ahead)).unwrap();
-    assert!(fixture.later(3299, &app, &path).get_or_mint(&key(), || Err(unreachable())).is_ok());
-    assert!(fixture.later(3601, &app, &path).get_or_mint(&key(), || Err(unreachable())).is_err());
+    fixture.later(0, &app, &path).get_or_mint(&key(), None, |_| Ok(ahead)).unwrap();
+    assert!(fixture.later(3299, &app, &path).get_or_mint(&key(), None, |_| Err(unreachable())).is_ok());
+    assert!(fixture.later(3601, &app, &path).get_or_mint(&key(), None, |_| Err(unreachable())).is_err());
 }
 
 #[test]
 fn a_token_that_is_not_fresh_helps_while_github_is_down_but_not_when_it_refuses() {
     let fixture = Fixture::new();
     let (app, path) = (fixture.app(), fixture.path());
-    fixture.later(0, &app, &path).get_or_mint(&key(), || Ok(entry("ghs_x", 3600))).unwrap();
+    fixture.later(0, &app, &path).get_or_mint(&key(), None, |_| Ok(entry("ghs_x", 3600))).unwrap();
     let cache = fixture.later(3500, &app, &path);
-    assert_eq!(cache.get_or_mint(&key(), || Err(unreachable())).unwrap().token.expose(), "ghs_x");
-    assert!(cache.get_or_mint(&key(), || Err(Failure::Refused(Error::new("no")))).is_err());
-    assert!(fixture.later(3601, &app, &path).get_or_mint(&key(), || Err(unreachable())).is_err());
+    assert_eq!(cache.get_or_mint(&key(), None, |_| Err(unreachable())).unwrap().token.expose(), "ghs_x");
+    assert!(cache.get_or_mint(&key(), None, |_| Err(Failure::Refused(Error::new("no")))).is_err());
+    assert!(fixture.later(3601, &app, &path).get_or_mint(&key(), None, |_| Err(unreachable())).is_err());
 }
 
 #[test]
@@ -101,11 +107,11 @@ fn only_the_refused_token_is_erased() {
     let fixture = Fixture::new();
     let (app, path) = (fixture.app(), fixture.path());
     let cache = fixture.later(0, &app, &path);
-    cache.get_or_mint(&key(), || Ok(entry("ghs_x", 3600))).unwrap();
+    cache.get_or_mint(&key(), None, |_| Ok(entry("ghs_x", 3600))).unwrap();
     cache.erase(&key(), &Secret::new("ghs_other".to_owned()));
-    assert!(cache.get_or_mint(&key(), || Err(unreachable())).is_ok());
+    assert!(cache.get_or_mint(&key(), None, |_| Err(unreachable())).is_ok());
     cache.erase(&key(), &Secret::new("ghs_x".to_owned()));
-    assert!(cache.get_or_mint(&key(), || Err(unreachable())).is_err());
+    assert!(cache.get_or_mint(&key(), None, |_| Err(unreachable())).is_err());
 }
 
 #[test]
@@ -113,15 +119,16 @@ fn a_sealed_file_shows_nothing_and_opens_only_with_its_key_and_name() {
     let fixture = Fixture::new();
     let (app, path) = (fixture.app(), fixture.path());
     let cache = fixture.later(0, &app, &path);
-    cache.get_or_mint(&key(), || Ok(entry("ghs_canary", 3600))).unwrap();
-    let file = path.join("tokens").join(key().to_string());
+    cache.get_or_mint(&key(), None, |_| Ok(entry("ghs_canary", 3600))).unwrap();
+    let file = path.join("tokens").join(key().name());
     let sealed = std::fs::read(&file).unwrap();
     assert!(!sealed.windows(6).any(|window| window == b"canary"));
-    let misses = |cache: &Cache<'_>, key: &CacheKey| cache.get_or_mint(key, || Err(unreachable())).is_err();
+    let misses =
+        |cache: &Cache<'_>, key: &CacheKey| cache.get_or_mint(key, None, |_| Err(unreachable())).is_err();
     assert!(!misses(&cache, &key()));
     // Under the name of another token.
     let other = CacheKey::new(&Host::github().api(), "Iv1", InstallationId(2), &Scope::default());
-    std::fs::copy(&file, path.join("tokens").join(other.to_string())).unwrap();
+    std::fs::copy(&file, path.join("tokens").join(other.name())).unwrap();
     assert!(misses(&cache, &other));
     // With the key of another App.
     let pem = Secret::new(include_str!("../../simulator/keys/globex.pem").to_owned());
@@ -163,7 +170,7 @@ fn routes_are_looked_up_once_and_what_is_missing_soon_again() {
     }
     cache.forget_route(&route("a/b"));
     assert_eq!(cache.remembered(&route("a/b")), None);
-    std::fs::write(path.join("routes").join(route("a/b").to_string()), "{").unwrap();
+    std::fs::write(path.join("routes").join(route("a/b").name()), "{").unwrap();
     assert_eq!(cache.remembered(&route("a/b")), None);
 }
 
@@ -195,7 +202,7 @@ fn every_field_that_changes_a_token_changes_its_key() {
                     scope(name("a"), &[("contents", "read")]),
                 ] {
                     let key = CacheKey::new(api, issuer, InstallationId(installation), &scope);
-                    assert!(keys.insert(key.to_string()));
+                    assert!(keys.insert(key.name().to_owned()));
                     count += 1;
                 }
             }
@@ -217,7 +224,7 @@ fn a_folder_that_others_may_enter_is_not_used() {
     let app = fixture.app();
     let cache = fixture.later(0, &app, &path);
     // The request is still answered.
-    assert!(cache.get_or_mint(&key(), || Ok(entry("ghs_x", 3600))).is_ok());
+    assert!(cache.get_or_mint(&key(), None, |_| Ok(entry("ghs_x", 3600))).is_ok());
     assert!(!path.join("tokens").exists());
 }
 
@@ -226,12 +233,12 @@ fn what_a_killed_process_left_is_swept_and_blocks_nothing() {
     let fixture = Fixture::new();
     let (app, path) = (fixture.app(), fixture.path());
     let cache = fixture.later(0, &app, &path);
-    cache.get_or_mint(&key(), || Ok(entry("ghs_x", 3600))).unwrap();
+    cache.get_or_mint(&key(), None, |_| Ok(entry("ghs_x", 3600))).unwrap();
     let left = path.join("unfinished").join("1-left");
     std::fs::write(&left, "half").unwrap();
     #[expect(clippy::disallowed_methods, reason = "the file must look old to the file system")]
     let long_ago = SystemTime::now() - Duration::from_secs(3600);
     std::fs::File::options().write(true).open(&left).unwrap().set_modified(long_ago).unwrap();
-    fixture.later(9999, &app, &path).get_or_mint(&key(), || Ok(entry("ghs_y", 99_999))).unwrap();
+    fixture.later(9999, &app, &path).get_or_mint(&key(), None, |_| Ok(entry("ghs_y", 99_999))).unwrap();
     assert_eq!(std::fs::read_dir(path.join("unfinished")).unwrap().count(), 0);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
@@ -16,6 +17,7 @@ pub(super) struct Parsed {
     pub(super) rules: Vec<Rule>,
     pub(super) store: Option<StoreKind>,
     pub(super) min_fresh: Option<i64>,
+    pub(super) deadline: Option<Duration>,
 }
 
 #[derive(Deserialize)]
@@ -23,6 +25,7 @@ pub(super) struct Parsed {
 struct Contents {
     cache: Option<Spanned<String>>,
     min_fresh: Option<Spanned<i64>>,
+    deadline: Option<Spanned<i64>>,
     #[serde(default)]
     app: Vec<App>,
 }
@@ -83,12 +86,14 @@ pub(super) fn parse(text: &str, path: &Path, rank: u8, folders: &Folders) -> Res
     let store = contents.cache.map(|v| StoreKind::parse(v.get_ref(), &at(v.span().start))).transpose()?;
     let min_fresh =
         contents.min_fresh.map(|v| check::min_fresh(*v.get_ref(), &at(v.span().start))).transpose()?;
+    let deadline =
+        contents.deadline.map(|v| check::deadline(*v.get_ref(), &at(v.span().start))).transpose()?;
     let rules = contents
         .app
         .into_iter()
         .map(|app| rule(app, rank, path, folders, &at))
         .collect::<Result<Vec<_>>>()?;
-    Ok(Parsed { rules, store, min_fresh })
+    Ok(Parsed { rules, store, min_fresh, deadline })
 }
 
 fn rule(app: App, rank: u8, path: &Path, folders: &Folders, at: &dyn Fn(usize) -> Origin) -> Result<Rule> {

@@ -9,6 +9,7 @@ mod settings;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{Error, Result, cause};
 use crate::names::{ApiUrl, Host, InstallationId, Permissions, Repository};
@@ -25,6 +26,8 @@ pub struct Config {
     pub store: StoreKind,
     /// A cached token is used while it is valid for at least this many seconds.
     pub min_fresh: i64,
+    /// How long GitHub may take in all, and another process that looks up or mints the same.
+    pub deadline: Duration,
 }
 
 /// An App and what it answers for.
@@ -195,6 +198,8 @@ impl Folders {
 
 /// Five minutes: git may start a long transfer with the token right before this is over.
 const DEFAULT_MIN_FRESH: i64 = 300;
+/// Longer than GitHub's bad moments, shorter than a person's patience.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 
 impl Config {
     /// Reads all sources. Later ones win, setting by setting: the machine's file, the user's file (or the
@@ -204,7 +209,12 @@ impl Config {
     /// If a file that was named does not exist, a file cannot be read or parsed, a value is not valid, or
     /// two rules of one file match the same.
     pub fn load(flags: &Flags, variables: &Variables<'_>, folders: &Folders) -> Result<Self> {
-        let mut config = Self { rules: Vec::new(), store: StoreKind::Auto, min_fresh: DEFAULT_MIN_FRESH };
+        let mut config = Self {
+            rules: Vec::new(),
+            store: StoreKind::Auto,
+            min_fresh: DEFAULT_MIN_FRESH,
+            deadline: DEFAULT_DEADLINE,
+        };
         let named = named_file(flags, variables);
         let sources = [
             (Some(&folders.system_config), 0, false),
@@ -246,6 +256,7 @@ impl Config {
         self.rules.extend(parsed.rules);
         self.store = parsed.store.unwrap_or(self.store);
         self.min_fresh = parsed.min_fresh.unwrap_or(self.min_fresh);
+        self.deadline = parsed.deadline.unwrap_or(self.deadline);
         Ok(())
     }
 }
@@ -262,7 +273,7 @@ fn is_absent(error: &std::io::Error) -> bool {
 
 /// The checks that every source shares.
 mod check {
-    use super::{Error, Host, Origin, Permissions, Repository, Result};
+    use super::{Duration, Error, Host, Origin, Permissions, Repository, Result};
     use crate::names::is_name;
 
     pub(super) fn issuer(text: &str, origin: &Origin) -> Result<String> {
@@ -333,6 +344,14 @@ mod check {
                 }
             })
             .collect()
+    }
+
+    pub(super) fn deadline(seconds: i64, origin: &Origin) -> Result<Duration> {
+        match u64::try_from(seconds) {
+            Ok(seconds @ 1..=300) => Ok(Duration::from_secs(seconds)),
+            _ => Err(Error::new(format!("deadline must be 1 to 300 seconds, not {seconds} ({origin})"))
+                .hint("the default is 30")),
+        }
     }
 
     pub(super) fn min_fresh(seconds: i64, origin: &Origin) -> Result<i64> {

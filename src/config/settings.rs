@@ -83,6 +83,7 @@ enum Kind {
     OnFailure,
     Cache,
     MinFresh,
+    Deadline,
 }
 
 const fn setting(flag: &'static str, variable: &'static str, kind: Kind) -> Setting {
@@ -102,6 +103,7 @@ static SETTINGS: &[Setting] = &[
     setting("--on-failure", "GHAPP_ON_FAILURE", Kind::OnFailure),
     setting("--cache", "GHAPP_CACHE", Kind::Cache),
     setting("--min-fresh", "GHAPP_MIN_FRESH", Kind::MinFresh),
+    setting("--deadline", "GHAPP_DEADLINE", Kind::Deadline),
 ];
 
 /// A setting that was given: what, the value as it was written, and where.
@@ -140,10 +142,11 @@ pub(super) fn apply(
         match kind {
             Kind::Cache => config.store = StoreKind::parse(value.trim(), origin)?,
             Kind::MinFresh => config.min_fresh = check::min_fresh(number(value, origin)?, origin)?,
+            Kind::Deadline => config.deadline = check::deadline(number(value, origin)?, origin)?,
             _ => {}
         }
     }
-    given.retain(|(kind, ..)| !matches!(kind, Kind::Cache | Kind::MinFresh));
+    given.retain(|(kind, ..)| !matches!(kind, Kind::Cache | Kind::MinFresh | Kind::Deadline));
     if given.is_empty() && key.is_none() {
         return Ok(());
     }
@@ -241,7 +244,7 @@ fn change(rule: &mut Rule, given: Vec<Given>) -> Result<()> {
         let text = value.trim();
         let list = || text.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
         match kind {
-            Kind::AppId | Kind::KeyFile | Kind::Cache | Kind::MinFresh => {}
+            Kind::AppId | Kind::KeyFile | Kind::Cache | Kind::MinFresh | Kind::Deadline => {}
             Kind::Host => {
                 let host = check::host(text, &origin)?;
                 host_changed = host != rule.host;

@@ -48,6 +48,7 @@ fn a_file_with_every_setting_is_read() {
             r#"
             cache = "secret-service"
             min-fresh = 60
+            deadline = 7
             [[app]]
             id = 12345
             private-key = "~/keys/acme.pem"
@@ -66,6 +67,7 @@ fn a_file_with_every_setting_is_read() {
     )
     .unwrap();
     assert_eq!((config.store, config.min_fresh), (StoreKind::SecretService, 60));
+    assert_eq!(config.deadline.as_secs(), 7);
     let [rule] = config.rules.as_slice() else { panic!("{config:?}") };
     assert_eq!(rule.issuer, "12345");
     assert_eq!(key_path(rule), Path::new("/home/u/keys/acme.pem"));
@@ -125,6 +127,7 @@ fn mistakes_are_told_with_file_line_and_cause() {
         ),
         (app("on-failure = \"x\""), "on-failure cannot be \"x\" (config.toml, line 4)"),
         ("cache = \"disk\"\n".to_owned(), "there is no token store \"disk\" (config.toml, line 1)"),
+        ("deadline = 0\n".to_owned(), "deadline must be 1 to 300 seconds, not 0 (config.toml, line 1)"),
         (
             "min-fresh = 4000\n".to_owned(),
             "min-fresh must be 0 to 3000 seconds, not 4000 (config.toml, line 1)",

@@ -4,13 +4,14 @@ use std::io::Write;
 
 use crate::error::{Error, Result, cause};
 
-/// Announces the version of the protocol. No capability is used yet.
+/// Announces what helps to heal a refusal within the same git command. (git-credential(1), CAPABILITY
+/// INPUT/OUTPUT FORMAT)
 ///
 /// # Errors
 /// If the output cannot be written.
 pub fn capability(mut output: impl Write) -> Result<()> {
     output
-        .write_all(b"version 0\n")
+        .write_all(b"version 0\ncapability authtype\ncapability state\n")
         .and_then(|()| output.flush())
         .map_err(|e| Error::new(format!("cannot write the answer: {}", cause(&e))))
 }

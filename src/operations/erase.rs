@@ -1,9 +1,8 @@
 //! `erase`: GitHub refused a token; it is not handed out again.
 
-use super::{cache_key, route_key};
+use super::known_key;
 use crate::app::App;
 use crate::config::Config;
-use crate::names::Found;
 use crate::protocol::Request;
 use crate::route::route;
 use crate::world::World;
@@ -14,11 +13,7 @@ pub fn erase(request: &Request, config: &Config, world: &World<'_>) {
     let (Some(refused), Ok(Some(route))) = (&request.password, route(request, config)) else { return };
     let app = App::new(&route.rule.issuer, &route.rule.key);
     let cache = world.cache(config, &app);
-    let found = match route.rule.installation {
-        Some(installation) => Some(Found { installation, repository_id: None }),
-        None => cache.remembered(&route_key(&route)).flatten(),
-    };
-    if let Some(found) = found {
-        cache.erase(&cache_key(&route, &found), refused);
+    if let Some(key) = known_key(&route, &cache) {
+        cache.erase(&key, refused);
     }
 }

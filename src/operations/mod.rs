@@ -3,8 +3,9 @@
 pub mod capability;
 pub mod erase;
 pub mod get;
+pub mod store;
 
-use crate::cache::{CacheKey, RouteKey};
+use crate::cache::{Cache, CacheKey, RouteKey};
 use crate::names::{Found, RepositoryRef, Scope};
 use crate::route::{Route, Target};
 
@@ -31,4 +32,13 @@ fn scope(route: &Route<'_>, found: &Found) -> Scope {
 /// The name under which the token is kept.
 fn cache_key(route: &Route<'_>, found: &Found) -> CacheKey {
     CacheKey::new(&route.rule.api, &route.rule.issuer, found.installation, &scope(route, found))
+}
+
+/// The same, if it is known without asking GitHub which installation it is.
+fn known_key(route: &Route<'_>, cache: &Cache<'_>) -> Option<CacheKey> {
+    let found = match route.rule.installation {
+        Some(installation) => Found { installation, repository_id: None },
+        None => cache.remembered(&route_key(route)).flatten()?,
+    };
+    Some(cache_key(route, &found))
 }
