@@ -8,6 +8,7 @@
 //! The flow has one direction. A module imports only modules that stand below it in this list, which a test
 //! checks:
 //!
+//! - [`foreign`]: what must hold whatever the bytes are, for fuzzing
 //! - [`cli`]: argv → what is to be done
 //! - [`operations`]: what git calls; [`operations::get`] is the whole story on one page
 //! - [`world`]: what surrounds one run
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod foreign;
 pub mod github;
 pub mod names;
 pub mod network;

@@ -12,6 +12,7 @@ use git_credential_ghapp::{Ambient, run};
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads environment and clock")]
 fn main() -> ExitCode {
+    keep_memory_private();
     let project = ProjectDirs::from("", "", "git-credential-ghapp");
     let folders = Folders {
         system_config: PathBuf::from("/etc/git-credential-ghapp/config.toml"),
@@ -26,4 +27,19 @@ fn main() -> ExitCode {
         clock: Clock::starting_at(SystemTime::now()),
     };
     run(ambient, io::stdin().lock(), io::stdout().lock(), io::stderr()).into()
+}
+
+/// Neither a core dump nor another process of the same user shows what this one holds. A debugger or a system
+/// that does not allow this is no reason to fail.
+fn keep_memory_private() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    }
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
 }

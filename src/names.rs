@@ -153,7 +153,9 @@ impl Repository {
         let path = path.trim_matches('/');
         let path = path.find("/info/lfs").map_or(path, |end| &path[..end]).trim_end_matches('/');
         let path = path.strip_suffix(".git").unwrap_or(path);
-        Self::parse(path.strip_suffix(".wiki").unwrap_or(path))
+        let repository = Self::parse(path.strip_suffix(".wiki").unwrap_or(path))?;
+        // Where a server has no host of its own for gists they are below this name, which no owner can have.
+        (repository.owner != "gist").then_some(repository)
     }
 }
 
@@ -321,6 +323,7 @@ mod tests {
             "acme/.git",
             "a/b/c",
             "gist/0123/x.git",
+            "gist/0123456789abcdef",
             "acme/wid gets",
             "acme/wid%2fgets",
             "acme//widgets",

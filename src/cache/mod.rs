@@ -67,7 +67,9 @@ impl Entry {
         self.expires_at.since(local.plus(self.clock_offset))
     }
 
-    fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+    /// The entry as a store keeps it.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let kept = Kept {
             token: self.token.expose(),
             expires_at: self.expires_at,
@@ -80,7 +82,9 @@ impl Entry {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    /// Reads what a store kept; `None` if that is damaged, or of another version.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let kept: Kept<Secret> = serde_json::from_slice(bytes).ok()?;
         can_carry(kept.token.expose()).then_some(())?;
         Some(Self {

@@ -201,6 +201,18 @@ const DEFAULT_MIN_FRESH: i64 = 300;
 /// Longer than GitHub's bad moments, shorter than a person's patience.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 
+impl Default for Config {
+    /// Nothing configured.
+    fn default() -> Self {
+        Self {
+            rules: Vec::new(),
+            store: StoreKind::Auto,
+            min_fresh: DEFAULT_MIN_FRESH,
+            deadline: DEFAULT_DEADLINE,
+        }
+    }
+}
+
 impl Config {
     /// Reads all sources. Later ones win, setting by setting: the machine's file, the user's file (or the
     /// one that was named), the environment, the flags.
@@ -209,12 +221,7 @@ impl Config {
     /// If a file that was named does not exist, a file cannot be read or parsed, a value is not valid, or
     /// two rules of one file match the same.
     pub fn load(flags: &Flags, variables: &Variables<'_>, folders: &Folders) -> Result<Self> {
-        let mut config = Self {
-            rules: Vec::new(),
-            store: StoreKind::Auto,
-            min_fresh: DEFAULT_MIN_FRESH,
-            deadline: DEFAULT_DEADLINE,
-        };
+        let mut config = Self::default();
         let named = named_file(flags, variables);
         let sources = [
             (Some(&folders.system_config), 0, false),
@@ -238,7 +245,11 @@ impl Config {
         Ok(config)
     }
 
-    fn add_file(&mut self, text: &str, path: &Path, rank: u8, folders: &Folders) -> Result<()> {
+    /// Adds what one file says. Of two files the one with the higher `rank` is stronger.
+    ///
+    /// # Errors
+    /// If the text cannot be parsed, a value is not valid, or two rules of it match the same.
+    pub fn add_file(&mut self, text: &str, path: &Path, rank: u8, folders: &Folders) -> Result<()> {
         let parsed = file::parse(text, path, rank, folders)?;
         let mut seen: Vec<(String, &Origin)> = Vec::new();
         for rule in &parsed.rules {

@@ -2,6 +2,8 @@
 //!
 //! <https://docs.github.com/rest/apps/apps>
 
+pub mod answers;
+
 use std::cell::{Cell, RefCell};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,17 +11,19 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::fmt::rfc2822::DateTimeParser;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use ureq::http::{HeaderMap, Method, Request};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
+
+use answers::{AccessToken, AppInfo, BadToken, Installation, complaint, repository_number};
 
 use crate::app::{App, AppJwt};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Failure, cause};
 use crate::names::{ApiUrl, Found, Host, InstallationId, Permissions, Repository, RepositoryRef, Scope};
-use crate::protocol::{USERNAME, can_carry};
+use crate::protocol::USERNAME;
 use crate::secret::Secret;
 use crate::terminal::Terminal;
 
@@ -35,8 +39,6 @@ const BRIEFLY: Duration = Duration::from_secs(3);
 const PROPAGATION: Duration = Duration::from_secs(10);
 /// The most that is read of an answer, in bytes. A page of 100 installations has some 250 KB.
 const MAX_ANSWER: u64 = 1024 * 1024;
-/// The most that is shown of a message of the server.
-const MAX_MESSAGE: usize = 200;
 /// How often a redirect is followed.
 const MAX_REDIRECTS: usize = 3;
 /// A clock that is off by less needs no correction: the JWT is backdated by more.
@@ -70,49 +72,6 @@ pub struct Minted {
     pub clock_offset: i64,
 }
 
-/// The App as GitHub knows it.
-#[derive(Debug, Deserialize)]
-pub struct AppInfo {
-    /// The App's name in addresses.
-    pub slug: String,
-    /// Its public page.
-    pub html_url: String,
-}
-
-#[derive(Deserialize)]
-struct Installation {
-    id: InstallationId,
-    /// Absent or without a login for installations on an enterprise, which never cover repositories.
-    account: Option<Account>,
-    suspended_at: Option<String>,
-    html_url: Option<String>,
-    permissions: Option<Permissions>,
-}
-
-#[derive(Deserialize)]
-struct Account {
-    login: Option<String>,
-}
-
-impl Installation {
-    fn is_usable(&self) -> bool {
-        let on_owner = self.account.as_ref().is_some_and(|account| account.login.is_some());
-        on_owner && self.suspended_at.is_none() && may_use_contents(self.permissions.as_ref())
-    }
-}
-
-/// Without the permission `contents` a token is of no use to git.
-fn may_use_contents(permissions: Option<&Permissions>) -> bool {
-    permissions.is_none_or(|permissions| permissions.contains_key("contents"))
-}
-
-#[derive(Deserialize)]
-struct AccessToken {
-    token: Secret,
-    expires_at: String,
-    permissions: Option<Permissions>,
-}
-
 #[derive(Serialize)]
 struct AccessTokenRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,12 +80,6 @@ struct AccessTokenRequest<'a> {
     repository_ids: Option<[u64; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<&'a Permissions>,
-}
-
-/// What GitHub's errors look like.
-#[derive(Deserialize)]
-struct Complaint {
-    message: String,
 }
 
 /// An answer, read to its end.
@@ -288,20 +241,17 @@ impl<'a> GitHub<'a> {
         if reply.status != 201 {
             return Err(self.mint_complaint(&reply, installation, scope));
         }
-        let granted: AccessToken = self.parse(&reply)?;
-        if !can_carry(granted.token.expose()) {
-            return Err(Failure::Refused(Error::new(format!(
-                "{} sent a token that git cannot carry",
+        let granted = AccessToken::parse(&reply.body).map_err(|bad| match bad {
+            BadToken::Malformed(e) => self.malformed(&reply, &e),
+            BadToken::Unspeakable => {
+                Failure::Refused(Error::new(format!("{} sent a token that git cannot carry", self.api)))
+            }
+            BadToken::NoTime(text) => Failure::Refused(Error::new(format!(
+                "{} sent a token with an expiry that is not a time: {text:?}",
                 self.api
-            ))));
-        }
-        let expires_at: jiff::Timestamp = granted.expires_at.parse().map_err(|_| {
-            Error::new(format!(
-                "{} sent a token with an expiry that is not a time: {:?}",
-                self.api, granted.expires_at
-            ))
+            ))),
         })?;
-        if !may_use_contents(granted.permissions.as_ref()) {
+        if !granted.is_usable {
             return Err(Failure::Refused(
                 Error::new(format!(
                     "installation {installation} of App {} has no permission on contents, so git can do nothing with its token",
@@ -313,7 +263,7 @@ impl<'a> GitHub<'a> {
         let clock_offset = reply.offset.filter(|offset| offset.abs() > TOLERATED_OFFSET).unwrap_or(0);
         Ok(Minted {
             token: granted.token,
-            expires_at: Timestamp(expires_at.as_second()),
+            expires_at: granted.expires_at,
             minted_at: self.clock.began() + self.clock.elapsed(),
             clock_offset,
         })
@@ -403,7 +353,7 @@ impl<'a> GitHub<'a> {
     /// Whether GitHub refused the JWT for its times and says what time it is; the next one is signed for that.
     fn correct_clock(&self, reply: &Reply) -> bool {
         let complains =
-            reply.status == 401 && complaint(reply).is_some_and(|message| is_about_time(&message));
+            reply.status == 401 && complaint(&reply.body).is_some_and(|message| is_about_time(&message));
         let Some(offset) = reply.offset.filter(|_| complains) else { return false };
         if offset.abs() > TOLERATED_OFFSET {
             self.terminal.warning(
@@ -425,7 +375,7 @@ impl<'a> GitHub<'a> {
     /// Whether the answer is one that a later try may change, and how long GitHub wants to be left alone.
     fn come_back(&self, reply: &Reply) -> Option<(Failure, Option<Duration>)> {
         let number = |name| header(&reply.headers, name).and_then(|text| text.trim().parse::<i64>().ok());
-        let message = complaint(reply).unwrap_or_default();
+        let message = complaint(&reply.body).unwrap_or_default();
         let exhausted = number("x-ratelimit-remaining") == Some(0);
         let limited = message.to_ascii_lowercase().contains("rate limit");
         match reply.status {
@@ -450,24 +400,26 @@ impl<'a> GitHub<'a> {
     }
 
     fn parse<T: DeserializeOwned>(&self, reply: &Reply) -> Result<T, Failure> {
-        serde_json::from_slice(&reply.body).map_err(|e| {
-            let kind = header(&reply.headers, "content-type").unwrap_or("without a type").to_owned();
-            // serde's messages name types and positions; for a wrong type also the value, which might be secret.
-            let place = format!("line {} column {}", e.line(), e.column());
-            Failure::Refused(
-                Error::new(format!(
-                    "{} sent an answer that GitHub's API does not give ({kind}, {place})",
-                    self.api
-                ))
-                .hint("check host and api-url in the configuration, and whether a proxy answers instead"),
-            )
-        })
+        serde_json::from_slice(&reply.body).map_err(|e| self.malformed(reply, &e))
+    }
+
+    /// An answer that is not what the API gives. serde's own message could quote a value, which could be a token.
+    fn malformed(&self, reply: &Reply, error: &serde_json::Error) -> Failure {
+        let kind = header(&reply.headers, "content-type").unwrap_or("without a type");
+        let place = format!("line {} column {}", error.line(), error.column());
+        Failure::Refused(
+            Error::new(format!(
+                "{} sent an answer that GitHub's API does not give ({kind}, {place})",
+                self.api
+            ))
+            .hint("check host and api-url in the configuration, and whether a proxy answers instead"),
+        )
     }
 
     /// What a refusal means that is not about minting.
     fn complaint(&self, reply: &Reply) -> Failure {
         let issuer = self.app.issuer();
-        let said = complaint(reply);
+        let said = complaint(&reply.body);
         Failure::Refused(match (reply.status, said.as_deref()) {
             (404, Some(_)) if is_unknown_app(reply) => {
                 Error::new(format!("{} knows no App {issuer}", self.api))
@@ -492,7 +444,7 @@ impl<'a> GitHub<'a> {
     /// What a refusal to mint means.
     fn mint_complaint(&self, reply: &Reply, installation: InstallationId, scope: &Scope) -> Failure {
         let issuer = self.app.issuer();
-        let said = complaint(reply).unwrap_or_default();
+        let said = complaint(&reply.body).unwrap_or_default();
         let refused =
             |what: String, step: &str| Failure::Refused(Error::new(what).hint(self.mend(installation, step)));
         match reply.status {
@@ -647,14 +599,8 @@ fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The message of an error in GitHub's form, shortened.
-fn complaint(reply: &Reply) -> Option<String> {
-    let complaint: Complaint = serde_json::from_slice(&reply.body).ok()?;
-    Some(complaint.message.chars().take(MAX_MESSAGE).collect())
-}
-
 fn is_unknown_app(reply: &Reply) -> bool {
-    reply.status == 404 && complaint(reply).as_deref() == Some("Integration not found")
+    reply.status == 404 && complaint(&reply.body).as_deref() == Some("Integration not found")
 }
 
 /// GitHub's three complaints about the times in a JWT.
@@ -669,11 +615,6 @@ fn describe(offset: i64) -> String {
     let amount = if minutes > 0 { format!("{minutes}m{rest}s") } else { format!("{rest}s") };
     // GitHub's clock minus this one: negative where this clock is ahead.
     format!("{amount} {}", if offset < 0 { "ahead" } else { "behind" })
-}
-
-/// The number in `/repositories/NUMBER/…`, where GitHub redirects to from an old name.
-fn repository_number(url: &str) -> Option<u64> {
-    url.split("/repositories/").nth(1)?.split('/').next()?.parse().ok()
 }
 
 /// Between a half and one and a half, so that processes that failed together do not come back together.
@@ -694,13 +635,5 @@ mod tests {
         assert_eq!(describe(-432), "7m12s ahead");
         assert_eq!(describe(59), "59s behind");
         assert_eq!(describe(3600), "60m0s behind");
-    }
-
-    #[test]
-    fn the_number_of_a_renamed_repository_is_in_the_address() {
-        assert_eq!(repository_number("https://api.github.com/repositories/1234/installation"), Some(1234));
-        assert_eq!(repository_number("https://ghe.example/api/v3/repositories/7/installation?x"), Some(7));
-        assert_eq!(repository_number("https://api.github.com/repos/a/b/installation"), None);
-        assert_eq!(repository_number("https://api.github.com/repositories/x/installation"), None);
     }
 }

@@ -1,0 +1,124 @@
+//! Everything that parses foreign bytes, each as one function that checks what must hold whatever the bytes are.
+//!
+//! The fuzz targets in `fuzz/` call these, and `tests/corpus.rs` replays their corpora.
+
+#![expect(clippy::missing_panics_doc, reason = "to panic is how these report that something does not hold")]
+
+use std::path::Path;
+
+use crate::app::PrivateKey;
+use crate::cache::Entry;
+use crate::config::{Config, Folders, KeySource, Origin};
+use crate::github::answers::{AccessToken, AppInfo, Installation, complaint};
+use crate::names::{ApiUrl, Host, Repository, is_name};
+use crate::protocol::{Request, can_carry};
+use crate::route::route;
+use crate::secret::Secret;
+use crate::terminal::escape;
+
+/// A request of git.
+pub fn request(bytes: &[u8]) {
+    let Ok(request) = Request::read(bytes) else { return };
+    for value in [&request.protocol, &request.host, &request.path, &request.username].into_iter().flatten() {
+        assert!(!value.chars().any(char::is_control));
+    }
+    // What is read, written and read again is the same.
+    let mut text = String::new();
+    for (key, value) in [
+        ("path", &request.path),
+        ("host", &request.host),
+        ("username", &request.username),
+        ("protocol", &request.protocol),
+    ] {
+        if let Some(value) = value {
+            text += &format!("{key}={value}\n");
+        }
+    }
+    let again = Request::read(text.as_bytes());
+    assert!(again.is_ok_and(|again| {
+        (again.protocol == request.protocol && again.host == request.host)
+            && (again.path == request.path && again.username == request.username)
+    }));
+    // Only https, to exactly this host, is ever answered.
+    let mut config = Config::default();
+    let file = "[[app]]\nid = \"1\"\nprivate-key = \"k\"\n";
+    assert!(config.add_file(file, Path::new("f"), 0, &Folders::default()).is_ok());
+    if let Ok(Some(_)) = route(&request, &config) {
+        assert_eq!(request.protocol.as_deref(), Some("https"));
+        let host = request.host.unwrap_or_default().to_ascii_lowercase();
+        assert!(host == "github.com" || host == "github.com:443");
+    }
+}
+
+/// A path, a host, an address.
+pub fn path(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Some(repository) = Repository::from_path(text) {
+        assert!(is_name(&repository.owner) && is_name(&repository.name));
+        assert_eq!(Repository::parse(&repository.to_string()), Some(repository));
+    }
+    if let Some(host) = Host::parse(text) {
+        assert_eq!(Host::parse(&host.to_string()), Some(host.clone()));
+        assert!(!host.to_string().contains(['/', '@', '?', '#', '\\', '%', ' ']));
+        let api = host.api();
+        assert!(ApiUrl::parse(&api.to_string()).is_ok_and(|parsed| parsed == api));
+    }
+    if let Ok(api) = ApiUrl::parse(text) {
+        assert!(api.origin().starts_with("https://"));
+    }
+    let api = Host::github().api();
+    if let Some(url) = api.same_origin(text) {
+        assert!(url.strip_prefix(api.origin()).is_some_and(|rest| rest.starts_with('/')));
+    }
+    assert!(!escape(text).chars().any(char::is_control));
+}
+
+/// A configuration file.
+pub fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut config = Config::default();
+    match config.add_file(text, Path::new("config.toml"), 1, &Folders::default()) {
+        Ok(()) => assert!(config.rules.iter().all(|rule| {
+            !rule.issuer.is_empty()
+                && rule.api.origin().starts_with("https://")
+                && rule.owners.iter().all(|o| is_name(o))
+        })),
+        Err(error) => assert!(!escape(error.message()).contains('\n')),
+    }
+}
+
+/// An answer of GitHub's.
+pub fn api_answer(bytes: &[u8]) {
+    if let Ok(granted) = AccessToken::parse(bytes) {
+        assert!(can_carry(granted.token.expose()));
+    }
+    if let Ok(installation) = serde_json::from_slice::<Installation>(bytes) {
+        let _ = installation.is_usable();
+    }
+    let _ = serde_json::from_slice::<Vec<Installation>>(bytes);
+    let _ = serde_json::from_slice::<AppInfo>(bytes);
+    assert!(complaint(bytes).is_none_or(|message| message.chars().count() <= 200));
+}
+
+/// An entry of a token store.
+pub fn cache_entry(bytes: &[u8]) {
+    if let Some(entry) = Entry::from_bytes(bytes) {
+        assert!(can_carry(entry.token.expose()));
+        let again = Entry::from_bytes(&entry.to_bytes());
+        assert!(again.is_some_and(|again| {
+            (again.token.matches(&entry.token) && again.expires_at == entry.expires_at)
+                && (again.minted_at == entry.minted_at && again.clock_offset == entry.clock_offset)
+        }));
+    }
+}
+
+/// A private key.
+pub fn private_key(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let pem = Secret::new(text.to_owned());
+    let source = KeySource::Text { pem, origin: Origin::Variable("KEY") };
+    if let Err(error) = PrivateKey::load(&source) {
+        // The message names what the text is, and quotes nothing of it.
+        assert!(error.message().is_ascii() && error.message().len() < 200);
+    }
+}
