@@ -190,6 +190,18 @@ fn a_repository_that_the_app_cannot_see_is_left_to_others() {
 }
 
 #[test]
+fn where_a_rule_names_the_owner_a_missing_installation_stops_git_from_prompting() {
+    for variable in [("GHAPP_OWNERS", "initech"), ("GHAPP_REPOSITORIES", "initech/tps")] {
+        let env = TestEnv::new().with(variable.0, variable.1);
+        let failed = env.get("github.com", "initech/tps");
+        assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), "quit=1\n"));
+        assert!(failed.stderr.starts_with(
+            "git-credential-ghapp: error: App acme-ci is not installed on github.com/initech/tps, or there is no such"
+        ));
+    }
+}
+
+#[test]
 fn without_a_path_the_only_installation_answers() {
     let env = TestEnv::new();
     env.git_config("credential.useHttpPath", "false");

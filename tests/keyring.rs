@@ -195,8 +195,15 @@ fn in_containers_auto_falls_back_to_the_sealed_file_and_keyring_says_what_is_wro
             command
         };
         let first = confined(helper(), calls, error);
-        assert_eq!(first.stderr, "", "{context}");
+        assert_eq!(
+            first.stderr,
+            format!(
+                "git-credential-ghapp: warning: tokens are kept in a sealed file: kernel keyring: {why}\n"
+            ),
+            "{context}"
+        );
         let again = confined(helper(), calls, error);
+        assert_eq!(again.stderr, "", "{context}");
         assert_eq!(again.attribute("password"), first.attribute("password"), "{context}: {again:?}");
         assert_eq!(mints(&env), 1, "{context}");
         // Outside of the container the same file is found.
@@ -277,7 +284,11 @@ fn a_full_keyring_leads_to_the_sealed_file() {
         .current_dir("/");
     let both = run(&mut command, REQUEST.as_bytes());
     assert_eq!(both.stdout.matches("password=ghs_").count(), 2, "{both:?}");
-    assert_eq!(both.stderr, "");
+    assert_eq!(
+        both.stderr,
+        "git-credential-ghapp: warning: tokens are kept in a sealed file: kernel keyring: \
+         this user's quota of keys is used up\n"
+    );
     assert_eq!(mints(&env), 1);
     assert_eq!(std::fs::read_dir(home.join(".cache/git-credential-ghapp/tokens")).unwrap().count(), 1);
 }

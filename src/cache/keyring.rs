@@ -7,46 +7,54 @@ use keyring_core::api::CredentialStore;
 use keyring_core::{Entry, Error};
 use zeroize::Zeroizing;
 
+use super::health::Health;
 use super::key::{CacheKey, Name};
 use super::store::{StoreError, TokenStore};
 
 const SERVICE: &str = "git-credential-ghapp";
 
 /// Keeps tokens in a store of `keyring-core`'s interface.
-pub(super) struct Keyring {
+pub(super) struct Keyring<'a> {
     name: &'static str,
     store: Arc<CredentialStore>,
+    /// For a keyring that may ask a person before it answers.
+    health: Option<Health<'a>>,
 }
 
 /// The keyring of this platform: the kernel's on Linux.
 #[cfg(target_os = "linux")]
-pub(super) fn platform() -> Result<Keyring, StoreError> {
-    Ok(Keyring { name: "kernel keyring", store: Arc::new(super::kernel::KernelKeyring) })
+pub(super) fn platform(_: Health<'_>) -> Result<Keyring<'_>, StoreError> {
+    Ok(Keyring { name: "kernel keyring", store: Arc::new(super::kernel::KernelKeyring), health: None })
 }
 
-/// The keyring of this platform: the user's login keychain on macOS.
+/// The keyring of this platform: the user's login keychain on macOS, which asks for a password while it is locked.
 #[cfg(target_os = "macos")]
-pub(super) fn platform() -> Result<Keyring, StoreError> {
+pub(super) fn platform(health: Health<'_>) -> Result<Keyring<'_>, StoreError> {
     let store = apple_native_keyring_store::keychain::Store::new().map_err(explain)?;
-    Ok(Keyring { name: "Keychain", store })
+    Ok(Keyring { name: "Keychain", store, health: Some(health) })
 }
 
 /// The keyring of this platform: the Credential Manager on Windows.
 #[cfg(windows)]
-pub(super) fn platform() -> Result<Keyring, StoreError> {
+pub(super) fn platform(_: Health<'_>) -> Result<Keyring<'_>, StoreError> {
     let store = windows_native_keyring_store::Store::new().map_err(explain)?;
-    Ok(Keyring { name: "Credential Manager", store })
+    Ok(Keyring { name: "Credential Manager", store, health: None })
 }
 
 /// There is none that this program knows.
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
-pub(super) fn platform() -> Result<Keyring, StoreError> {
+pub(super) fn platform(_: Health<'_>) -> Result<Keyring<'_>, StoreError> {
     Err("there is no keyring for this platform".to_owned())
 }
 
-impl Keyring {
-    /// `lifetime` is for writing: how many seconds the entry is of use.
-    fn entry(&self, key: &CacheKey, lifetime: Option<u64>) -> Result<Entry, StoreError> {
+impl Keyring<'_> {
+    /// Works on an entry. `lifetime` is for writing: how many seconds the entry is of use.
+    fn call<T: Send + 'static>(
+        &self,
+        key: &CacheKey,
+        lifetime: Option<u64>,
+        work: impl FnOnce(&Entry) -> Result<T, Error> + Send + 'static,
+    ) -> Result<Option<T>, StoreError> {
         let modifiers = if cfg!(windows) {
             // Without it a token would roam to every machine of a domain.
             Some(("persistence", "Local".to_owned()))
@@ -56,32 +64,35 @@ impl Keyring {
             None
         };
         let modifiers = modifiers.as_ref().map(|(name, value)| HashMap::from([(*name, value.as_str())]));
-        self.store.build(SERVICE, key.name(), modifiers.as_ref()).map_err(explain)
+        let entry = self.store.build(SERVICE, key.name(), modifiers.as_ref()).map_err(explain)?;
+        let work = move || match work(&entry) {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::NoEntry) => Ok(None),
+            Err(e) => Err(explain(e)),
+        };
+        match &self.health {
+            Some(health) => health.call(move || work().map_err(Some)),
+            None => work(),
+        }
     }
 }
 
-impl TokenStore for Keyring {
+impl TokenStore for Keyring<'_> {
     fn name(&self) -> &'static str {
         self.name
     }
 
     fn read(&self, key: &CacheKey) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        match self.entry(key, None)?.get_secret() {
-            Ok(entry) => Ok(Some(Zeroizing::new(entry))),
-            Err(Error::NoEntry) => Ok(None),
-            Err(e) => Err(explain(e)),
-        }
+        self.call(key, None, |entry| entry.get_secret().map(Zeroizing::new))
     }
 
     fn write(&self, key: &CacheKey, entry: &[u8], lifetime: u64) -> Result<(), StoreError> {
-        self.entry(key, Some(lifetime))?.set_secret(entry).map_err(explain)
+        let secret = Zeroizing::new(entry.to_vec());
+        self.call(key, Some(lifetime), move |entry| entry.set_secret(&secret)).map(drop)
     }
 
     fn remove(&self, key: &CacheKey) -> Result<(), StoreError> {
-        match self.entry(key, None)?.delete_credential() {
-            Ok(()) | Err(Error::NoEntry) => Ok(()),
-            Err(e) => Err(explain(e)),
-        }
+        self.call(key, None, Entry::delete_credential).map(drop)
     }
 }
 

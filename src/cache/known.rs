@@ -10,6 +10,8 @@ use crate::secret::Secret;
 
 const APIS: &str = "apis";
 const REFUSALS: &str = "refusals";
+const TOLD: &str = "told";
+const DAY: i64 = 24 * 3600;
 
 /// So many tokens of one kind may be refused within [`MINUTE`] before no new one is minted: git-lfs repeats
 /// get and erase thousands of times when a token is refused that is not the token's fault.
@@ -37,6 +39,19 @@ impl Cache<'_> {
         if let (Some(folder), Ok(content)) = (self.folder(), serde_json::to_vec(known)) {
             let _ = folder.write(APIS, key.name(), &content);
         }
+    }
+
+    /// Whether nobody was told today. Where that cannot be noted, it is told each time.
+    pub(super) fn is_first_time_today(&self, what: &str) -> bool {
+        let Some(folder) = self.folder() else { return true };
+        let now = self.clock.now();
+        let told = folder.read(TOLD, what).ok().flatten();
+        let told: Option<Timestamp> = told.and_then(|text| serde_json::from_slice(&text).ok());
+        if told.is_some_and(|then| (0..DAY).contains(&now.since(then))) {
+            return false;
+        }
+        let _ = folder.write(TOLD, what, now.0.to_string().as_bytes());
+        true
     }
 
     /// The refusals of the last minute.

@@ -3,6 +3,7 @@
 //! Trouble in here never fails a request: it is told as a warning, and the request goes on without a cache.
 
 mod folder;
+mod health;
 #[cfg(target_os = "linux")]
 mod kernel;
 mod key;
@@ -30,6 +31,7 @@ use crate::secret::Secret;
 use crate::terminal::Terminal;
 
 pub(crate) use folder::Folder;
+use health::Health;
 pub use key::{ApiKey, CacheKey, RouteKey};
 pub use known::Known;
 use lock::Lock;
@@ -141,8 +143,9 @@ impl<'a> Cache<'a> {
     /// The stores that may hold an entry, in the order in which they are asked.
     fn stores(&self) -> impl Iterator<Item = Result<Box<dyn TokenStore + '_>, String>> {
         let kind = self.settings.store;
-        let keyring = matches!(kind, StoreKind::Auto | StoreKind::Keyring)
-            .then(|| keyring::platform().map(|keyring| Box::new(keyring) as Box<dyn TokenStore>));
+        let keyring = matches!(kind, StoreKind::Auto | StoreKind::Keyring).then(|| {
+            keyring::platform(self.health("keyring")).map(|keyring| Box::new(keyring) as Box<dyn TokenStore>)
+        });
         let service = (kind == StoreKind::SecretService).then(|| self.secret_service());
         let sealed = matches!(kind, StoreKind::Auto | StoreKind::File).then(|| match self.folder() {
             Some(folder) => Ok(Box::new(SealedFiles::new(folder, self.app)) as Box<dyn TokenStore>),
@@ -151,10 +154,14 @@ impl<'a> Cache<'a> {
         [keyring, service, sealed].into_iter().flatten()
     }
 
+    fn health(&self, store: &'static str) -> Health<'_> {
+        Health::new(store, self.folder(), self.clock)
+    }
+
     #[cfg(target_os = "linux")]
     fn secret_service(&self) -> Result<Box<dyn TokenStore + '_>, String> {
         let bus = self.settings.session_bus;
-        Ok(Box::new(secret_service::SecretServiceStore::new(bus, self.folder(), self.clock)))
+        Ok(Box::new(secret_service::SecretServiceStore::new(bus, self.health("secret-service"))))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -251,7 +258,7 @@ impl<'a> Cache<'a> {
         best
     }
 
-    /// Writes to the first store that takes the entry.
+    /// Writes to the first store that takes the entry. That it is not the first of all is told once a day.
     fn keep(&self, key: &CacheKey, entry: &Entry) {
         let lifetime = u64::try_from(entry.remaining(self.clock.now())).unwrap_or(0);
         if lifetime == 0 {
@@ -261,10 +268,17 @@ impl<'a> Cache<'a> {
         let mut refusals = Vec::new();
         for store in self.stores() {
             let kept = store.and_then(|store| {
-                store.write(key, &bytes, lifetime).map_err(|why| format!("{}: {why}", store.name()))
+                let written = store.write(key, &bytes, lifetime).map(|()| store.name());
+                written.map_err(|why| format!("{}: {why}", store.name()))
             });
             match kept {
-                Ok(()) => return,
+                Ok(_) if refusals.is_empty() => return,
+                Ok(name) => {
+                    if self.is_first_time_today("fallback") {
+                        self.warn(&format!("tokens are kept in a {name}: {}", refusals.join("; ")));
+                    }
+                    return;
+                }
                 Err(why) => refusals.push(why),
             }
         }

@@ -69,12 +69,18 @@ impl Rule {
             2
         } else if self.owners.contains(&repository.owner) {
             1
-        } else if self.owners.is_empty() && self.repositories.is_empty() {
+        } else if !self.names_what_it_is_for() {
             0
         } else {
             return None;
         };
         Some(if self.is_for_this_call() { 3 } else { specific })
+    }
+
+    /// Whether the rule names owners or repositories, and so promises that the App is installed there.
+    #[must_use]
+    pub fn names_what_it_is_for(&self) -> bool {
+        !self.owners.is_empty() || !self.repositories.is_empty()
     }
 
     /// Whether the rule comes from the environment or from flags.

@@ -18,7 +18,8 @@ use crate::world::World;
 pub enum Ending {
     /// Not ours: nothing is said, somebody else may answer.
     Declined,
-    /// The App is not installed there; somebody else's credential may still reach it. Told as a warning.
+    /// The rule is for every owner, and the App is not installed on this one: somebody else's credential may
+    /// reach it. Told as a warning.
     NotInstalled(Error),
     /// The answer.
     Answered(Answer),
@@ -52,7 +53,9 @@ fn credential(request: &Request, route: &Route<'_>, config: &Config, world: &Wor
         let found =
             find(route, &cache, &connection).map_err(|failure| connection.learn(failure).into_error())?;
         let Some(found) = found else {
-            return Ok(Ending::NotInstalled(not_installed(route, &connection)));
+            let error = not_installed(route, &connection);
+            // A rule for every owner is also asked for what others reach; one that names the owner is not.
+            return if rule.names_what_it_is_for() { Err(error) } else { Ok(Ending::NotInstalled(error)) };
         };
         let minted = cache.get_or_mint(&cache_key(route, &found), refused, |fallback| {
             mint(route, &found, fallback, &connection).map_err(|failure| connection.learn(failure))
