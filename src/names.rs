@@ -118,7 +118,7 @@ impl ApiUrl {
         let host = Host::parse(uri.authority()?.as_str())?;
         let origin = format!("{}://{host}", uri.scheme_str()?);
         let path = uri.path_and_query().map_or("/", ureq::http::uri::PathAndQuery::as_str);
-        (origin == self.origin).then(|| format!("{origin}{path}"))
+        (origin == self.origin && path.starts_with('/')).then(|| format!("{origin}{path}"))
     }
 }
 
@@ -291,6 +291,7 @@ mod tests {
             "https://api.github.com:8443/x",
             "http://api.github.com/x",
             "//evil.example/x",
+            "https://api.github.com?x/repositories/7",
             "/\\evil.example/x",
             "repositories/7",
             "",
