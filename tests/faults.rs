@@ -33,7 +33,8 @@ fn git_comes_back(env: &TestEnv) -> bool {
         version.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse::<u32>().ok());
     let comes_back = (numbers.next(), numbers.next()) >= (Some(2), Some(46));
     if !comes_back {
-        skip(&format!("git 2.46 comes back after a refusal, this is {version}"));
+        // Not a lack of the machine's: the other scenarios show what such a git does instead.
+        common::note(&format!("not played: git comes back after a refusal since 2.46, this is {version}"));
     }
     comes_back
 }

@@ -13,12 +13,14 @@ const KIND: &str = "routes";
 /// How long it is remembered that there is no installation, in seconds: a person who just installed the App
 /// does not want to wait.
 const REMEMBER_MISSING: i64 = 30;
+/// How long it is remembered where an installation is, in seconds: repositories move to other owners.
+const REMEMBER_FOUND: i64 = 24 * 3600;
 
+/// What a lookup found, and when, by the local clock.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RouteFile {
-    Found(Found),
-    MissingSince(Timestamp),
+struct RouteFile {
+    found: Option<Found>,
+    at: Timestamp,
 }
 
 impl Cache<'_> {
@@ -26,22 +28,26 @@ impl Cache<'_> {
     /// `None`: there is no installation.
     ///
     /// # Errors
-    /// Those of `look_up`.
+    /// Those of `look_up`, unless GitHub cannot be asked and an old answer is remembered.
     pub fn find_or_look_up(
         &self,
         key: &RouteKey,
         look_up: impl FnOnce() -> Result<Option<Found>, Failure>,
     ) -> Result<Option<Found>, Failure> {
-        if let Some(known) = self.remembered(key) {
-            return Ok(known);
+        if let Some(known) = self.read_route(key).filter(|route| self.is_current(route)) {
+            return Ok(known.found);
         }
         let _lock = self.lock("route", key, "looking up the installation");
-        if let Some(known) = self.remembered(key) {
-            return Ok(known);
-        }
-        let found = look_up()?;
-        let file = found.map_or(RouteFile::MissingSince(self.clock.now()), RouteFile::Found);
-        if let (Some(folder), Ok(content)) = (self.folder(), serde_json::to_vec(&file))
+        let old = match self.read_route(key) {
+            Some(known) if self.is_current(&known) => return Ok(known.found),
+            old => old.and_then(|route| route.found),
+        };
+        let found = match (look_up(), old) {
+            (Err(Failure::Unreachable(_) | Failure::Limited(..)), Some(old)) => return Ok(Some(old)),
+            (found, _) => found?,
+        };
+        let route = RouteFile { found, at: self.clock.now() };
+        if let (Some(folder), Ok(content)) = (self.folder(), serde_json::to_vec(&route))
             && let Err(e) = folder.write(KIND, key.name(), &content)
         {
             self.warn(&format!("cannot remember the installation: {}", cause(&e)));
@@ -49,15 +55,9 @@ impl Cache<'_> {
         Ok(found)
     }
 
-    /// What is known without asking GitHub; an unreadable file is the same as none.
-    pub fn remembered(&self, key: &RouteKey) -> Option<Option<Found>> {
-        let content = self.folder()?.read(KIND, key.name()).ok()??;
-        match serde_json::from_slice(&content).ok()? {
-            RouteFile::Found(found) => Some(Some(found)),
-            RouteFile::MissingSince(then) => {
-                (0..REMEMBER_MISSING).contains(&self.clock.now().since(then)).then_some(None)
-            }
-        }
+    /// The installation that is remembered, however long ago it was found.
+    pub fn remembered(&self, key: &RouteKey) -> Option<Found> {
+        self.read_route(key)?.found
     }
 
     /// Forgets where the route leads.
@@ -66,5 +66,16 @@ impl Cache<'_> {
             // A file that stays leads to the same stale installation, and to one more lookup.
             let _ = folder.remove(KIND, key.name());
         }
+    }
+
+    /// An unreadable file is the same as none.
+    fn read_route(&self, key: &RouteKey) -> Option<RouteFile> {
+        let content = self.folder()?.read(KIND, key.name()).ok()??;
+        serde_json::from_slice(&content).ok()
+    }
+
+    fn is_current(&self, route: &RouteFile) -> bool {
+        let limit = if route.found.is_some() { REMEMBER_FOUND } else { REMEMBER_MISSING };
+        (0..limit).contains(&self.clock.now().since(route.at))
     }
 }

@@ -157,16 +157,28 @@ fn routes_are_looked_up_once_and_what_is_missing_soon_again() {
     let never = || -> Result<Option<Found>, Failure> { panic!("it is remembered") };
     let cache = fixture.later(0, &app, &path);
     assert_eq!(cache.find_or_look_up(&route("a/b"), || Ok(Some(found))).unwrap(), Some(found));
+    let day = 24 * 3600;
     assert_eq!(
-        fixture.later(99_999, &app, &path).find_or_look_up(&route("a/b"), never).unwrap(),
+        fixture.later(day - 1, &app, &path).find_or_look_up(&route("a/b"), never).unwrap(),
         Some(found)
     );
+    let moved = Found { installation: InstallationId(8), repository_id: None };
+    let next_day = fixture.later(day, &app, &path);
+    // An old answer is better than none.
+    assert_eq!(next_day.find_or_look_up(&route("a/b"), || Err(unreachable())).unwrap(), Some(found));
+    assert!(next_day.find_or_look_up(&route("a/b"), || Err(Failure::Refused(Error::new("no")))).is_err());
+    assert_eq!(next_day.find_or_look_up(&route("a/b"), || Ok(Some(moved))).unwrap(), Some(moved));
     assert_eq!(cache.find_or_look_up(&route("a/c"), || Ok(None)).unwrap(), None);
     assert_eq!(fixture.later(29, &app, &path).find_or_look_up(&route("a/c"), never).unwrap(), None);
     // After 30 seconds, and for a clock that was set back, it is looked up again.
     for at in [30, -1] {
-        let again = fixture.later(at, &app, &path).remembered(&route("a/c"));
-        assert_eq!(again, None, "after {at} s");
+        let looked_up = Cell::new(false);
+        let look_up = || {
+            looked_up.set(true);
+            Err(unreachable())
+        };
+        assert!(fixture.later(at, &app, &path).find_or_look_up(&route("a/c"), look_up).is_err());
+        assert!(looked_up.get(), "after {at} s");
     }
     cache.forget_route(&route("a/b"));
     assert_eq!(cache.remembered(&route("a/b")), None);

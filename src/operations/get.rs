@@ -143,6 +143,8 @@ fn mint(
         let git = connection.world.agent(&format!("https://{host}/"))?;
         if let Some(warning) = github.wait_until_accepted(&git, host, repository, &minted.token) {
             connection.world.terminal.warning(&warning);
+            // Perhaps the repository moved to another owner.
+            connection.cache.forget_route(&route_key(route));
         }
     }
     Ok(Entry {

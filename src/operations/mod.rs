@@ -38,7 +38,7 @@ fn cache_key(route: &Route<'_>, found: &Found) -> CacheKey {
 fn known_key(route: &Route<'_>, cache: &Cache<'_>) -> Option<CacheKey> {
     let found = match route.rule.installation {
         Some(installation) => Found { installation, repository_id: None },
-        None => cache.remembered(&route_key(route)).flatten()?,
+        None => cache.remembered(&route_key(route))?,
     };
     Some(cache_key(route, &found))
 }

@@ -199,7 +199,12 @@ impl TestEnv {
 #[track_caller]
 pub fn skip(why: &str) {
     assert!(std::env::var_os("GHAPP_TESTS_MAY_NOT_SKIP").is_none(), "skipped: {why}");
-    eprintln!("skipped: {why}");
+    note(&format!("skipped: {why}"));
+}
+
+/// Says something about a scenario.
+pub fn note(what: &str) {
+    eprintln!("{what}");
 }
 
 /// Whether a program can be found.
