@@ -13,8 +13,12 @@ use std::sync::Arc;
 use keyring_core::api::{Credential, CredentialApi, CredentialPersistence, CredentialStoreApi};
 use keyring_core::{Entry, Error, Result};
 use linux_keyutils::{Key, KeyError, KeyRing, KeyRingIdentifier};
+use zeroize::Zeroizing;
 
 use super::LIFETIME_MODIFIER;
+
+/// More than an entry with a token of the long form takes, in bytes.
+const ROOM: usize = 1024;
 
 /// The store.
 #[derive(Debug)]
@@ -84,7 +88,13 @@ impl CredentialApi for KernelKey {
     }
 
     fn get_secret(&self) -> Result<Vec<u8>> {
-        self.find()?.1.read_to_vec().map_err(explain)
+        // linux-keyutils reads into 64 KiB, all of which would be wiped afterwards, on every call.
+        let mut buffer = Zeroizing::new([0; ROOM]);
+        let key = self.find()?.1;
+        match key.read(&mut *buffer).map_err(explain)? {
+            length if length <= ROOM => Ok(buffer[..length].to_vec()),
+            _ => key.read_to_vec().map_err(explain),
+        }
     }
 
     fn delete_credential(&self) -> Result<()> {
