@@ -7,7 +7,7 @@ mod common;
 
 use std::process::Stdio;
 
-use common::{ACME_ON_ACME, Ran, TestEnv, ran, run, skip};
+use common::{ACME_ON_ACME, Ran, TestEnv, run, skip};
 use github_simulator::{Effect, Fault};
 
 const WIDGETS: &str = "https://github.com/acme/widgets.git";
@@ -60,19 +60,8 @@ fn many_that_meet_the_same_revoked_token_mint_one_new_one() {
     }
     get(&env).ok();
     env.github.world().revoke_all();
-    let children: Vec<_> = (0..24)
-        .map(|_| {
-            let mut command = env.command("git");
-            command
-                .args(["ls-remote", WIDGETS])
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped());
-            command.spawn().unwrap()
-        })
-        .collect();
-    for child in children {
-        assert_eq!(ran(child.wait_with_output().unwrap()).code, Some(0));
+    for ran in env.git_at_once(24, &["ls-remote", WIDGETS]) {
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
     }
     assert_eq!(env.lookups_and_mints(), (1, 2));
 }

@@ -4,9 +4,7 @@
 
 mod common;
 
-use std::process::Stdio;
-
-use common::{ACME_ON_ACME, ACME_ON_GLOBEX, TestEnv, ran};
+use common::{ACME_ON_ACME, ACME_ON_GLOBEX, TestEnv};
 
 const WIDGETS: &str = "https://github.com/acme/widgets.git";
 
@@ -300,45 +298,10 @@ fn other_users_names_and_other_paths_get_no_answer() {
 #[test]
 fn sixty_four_at_once_on_a_cold_cache_cause_one_lookup_and_one_mint() {
     let env = TestEnv::new();
-    let children: Vec<_> = (0..64)
-        .map(|_| {
-            let mut command = env.command("git");
-            command
-                .args(["ls-remote", WIDGETS])
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped());
-            command.spawn().unwrap()
-        })
-        .collect();
-    for child in children {
-        let ran = ran(child.wait_with_output().unwrap());
+    for ran in env.git_at_once(64, &["ls-remote", WIDGETS]) {
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
     }
     assert_eq!(env.lookups_and_mints(), (1, 1));
-}
-
-#[test]
-fn a_token_too_short_lived_to_be_fresh_is_still_minted_once_for_all_that_wait() {
-    let env = TestEnv::new();
-    env.github.world().token_lifetime = 100;
-    let children: Vec<_> = (0..16)
-        .map(|_| {
-            let mut command = env.command("git");
-            command
-                .args(["ls-remote", WIDGETS])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null());
-            command.spawn().unwrap()
-        })
-        .collect();
-    for mut child in children {
-        assert!(child.wait().unwrap().success());
-    }
-    // Whoever starts after a mint wants a token of its own; whoever waited for it does not.
-    let (_, mints) = env.lookups_and_mints();
-    assert!(mints < 16, "{mints}");
 }
 
 #[test]

@@ -11,7 +11,7 @@
 
 mod common;
 
-use std::os::unix::fs::PermissionsExt;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -114,34 +114,18 @@ fn another_user_does_not_find_the_token_even_with_an_inherited_session_keyring()
     if !keyring_works() {
         return;
     }
-    if !has("setpriv") || !rustix_is_root() {
+    if !has("setpriv") || !is_root() {
         return skip("only root can become another user, with setpriv");
     }
     let env = with_store("keyring");
     let mine = env.get("github.com", "acme/widgets");
-    // Everything that the other user needs, where it can be read; only the keyring stands between.
-    let helper = copy_for_all(&env);
-    let other_home = env.folder.path().join("other");
-    std::fs::create_dir(&other_home).unwrap();
-    std::os::unix::fs::chown(&other_home, Some(65_534), Some(65_534)).unwrap();
-    for path in [env.folder.path(), &env.folder.path().join("keys"), &env.folder.path().join("github")] {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let config = env.write("other.toml", std::fs::read(env.home().join(TestEnv::CONFIG)).unwrap());
-    let mut command = env.command("keyctl");
     if !has("keyctl") {
         return skip("keyctl is not installed");
     }
-    command
-        .args(["session", "roots", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(&helper)
-        .arg("get")
-        .env("HOME", &other_home)
-        .env("GHAPP_CONFIG", &config)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("HTTPS_PROXY", env.github.proxy())
-        .env("GIT_SSL_CAINFO", env.github.ca_file())
-        .current_dir("/");
+    // Only the keyring stands between: the other user inherits root's session keyring.
+    let (other, _) = as_other_user(&env, 65_534);
+    let mut command = env.command("keyctl");
+    command.args(["session", "roots"]).args(&other).arg("get").current_dir("/");
     let theirs = run(&mut command, REQUEST.as_bytes());
     assert!(theirs.attribute("password").is_some(), "{theirs:?}");
     assert_ne!(theirs.attribute("password"), mine.attribute("password"));
@@ -151,15 +135,35 @@ fn another_user_does_not_find_the_token_even_with_an_inherited_session_keyring()
     forget(&env, &mine);
 }
 
-/// The helper where every user can run it.
-fn copy_for_all(env: &TestEnv) -> PathBuf {
-    let helper = env.folder.path().join("helper");
-    std::fs::copy(env!("CARGO_BIN_EXE_git-credential-ghapp"), &helper).unwrap();
-    std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
-    helper
+/// A command line that runs the helper as another user, with everything that it needs where that user can read
+/// it, and that user's home.
+fn as_other_user(env: &TestEnv, user: u32) -> (Vec<OsString>, PathBuf) {
+    let folder = env.folder.path();
+    std::fs::copy(env!("CARGO_BIN_EXE_git-credential-ghapp"), folder.join("helper")).unwrap();
+    env.write("other.toml", std::fs::read(env.home().join(TestEnv::CONFIG)).unwrap());
+    let home = folder.join("other");
+    std::fs::create_dir(&home).unwrap();
+    std::os::unix::fs::chown(&home, Some(user), Some(user)).unwrap();
+    run(env.command("chmod").args(["-R", "go+rX"]).arg(folder), b"").ok();
+    let variable = |name: &str, value: &OsStr| {
+        let mut setting = OsString::from(format!("{name}="));
+        setting.push(value);
+        setting
+    };
+    let mut line: Vec<OsString> = Vec::new();
+    line.extend(["setpriv", "--clear-groups"].map(OsString::from));
+    line.extend([format!("--reuid={user}"), format!("--regid={user}")].map(OsString::from));
+    line.push(OsString::from("env"));
+    line.push(variable("HOME", home.as_os_str()));
+    line.push(variable("GHAPP_CONFIG", folder.join("other.toml").as_os_str()));
+    line.push(variable("GIT_CONFIG_GLOBAL", OsStr::new("/dev/null")));
+    line.push(variable("HTTPS_PROXY", OsStr::new(env.github.proxy())));
+    line.push(variable("GIT_SSL_CAINFO", env.github.ca_file().as_os_str()));
+    line.push(folder.join("helper").into_os_string());
+    (line, home)
 }
 
-fn rustix_is_root() -> bool {
+fn is_root() -> bool {
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0
 }
 
@@ -255,33 +259,18 @@ fn a_full_keyring_leads_to_the_sealed_file() {
             .parse()
             .unwrap()
     };
-    if !rustix_is_root() || !has("setpriv") || quota("maxbytes") > 50_000 {
+    if !is_root() || !has("setpriv") || quota("maxbytes") > 50_000 {
         return skip("the quota of another user is to be filled, which takes root and setpriv");
     }
     // User 65533 has nothing else to do on a test machine.
     let env = with_store("auto");
-    let helper = copy_for_all(&env);
-    let home = env.folder.path().join("other");
-    std::fs::create_dir(&home).unwrap();
-    std::os::unix::fs::chown(&home, Some(65_533), Some(65_533)).unwrap();
-    for path in [env.folder.path(), &env.folder.path().join("keys"), &env.folder.path().join("github")] {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let config = env.write("other.toml", std::fs::read(env.home().join(TestEnv::CONFIG)).unwrap());
+    env.write("request", REQUEST);
+    let (mut line, home) = as_other_user(&env, 65_533);
+    let helper = line.pop().unwrap();
     let fill = "i=0; while head -c 100 /dev/zero | keyctl padd user fill$i @u >/dev/null 2>&1; do i=$((i+1)); done; \
                 \"$0\" get; \"$0\" get < \"$HOME/../request\"; keyctl clear @u";
-    let request = env.write("request", REQUEST);
-    std::fs::set_permissions(&request, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let mut command = env.command("setpriv");
-    command
-        .args(["--reuid=65533", "--regid=65533", "--clear-groups", "sh", "-c", fill])
-        .arg(&helper)
-        .env("HOME", &home)
-        .env("GHAPP_CONFIG", &config)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("HTTPS_PROXY", env.github.proxy())
-        .env("GIT_SSL_CAINFO", env.github.ca_file())
-        .current_dir("/");
+    let mut command = env.command(&line[0]);
+    command.args(&line[1..]).args(["sh", "-c", fill]).arg(helper).current_dir("/");
     let both = run(&mut command, REQUEST.as_bytes());
     assert_eq!(both.stdout.matches("password=ghs_").count(), 2, "{both:?}");
     assert_eq!(

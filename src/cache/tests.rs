@@ -103,6 +103,21 @@ fn a_token_that_is_not_fresh_helps_while_github_is_down_but_not_when_it_refuses(
 }
 
 #[test]
+fn who_waited_for_a_mint_takes_its_token_even_if_it_is_not_fresh() {
+    let fixture = Fixture::new();
+    let (app, path) = (fixture.app(), fixture.path());
+    // Both began before the token was minted; its lifetime is less than what counts as fresh.
+    let (first, second) = (fixture.later(0, &app, &path), fixture.later(1, &app, &path));
+    let short = Entry { minted_at: Duration::from_secs(NOW.unsigned_abs() + 2), ..entry("ghs_x", 100) };
+    first.get_or_mint(&key(), None, |_| Ok(short)).unwrap();
+    let taken = second.get_or_mint(&key(), None, |_| panic!("it was minted meanwhile")).unwrap();
+    assert_eq!(taken.token.expose(), "ghs_x");
+    // Whoever begins later wants a token of its own.
+    let later = fixture.later(3, &app, &path).get_or_mint(&key(), None, |_| Ok(entry("ghs_y", 100))).unwrap();
+    assert_eq!(later.token.expose(), "ghs_y");
+}
+
+#[test]
 fn only_the_refused_token_is_erased() {
     let fixture = Fixture::new();
     let (app, path) = (fixture.app(), fixture.path());

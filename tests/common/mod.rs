@@ -176,6 +176,14 @@ impl TestEnv {
         run(&mut command, b"")
     }
 
+    /// Runs git so many times at once.
+    pub fn git_at_once(&self, count: usize, arguments: &[&str]) -> Vec<Ran> {
+        let mut command = self.command("git");
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let children: Vec<_> = (0..count).map(|_| command.spawn().unwrap()).collect();
+        children.into_iter().map(|child| ran(child.wait_with_output().unwrap())).collect()
+    }
+
     /// Runs the helper itself.
     pub fn helper<'a>(&self, arguments: impl IntoIterator<Item = &'a str>, input: impl AsRef<[u8]>) -> Ran {
         let mut command = self.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
