@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use answers::{AccessToken, AppInfo, BadToken, Installation, complaint, repository_number};
 
 use crate::app::{App, AppJwt};
+use crate::cache::Entry;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Failure, cause};
 use crate::names::{ApiUrl, Found, Host, InstallationId, Permissions, Repository, RepositoryRef, Scope};
@@ -57,19 +58,6 @@ pub struct GitHub<'a> {
     /// How many seconds GitHub's clock is ahead of the local one, as far as it is known to matter.
     offset: Cell<i64>,
     jwt: RefCell<Option<AppJwt>>,
-}
-
-/// A fresh token.
-#[derive(Debug)]
-pub struct Minted {
-    /// The installation access token.
-    pub token: Secret,
-    /// When it expires, by GitHub's clock.
-    pub expires_at: Timestamp,
-    /// When it came, by the local clock, since the Unix epoch.
-    pub minted_at: Duration,
-    /// How many seconds GitHub's clock is ahead of the local one, if that matters.
-    pub clock_offset: i64,
 }
 
 #[derive(Serialize)]
@@ -222,7 +210,7 @@ impl<'a> GitHub<'a> {
     ///
     /// # Errors
     /// [`Failure::Gone`] if there is no such installation any more.
-    pub fn mint(&self, installation: InstallationId, scope: &Scope) -> Result<Minted, Failure> {
+    pub fn mint(&self, installation: InstallationId, scope: &Scope) -> Result<Entry, Failure> {
         let request = AccessTokenRequest {
             repositories: match &scope.repository {
                 Some(RepositoryRef::Name(name)) => Some([name]),
@@ -261,7 +249,7 @@ impl<'a> GitHub<'a> {
             ));
         }
         let clock_offset = reply.offset.filter(|offset| offset.abs() > TOLERATED_OFFSET).unwrap_or(0);
-        Ok(Minted {
+        Ok(Entry {
             token: granted.token,
             expires_at: granted.expires_at,
             minted_at: self.clock.began() + self.clock.elapsed(),

@@ -133,7 +133,7 @@ fn mint(
     if fallback {
         github.be_brief();
     }
-    let minted = github.mint(found.installation, &scope(route, found))?;
+    let entry = github.mint(found.installation, &scope(route, found))?;
     let known = Known { clock_offset: github.clock_offset(), limited_until: None };
     if connection.cache.known(&connection.key()) != known {
         connection.cache.note(&connection.key(), &known);
@@ -141,18 +141,13 @@ fn mint(
     if let Some(repository) = &route.repository {
         let host = &route.rule.host;
         let git = connection.world.agent(&format!("https://{host}/"))?;
-        if let Some(warning) = github.wait_until_accepted(&git, host, repository, &minted.token) {
+        if let Some(warning) = github.wait_until_accepted(&git, host, repository, &entry.token) {
             connection.world.terminal.warning(&warning);
             // Perhaps the repository moved to another owner.
             connection.cache.forget_route(&route_key(route));
         }
     }
-    Ok(Entry {
-        token: minted.token,
-        expires_at: minted.expires_at,
-        minted_at: minted.minted_at,
-        clock_offset: minted.clock_offset,
-    })
+    Ok(entry)
 }
 
 /// The installation: as configured, as remembered, or as GitHub says.
