@@ -110,6 +110,19 @@ fn operate(
 }
 
 fn get(request: &Request, config: &Config, world: &World<'_>, stdout: impl Write) -> Result<()> {
+    if config.rules.is_empty() {
+        // Said only to who set git up for this helper and forgot the other half.
+        let file = world
+            .folders
+            .user_config
+            .as_ref()
+            .map_or("its configuration".into(), |path| path.to_string_lossy());
+        world.terminal.warning(
+            &Error::new("no App is configured, so nothing is answered")
+                .hint(format!("describe the App in {file}, or set GHAPP_APP_ID and GHAPP_PRIVATE_KEY_FILE")),
+        );
+        return Ok(());
+    }
     match operations::get::get(request, config, world) {
         Ending::Declined => Ok(()),
         Ending::NotInstalled(why) => {

@@ -252,6 +252,19 @@ fn what_github_refuses_is_told_with_the_next_step() {
 }
 
 #[test]
+fn without_any_app_the_other_half_of_the_setup_is_named() {
+    let env = TestEnv::bare();
+    let declined = env.get("github.com", "acme/widgets");
+    assert_eq!((declined.code, declined.stdout.as_str()), (Some(0), ""));
+    let expected = format!(
+        "git-credential-ghapp: warning: no App is configured, so nothing is answered\n\
+         git-credential-ghapp: hint: describe the App in ~/{}, or set GHAPP_APP_ID and GHAPP_PRIVATE_KEY_FILE\n",
+        TestEnv::CONFIG
+    );
+    assert_eq!(told(&env, &declined.stderr), expected);
+}
+
+#[test]
 fn on_failure_continue_lets_git_ask_others() {
     let env = TestEnv::new().with("GHAPP_ON_FAILURE", "continue");
     env.github.world().installation(4201).suspended = true;
