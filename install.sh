@@ -56,11 +56,12 @@ if [ "$action" = uninstall ]; then
 fi
 
 missing=
-command -v git >/dev/null 2>&1 || missing="$missing git (https://git-scm.com/downloads)"
-command -v cargo >/dev/null 2>&1 || missing="$missing cargo (https://rustup.rs)"
+lacks() { missing="${missing:+$missing, }$1"; }
+command -v git >/dev/null 2>&1 || lacks 'git (https://git-scm.com/downloads)'
+command -v cargo >/dev/null 2>&1 || lacks 'cargo (https://rustup.rs)'
 command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 ||
-    missing="$missing a C compiler (Debian: apt-get install gcc libc6-dev; macOS: xcode-select --install)"
-[ -z "$missing" ] || fail "missing:$missing"
+    lacks 'a C compiler (Debian: apt-get install gcc libc6-dev; macOS: xcode-select --install)'
+[ -z "$missing" ] || fail "missing: $missing"
 
 source=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cargo build --release --locked --manifest-path "$source/Cargo.toml" || fail 'the build failed'

@@ -298,6 +298,21 @@ fn another_users_cache_folder_is_not_used() {
     assert_eq!(std::fs::read_dir(&foreign).unwrap().count(), 0);
 }
 
+#[cfg(unix)]
+#[test]
+fn nothing_is_written_through_a_symbolic_link() {
+    let env = TestEnv::new();
+    env.get("github.com", "acme/widgets").ok();
+    let victim = env.write("victim", "precious");
+    for folder in ["tokens", "routes"] {
+        let entry = std::fs::read_dir(env.cache().join(folder)).unwrap().next().unwrap().unwrap().path();
+        std::fs::remove_file(&entry).unwrap();
+        std::os::unix::fs::symlink(&victim, &entry).unwrap();
+    }
+    assert!(env.get("github.com", "acme/widgets").attribute("password").is_some());
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_process_cannot_be_looked_into_and_leaves_no_core() {

@@ -20,7 +20,8 @@ fn load(file: Option<&str>, variables: &[(&str, &str)], flags: &[(&str, &str)]) 
         cache: None,
     };
     Config::load(&given, &Variables(&lookup), &folders).map_err(|error| {
-        let shown = error.message().replace(&format!("{}/", folder.path().display()), "");
+        let shown =
+            error.message().replace(&format!("{}{}", folder.path().display(), std::path::MAIN_SEPARATOR), "");
         let hint = error.next_step().map(str::to_owned);
         hint.into_iter().fold(Error::new(shown), Error::hint)
     })
@@ -155,9 +156,9 @@ fn mistakes_are_told_with_file_line_and_cause() {
 fn a_named_file_must_exist_and_replaces_the_users() {
     let missing =
         load(Some("cache = \"file\"\n"), &[("GHAPP_CONFIG", "/nonexistent/x.toml")], &[]).unwrap_err();
-    assert_eq!(
-        missing.message(),
-        "cannot read the configuration /nonexistent/x.toml: no such file or directory"
+    assert!(
+        missing.message().starts_with("cannot read the configuration /nonexistent/x.toml: "),
+        "{missing}"
     );
     let folder = tempfile::tempdir().unwrap();
     let named = folder.path().join("named.toml");
