@@ -14,7 +14,7 @@ use rustls_pki_types::pem::PemObject;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
-use crate::config::Variables;
+use crate::config::{KEY_VARIABLE, Variables};
 use crate::error::{Error, Result, cause};
 use crate::terminal::Terminal;
 
@@ -76,6 +76,7 @@ impl GitHttp {
     fn read(address: &str) -> Self {
         let output = Command::new("git")
             .args(["config", "--null", "--get-urlmatch", "http", address])
+            .env_remove(KEY_VARIABLE)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .output();

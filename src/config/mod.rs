@@ -15,7 +15,7 @@ use crate::error::{Error, Result, cause};
 use crate::names::{ApiUrl, Host, InstallationId, Permissions, Repository};
 use crate::secret::Secret;
 
-pub use settings::{Flags, Variables};
+pub use settings::{Flags, KEY_VARIABLE, Variables};
 
 /// Everything that is configured.
 #[derive(Debug)]

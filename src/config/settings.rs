@@ -110,7 +110,7 @@ static SETTINGS: &[Setting] = &[
 type Given = (Kind, String, Origin);
 
 /// The variable that holds the key itself. There is no flag for it: command lines are public.
-const KEY_VARIABLE: &str = "GHAPP_PRIVATE_KEY";
+pub const KEY_VARIABLE: &str = "GHAPP_PRIVATE_KEY";
 
 /// Applies environment and flags on top of the files' configuration.
 ///
