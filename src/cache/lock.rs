@@ -12,37 +12,54 @@ use crate::error::cause;
 /// thousands of lock files.
 const SHARED_DIGITS: usize = 2;
 
+/// How long is paused between two looks, at first and later.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
 /// Held until it is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
 }
 
+/// What came of waiting for a lock.
+#[derive(Debug)]
+pub(super) enum Waited<T> {
+    /// The lock is held now.
+    Locked(Lock),
+    /// Another process did the work meanwhile: this is what came of it.
+    Done(T),
+}
+
 impl Lock {
-    /// Takes the lock of a name, waiting for whoever holds it until the deadline has passed. What is not
-    /// obtained is explained.
-    pub(super) fn take(
+    /// Takes the lock of a name. While another process holds it, looks whether what is wanted is `done`, so
+    /// that many that wait for one need not take turns. What is not obtained within the deadline is explained.
+    pub(super) fn take<T>(
         folder: &Folder,
         kind: &str,
         name: &impl Name,
         deadline: Duration,
-    ) -> Result<Self, String> {
+        done: impl Fn() -> Option<T>,
+    ) -> Result<Waited<T>, String> {
         let began = Instant::now();
         let file = folder
             .lock_file(&format!("{kind}-{}", &name.name()[..SHARED_DIGITS]))
             .map_err(|e| format!("a lock file cannot be opened: {}", cause(&e)))?;
-        let mut pause = Duration::from_millis(2);
+        let mut pause = FIRST_PAUSE;
         loop {
             #[expect(clippy::disallowed_methods, reason = "this is the one place that locks")]
             match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: file }),
+                Ok(()) => return Ok(Waited::Locked(Self { _file: file })),
                 Err(TryLockError::WouldBlock) if began.elapsed() < deadline => thread::sleep(pause),
                 Err(TryLockError::WouldBlock) => {
                     return Err(format!("another process has held the lock for {} s", deadline.as_secs()));
                 }
                 Err(TryLockError::Error(e)) => return Err(format!("a file cannot be locked: {}", cause(&e))),
             }
-            pause = (pause * 2).min(Duration::from_millis(50));
+            if let Some(result) = done() {
+                return Ok(Waited::Done(result));
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }
@@ -58,11 +75,14 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let folder = Folder::open(&temporary.path().join("cache")).unwrap();
         let key = CacheKey::new(&Host::github().api(), "1", InstallationId(2), &Scope::default());
-        let held = Lock::take(&folder, "token", &key, Duration::ZERO).unwrap();
-        let refused = Lock::take(&folder, "token", &key, Duration::from_millis(20)).unwrap_err();
-        assert_eq!(refused, "another process has held the lock for 0 s");
-        assert!(Lock::take(&folder, "route", &key, Duration::ZERO).is_ok());
+        let take =
+            |kind, done: Option<u8>| Lock::take(&folder, kind, &key, Duration::from_millis(20), || done);
+        let held = take("token", None).unwrap();
+        assert!(matches!(held, Waited::Locked(_)));
+        assert_eq!(take("token", None).unwrap_err(), "another process has held the lock for 0 s");
+        assert!(matches!(take("token", Some(7)), Ok(Waited::Done(7))));
+        assert!(matches!(take("route", Some(7)), Ok(Waited::Locked(_))));
         drop(held);
-        assert!(Lock::take(&folder, "token", &key, Duration::ZERO).is_ok());
+        assert!(matches!(take("token", None), Ok(Waited::Locked(_))));
     }
 }

@@ -34,7 +34,7 @@ pub(crate) use folder::Folder;
 use health::Health;
 pub use key::{ApiKey, CacheKey, RouteKey};
 pub use known::Known;
-use lock::Lock;
+use lock::{Lock, Waited};
 use sealed::SealedFiles;
 use store::TokenStore;
 
@@ -192,13 +192,23 @@ impl<'a> Cache<'a> {
         if let Err(why) = &self.folder {
             self.terminal.warning(why);
         }
-        let _lock = self.lock("token", key, "minting");
+        let minted_meanwhile = || {
+            let entry = self.read(key).filter(|entry| !is_refused(entry))?;
+            (self.is_fresh(&entry) || self.is_news(&entry)).then_some(entry)
+        };
+        let _lock = match self.lock("token", key, "minting", minted_meanwhile) {
+            Some(Waited::Done(entry)) => return Ok(entry),
+            Some(Waited::Locked(lock)) => Some(lock),
+            None => None,
+        };
+        if let Some(entry) = minted_meanwhile() {
+            return Ok(entry);
+        }
         let cached = match self.read(key) {
             Some(entry) if is_refused(&entry) => {
                 self.erase(key, &entry.token);
                 None
             }
-            Some(entry) if self.is_fresh(&entry) || self.is_news(&entry) => return Ok(entry),
             stale => stale.filter(|entry| entry.remaining(self.clock.now()) > 0),
         };
         self.brake(key)?;
@@ -220,10 +230,17 @@ impl<'a> Cache<'a> {
         }
     }
 
-    /// Takes the lock of a name, or says why `doing` goes on without.
-    fn lock(&self, kind: &str, name: &impl key::Name, doing: &str) -> Option<Lock> {
-        match Lock::take(self.folder()?, kind, name, self.settings.deadline) {
-            Ok(lock) => Some(lock),
+    /// Takes the lock of a name unless another process has `done` the work meanwhile, or says why `doing` goes
+    /// on without.
+    fn lock<T>(
+        &self,
+        kind: &str,
+        name: &impl key::Name,
+        doing: &str,
+        done: impl Fn() -> Option<T>,
+    ) -> Option<Waited<T>> {
+        match Lock::take(self.folder()?, kind, name, self.settings.deadline, done) {
+            Ok(waited) => Some(waited),
             Err(why) => {
                 self.warn(&format!("{doing} without a lock: {why}"));
                 None

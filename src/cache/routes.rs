@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Cache;
 use super::key::{Name, RouteKey};
+use super::lock::Waited;
 use crate::clock::Timestamp;
 use crate::error::{Failure, cause};
 use crate::names::Found;
@@ -34,14 +35,19 @@ impl Cache<'_> {
         key: &RouteKey,
         look_up: impl FnOnce() -> Result<Option<Found>, Failure>,
     ) -> Result<Option<Found>, Failure> {
-        if let Some(known) = self.read_route(key).filter(|route| self.is_current(route)) {
+        let current = || self.read_route(key).filter(|route| self.is_current(route));
+        if let Some(known) = current() {
             return Ok(known.found);
         }
-        let _lock = self.lock("route", key, "looking up the installation");
-        let old = match self.read_route(key) {
-            Some(known) if self.is_current(&known) => return Ok(known.found),
-            old => old.and_then(|route| route.found),
+        let _lock = match self.lock("route", key, "looking up the installation", current) {
+            Some(Waited::Done(known)) => return Ok(known.found),
+            Some(Waited::Locked(lock)) => Some(lock),
+            None => None,
         };
+        if let Some(known) = current() {
+            return Ok(known.found);
+        }
+        let old = self.read_route(key).and_then(|route| route.found);
         let found = match (look_up(), old) {
             (Err(Failure::Unreachable(_) | Failure::Limited(..)), Some(old)) => return Ok(Some(old)),
             (found, _) => found?,
