@@ -119,6 +119,20 @@ fn unusable_keys_fail_in_one_line_and_stop_git_from_prompting() {
 }
 
 #[test]
+fn a_file_name_where_the_key_belongs_is_named() {
+    let env =
+        TestEnv::bare().with("GHAPP_APP_ID", ACME_APP).with("GHAPP_PRIVATE_KEY", "/run/secrets/key.pem");
+    let failed = env.get("github.com", "acme/widgets");
+    assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), "quit=1\n"));
+    assert_eq!(
+        failed.stderr,
+        "git-credential-ghapp: error: the private key in the environment variable GHAPP_PRIVATE_KEY is not a private \
+         key in PEM format\n\
+         git-credential-ghapp: hint: it must hold the key itself; for the name of a file there is GHAPP_PRIVATE_KEY_FILE\n"
+    );
+}
+
+#[test]
 fn a_broken_configuration_fails_without_an_answer() {
     let env = TestEnv::new();
     env.configure("[[app]]\nid = '1'\nprivate-key = 'k'\ncolour = 'red'\n");

@@ -28,9 +28,14 @@ impl PrivateKey {
     /// the file, where it was configured, and what it holds instead.
     pub fn load(source: &KeySource) -> Result<Self> {
         match source {
-            KeySource::Text { pem, origin } => {
-                Self::from_text(pem.expose()).map_err(|wrong| wrong.into_error(&origin.to_string()))
-            }
+            KeySource::Text { pem, origin } => Self::from_text(pem.expose()).map_err(|wrong| {
+                match wrong.into_error(&format!("in the {origin}")) {
+                    error if wrong == NotAKey::NotPem => error.hint(
+                        "it must hold the key itself; for the name of a file there is GHAPP_PRIVATE_KEY_FILE",
+                    ),
+                    error => error,
+                }
+            }),
             KeySource::File { path, origin } => {
                 let shown = format!("{} ({origin})", path.display());
                 let unreadable = |e| {
