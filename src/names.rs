@@ -102,6 +102,12 @@ impl ApiUrl {
         &self.origin
     }
 
+    /// Host and port, for messages.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.origin.trim_start_matches("https://")
+    }
+
     /// The address of an endpoint; `path` begins with a slash.
     #[must_use]
     pub fn endpoint(&self, path: &str) -> String {

@@ -142,7 +142,7 @@ impl Answer {
     ///
     /// # Errors
     /// If the output cannot be written, or if git's lines cannot carry the password.
-    pub fn write(&self, mut output: impl Write) -> Result<()> {
+    pub fn write(&self, output: impl Write) -> Result<()> {
         if let Self::Credential { password, .. } = self
             && !can_carry(password.expose())
         {
@@ -165,11 +165,19 @@ impl Answer {
             }
             Self::Quit => "quit=1\n".to_owned(),
         });
-        output
-            .write_all(text.as_bytes())
-            .and_then(|()| output.flush())
-            .map_err(|e| Error::new(format!("cannot write the answer: {}", cause(&e))))
+        hand_out(output, &text)
     }
+}
+
+/// Hands git a whole answer.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn hand_out(mut output: impl Write, answer: &str) -> Result<()> {
+    output
+        .write_all(answer.as_bytes())
+        .and_then(|()| output.flush())
+        .map_err(|e| Error::new(format!("cannot write the answer: {}", cause(&e))))
 }
 
 #[cfg(test)]

@@ -4,9 +4,7 @@
 
 mod common;
 
-use common::{ACME_ON_ACME, ACME_ON_GLOBEX, TestEnv};
-
-const WIDGETS: &str = "https://github.com/acme/widgets.git";
+use common::{ACME_ON_ACME, ACME_ON_GLOBEX, TestEnv, WIDGETS};
 
 #[test]
 fn clone_fetch_and_push_share_one_token() {

@@ -6,10 +6,8 @@ mod common;
 
 use std::process::Stdio;
 
-use common::{ACME_APP, TestEnv, ran, run};
-use github_simulator::{Effect, Fault};
-
-const REQUEST: &str = "protocol=https\nhost=github.com\npath=acme/widgets\n";
+use common::{ACME_APP, REQUEST, TestEnv, ran, run};
+use github_simulator::Effect;
 
 /// What the helper says on stderr, without the file names of this run.
 fn told(env: &TestEnv, stderr: &str) -> String {
@@ -196,7 +194,7 @@ fn answers_that_are_not_githubs_fail_in_one_line_and_are_not_remembered() {
         ),
     ];
     for (meets, effect, message) in cases {
-        env.github.world().faults.push(Fault { meets: meets.to_owned(), times: 1, effect });
+        env.fault(meets, 1, effect);
         let failed = env.get("github.com", "acme/widgets");
         assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), "quit=1\n"), "{failed:?}");
         assert_eq!(failed.stderr.lines().next().unwrap(), format!("git-credential-ghapp: error: {message}"));
@@ -209,7 +207,7 @@ fn a_redirect_to_another_origin_is_refused_and_nothing_is_sent_there() {
     let env = TestEnv::new();
     let location = vec![("Location".to_owned(), "https://evil.example/repositories/1001".to_owned())];
     let effect = Effect::Answer(301, location, b"{}".to_vec());
-    env.github.world().faults.push(Fault { meets: "/installation".to_owned(), times: 1, effect });
+    env.fault("/installation", 1, effect);
     let failed = env.get("github.com", "acme/widgets");
     assert_eq!(
         failed.stderr,

@@ -15,10 +15,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{ACME_ON_ACME, Ran, TestEnv, has, run, skip};
+use common::{ACME_ON_ACME, REQUEST, Ran, TestEnv, has, run, skip};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
-
-const REQUEST: &str = "protocol=https\nhost=github.com\npath=acme/widgets\n";
 
 /// An environment with a store, and an App of a number that no other run has: keyrings outlive a test.
 fn with_store(store: &str) -> TestEnv {

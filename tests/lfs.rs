@@ -4,9 +4,7 @@
 
 mod common;
 
-use common::{TestEnv, has, skip};
-
-const WIDGETS: &str = "https://github.com/acme/widgets.git";
+use common::{TestEnv, WIDGETS, has, skip};
 
 /// A clone in which `*.bin` goes to LFS.
 fn with_lfs() -> Option<TestEnv> {

@@ -7,9 +7,7 @@ mod common;
 
 use std::os::unix::net::UnixListener;
 
-use common::{Ran, TestEnv, has, run, skip};
-
-const REQUEST: &str = "protocol=https\nhost=github.com\npath=acme/widgets\n";
+use common::{REQUEST, Ran, TestEnv, has, run, skip};
 
 /// Runs a shell script on a session bus with a keyring daemon; `$HELPER` is the helper, `$REQUEST` a request.
 fn on_a_bus(env: &TestEnv, script: &str) -> Option<Ran> {

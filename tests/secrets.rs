@@ -12,14 +12,12 @@ mod common;
 use std::path::Path;
 use std::process::Stdio;
 
-use common::{ACME_APP, TestEnv, has, run, skip};
+use common::{ACME_APP, REQUEST, TestEnv, has, run, skip};
 use git_credential_ghapp::app::App;
 use git_credential_ghapp::clock::Timestamp;
 use git_credential_ghapp::config::{KeySource, Origin};
 use git_credential_ghapp::secret::Secret;
-use github_simulator::{ACME_KEY, Effect, Fault};
-
-const REQUEST: &str = "protocol=https\nhost=github.com\npath=acme/widgets\n";
+use github_simulator::{ACME_KEY, Effect};
 
 /// Every file below the folder, with its content.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
@@ -56,7 +54,7 @@ fn the_token_is_on_the_standard_output_of_get_and_nowhere_else() {
         .with("RUST_BACKTRACE", "full");
     env.github.world().clock_offset = 3600;
     let effect = Effect::Answer(502, Vec::new(), b"bad gateway".to_vec());
-    env.github.world().faults.push(Fault { meets: "/access_tokens".to_owned(), times: 1, effect });
+    env.fault("/access_tokens", 1, effect);
     let answer = env.get("github.com", "acme/widgets");
     let token = answer.attribute("password").unwrap().to_owned();
     assert!(token.starts_with("ghs_"));

@@ -8,10 +8,9 @@ mod common;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::TestEnv;
-use github_simulator::{Effect, Fault};
+use common::{REQUEST, TestEnv};
+use github_simulator::Effect;
 
-const REQUEST: &str = "protocol=https\nhost=github.com\npath=acme/widgets\n";
 const GETS: usize = 2000;
 const CALLERS: usize = 64;
 /// How long a token lives, in seconds.
@@ -50,7 +49,7 @@ fn under_faults_every_caller_gets_a_token_that_works() {
                     }
                     if let Some(effect) = mishap(number) {
                         let meets = if number.is_multiple_of(2) { "/access_tokens" } else { "/info/refs" };
-                        env.github.world().faults.push(Fault { meets: meets.to_owned(), times: 1, effect });
+                        env.fault(meets, 1, effect);
                     }
                     if number % 250 == 249 {
                         env.github.world().revoke_all();

@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Result, cause};
@@ -82,6 +84,16 @@ impl Folder {
             let _ = fs::remove_file(&temporary);
         }
         written
+    }
+
+    /// What a file of [`Folder::note`] says; one that cannot be read or parsed is the same as none.
+    pub(super) fn recall<T: DeserializeOwned>(&self, kind: &str, name: &str) -> Option<T> {
+        serde_json::from_slice(&self.read(kind, name).ok()??).ok()
+    }
+
+    /// Writes down something that is not secret.
+    pub(super) fn note(&self, kind: &str, name: &str, what: &impl Serialize) -> io::Result<()> {
+        self.write(kind, name, &serde_json::to_vec(what)?)
     }
 
     /// Removes the file, if it is there.

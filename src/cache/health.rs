@@ -56,16 +56,14 @@ impl<'a> Health<'a> {
     }
 
     fn is_left_alone(&self) -> bool {
-        let marker = self.folder.and_then(|folder| folder.read(KIND, self.store).ok().flatten());
-        let until = marker.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok().map(Timestamp));
+        let until: Option<Timestamp> = self.folder.and_then(|folder| folder.recall(KIND, self.store));
         until.is_some_and(|until| (1..=LEFT_ALONE).contains(&until.since(self.clock.now())))
     }
 
     fn leave_alone(&self) {
         if let Some(folder) = self.folder {
-            let until = self.clock.now().plus(LEFT_ALONE);
             // Without the marker the next call waits once more; that is all.
-            let _ = folder.write(KIND, self.store, until.0.to_string().as_bytes());
+            let _ = folder.note(KIND, self.store, &self.clock.now().plus(LEFT_ALONE));
         }
     }
 }

@@ -30,14 +30,13 @@ pub struct Known {
 impl Cache<'_> {
     /// What is known about an API; nothing, if nothing was noted.
     pub fn known(&self, key: &ApiKey) -> Known {
-        let content = self.folder().and_then(|folder| folder.read(APIS, key.name()).ok().flatten());
-        content.and_then(|content| serde_json::from_slice(&content).ok()).unwrap_or_default()
+        self.folder().and_then(|folder| folder.recall(APIS, key.name())).unwrap_or_default()
     }
 
     /// Notes what is known about an API. What cannot be noted is learnt again by the next process.
     pub fn note(&self, key: &ApiKey, known: &Known) {
-        if let (Some(folder), Ok(content)) = (self.folder(), serde_json::to_vec(known)) {
-            let _ = folder.write(APIS, key.name(), &content);
+        if let Some(folder) = self.folder() {
+            let _ = folder.note(APIS, key.name(), known);
         }
     }
 
@@ -45,31 +44,29 @@ impl Cache<'_> {
     pub(super) fn is_first_time_today(&self, what: &str) -> bool {
         let Some(folder) = self.folder() else { return true };
         let now = self.clock.now();
-        let told = folder.read(TOLD, what).ok().flatten();
-        let told: Option<Timestamp> = told.and_then(|text| serde_json::from_slice(&text).ok());
+        let told: Option<Timestamp> = folder.recall(TOLD, what);
         if told.is_some_and(|then| (0..DAY).contains(&now.since(then))) {
             return false;
         }
-        let _ = folder.write(TOLD, what, now.0.to_string().as_bytes());
+        let _ = folder.note(TOLD, what, &now);
         true
     }
 
     /// The refusals of the last minute.
     fn refusals(&self, key: &CacheKey) -> Vec<Timestamp> {
-        let content = self.folder().and_then(|folder| folder.read(REFUSALS, key.name()).ok().flatten());
-        let all: Vec<Timestamp> =
-            content.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let all: Option<Vec<Timestamp>> =
+            self.folder().and_then(|folder| folder.recall(REFUSALS, key.name()));
         let now = self.clock.now();
-        all.into_iter().filter(|then| (0..MINUTE).contains(&now.since(*then))).collect()
+        all.into_iter().flatten().filter(|then| (0..MINUTE).contains(&now.since(*then))).collect()
     }
 
     /// Counts a token that was refused although it was not expired.
     pub(super) fn count_refusal(&self, key: &CacheKey) {
         let mut refusals = self.refusals(key);
         refusals.push(self.clock.now());
-        if let (Some(folder), Ok(content)) = (self.folder(), serde_json::to_vec(&refusals)) {
+        if let Some(folder) = self.folder() {
             // Without the count there is no brake; the request is what matters.
-            let _ = folder.write(REFUSALS, key.name(), &content);
+            let _ = folder.note(REFUSALS, key.name(), &refusals);
         }
     }
 

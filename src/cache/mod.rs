@@ -192,19 +192,14 @@ impl<'a> Cache<'a> {
         if let Err(why) = &self.folder {
             self.terminal.warning(why);
         }
-        let minted_meanwhile = || {
-            let entry = self.read(key).filter(|entry| !is_refused(entry))?;
-            (self.is_fresh(&entry) || self.is_news(&entry)).then_some(entry)
-        };
-        let _lock = match self.lock("token", key, "minting", minted_meanwhile) {
+        let is_usable = |entry: &Entry| !is_refused(entry) && (self.is_fresh(entry) || self.is_news(entry));
+        let _lock = match self.lock("token", key, "minting", || self.read(key).filter(is_usable)) {
             Some(Waited::Done(entry)) => return Ok(entry),
             Some(Waited::Locked(lock)) => Some(lock),
             None => None,
         };
-        if let Some(entry) = minted_meanwhile() {
-            return Ok(entry);
-        }
         let cached = match self.read(key) {
+            Some(entry) if is_usable(&entry) => return Ok(entry),
             Some(entry) if is_refused(&entry) => {
                 self.erase(key, &entry.token);
                 None

@@ -44,17 +44,17 @@ impl Cache<'_> {
             Some(Waited::Locked(lock)) => Some(lock),
             None => None,
         };
-        if let Some(known) = current() {
-            return Ok(known.found);
-        }
-        let old = self.read_route(key).and_then(|route| route.found);
+        let old = match self.read_route(key) {
+            Some(known) if self.is_current(&known) => return Ok(known.found),
+            old => old.and_then(|route| route.found),
+        };
         let found = match (look_up(), old) {
             (Err(Failure::Unreachable(_) | Failure::Limited(..)), Some(old)) => return Ok(Some(old)),
             (found, _) => found?,
         };
         let route = RouteFile { found, at: self.clock.now() };
-        if let (Some(folder), Ok(content)) = (self.folder(), serde_json::to_vec(&route))
-            && let Err(e) = folder.write(KIND, key.name(), &content)
+        if let Some(folder) = self.folder()
+            && let Err(e) = folder.note(KIND, key.name(), &route)
         {
             self.warn(&format!("cannot remember the installation: {}", cause(&e)));
         }
@@ -74,10 +74,8 @@ impl Cache<'_> {
         }
     }
 
-    /// An unreadable file is the same as none.
     fn read_route(&self, key: &RouteKey) -> Option<RouteFile> {
-        let content = self.folder()?.read(KIND, key.name()).ok()??;
-        serde_json::from_slice(&content).ok()
+        self.folder()?.recall(KIND, key.name())
     }
 
     fn is_current(&self, route: &RouteFile) -> bool {

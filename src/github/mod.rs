@@ -161,11 +161,11 @@ impl<'a> GitHub<'a> {
         Err(Failure::Refused(Error::new(format!("{} redirects in a circle", self.api))))
     }
 
-    /// The only installation that can be used for git, if the App has just one.
+    /// The only installation that can be used for git on `host`, if the App has just one.
     ///
     /// # Errors
     /// If GitHub cannot be asked or refuses, or if there are several.
-    pub fn only_installation(&self) -> Result<Option<Found>, Failure> {
+    pub fn only_installation(&self, host: &Host) -> Result<Option<Found>, Failure> {
         let mut usable: Vec<Installation> = Vec::new();
         for page in 1.. {
             let url = self.api.endpoint(&format!("/app/installations?per_page=100&page={page}"));
@@ -183,17 +183,13 @@ impl<'a> GitHub<'a> {
         match usable.as_slice() {
             [] => Ok(None),
             [one] => Ok(Some(Found { installation: one.id, repository_id: None })),
-            _ => {
-                let host =
-                    self.api.origin().trim_start_matches("https://api.").trim_start_matches("https://");
-                Err(Failure::Refused(
-                    Error::new(format!(
-                        "git did not say which repository it wants, and App {} has several installations",
-                        self.app.issuer()
-                    ))
-                    .hint(format!("git config --global credential.https://{host}.useHttpPath true")),
+            _ => Err(Failure::Refused(
+                Error::new(format!(
+                    "git did not say which repository it wants, and App {} has several installations",
+                    self.app.issuer()
                 ))
-            }
+                .hint(format!("git config --global credential.https://{host}.useHttpPath true")),
+            )),
         }
     }
 
@@ -525,7 +521,7 @@ impl<'a> GitHub<'a> {
 
     /// Why there is no answer. Nothing of the request is in the message.
     fn unsent(&self, error: ureq::Error) -> Unsent {
-        let host = self.api.origin().trim_start_matches("https://");
+        let host = self.api.host();
         match error {
             ureq::Error::Timeout(_) => Unsent::Passing(
                 Error::new(format!("{host} did not answer in time"))
@@ -556,7 +552,7 @@ impl<'a> GitHub<'a> {
     }
 
     fn distrusted(&self, error: &rustls::Error) -> Unsent {
-        let host = self.api.origin().trim_start_matches("https://");
+        let host = self.api.host();
         match error {
             rustls::Error::InvalidCertificate(why) => Unsent::Lasting(
                 Error::new(format!("the certificate of {host} is not trusted: {why}"))

@@ -2,16 +2,14 @@
 
 use std::io::Write;
 
-use crate::error::{Error, Result, cause};
+use crate::error::Result;
+use crate::protocol::hand_out;
 
 /// Announces what helps to heal a refusal within the same git command. (git-credential(1), CAPABILITY
 /// INPUT/OUTPUT FORMAT)
 ///
 /// # Errors
 /// If the output cannot be written.
-pub fn capability(mut output: impl Write) -> Result<()> {
-    output
-        .write_all(b"version 0\ncapability authtype\ncapability state\n")
-        .and_then(|()| output.flush())
-        .map_err(|e| Error::new(format!("cannot write the answer: {}", cause(&e))))
+pub fn capability(output: impl Write) -> Result<()> {
+    hand_out(output, "version 0\ncapability authtype\ncapability state\n")
 }

@@ -158,7 +158,7 @@ fn find(route: &Route<'_>, cache: &Cache<'_>, connection: &Connection<'_>) -> Re
     cache.find_or_look_up(&route_key(route), || match &route.target {
         Target::Repository(repository) => connection.github()?.installation_of_repository(repository),
         Target::Owner(owner) => connection.github()?.installation_of_owner(owner),
-        Target::Only => connection.github()?.only_installation(),
+        Target::Only => connection.github()?.only_installation(&route.rule.host),
     })
 }
 

@@ -15,8 +15,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use github_simulator::{ACME_KEY, GLOBEX_KEY, Simulator};
+use github_simulator::{ACME_KEY, Effect, Fault, GLOBEX_KEY, Simulator};
 use tempfile::TempDir;
+
+pub const WIDGETS: &str = "https://github.com/acme/widgets.git";
+/// What git asks for them.
+pub const REQUEST: &str = "protocol=https\nhost=github.com\npath=acme/widgets\n";
 
 pub const ACME_APP: &str = "Iv23liAcmeCi";
 pub const GLOBEX_APP: &str = "Iv23liGlobexDeploy";
@@ -194,6 +198,11 @@ impl TestEnv {
     /// Asks the helper as git does.
     pub fn get(&self, host: &str, path: &str) -> Ran {
         self.helper(["get"], format!("protocol=https\nhost={host}\npath={path}\n"))
+    }
+
+    /// Lets requests go wrong: so many whose `METHOD PATH` has this part.
+    pub fn fault(&self, meets: &str, times: u32, effect: Effect) {
+        self.github.world().faults.push(Fault { meets: meets.to_owned(), times, effect });
     }
 
     /// How many lookups of an installation and how many mints were asked for.
