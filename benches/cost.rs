@@ -434,8 +434,8 @@ fn report(target: &str, measured: Option<f64>, limit: f64) {
 /// What a cold `get` cannot do without: the key, a signature, and a handshake with each origin.
 fn alone() {
     let source = KeySource::Text { pem: Secret::new(ACME_KEY.to_owned()), origin: Origin::Variable("KEY") };
-    let app = App::new(APP, &source);
-    assert!(!app.jwt(Timestamp(1_800_000_000)).unwrap().expose().is_empty());
+    let app = App::new(APP, &source, false);
+    assert!(!app.jwt(Timestamp(1_800_000_000), 540).unwrap().expose().is_empty());
     let terminal = git_credential_ghapp::terminal::Terminal::new(std::io::sink());
     let lookup = |name: &str| std::env::var_os(name);
     let variables = git_credential_ghapp::config::Variables(&lookup);

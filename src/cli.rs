@@ -1,10 +1,13 @@
-//! argv → an operation for git, or an answer for a person.
+//! argv → an operation for git, or a command for a person. The one definition of the command line: help, man page and
+//! completions are made from it.
 
 use std::ffi::OsString;
 
-use lexopt::{Arg, Parser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, CommandFactory as _, FromArgMatches, Parser, Subcommand};
 
-use crate::config::Flags;
+use crate::commands;
+use crate::config::{Flags, SETTINGS};
 use crate::error::{Error, Result};
 
 /// What is to be done.
@@ -13,11 +16,11 @@ pub enum Command {
     /// What git calls.
     Operation(Operation, Flags),
     /// An operation that a later git may have: the manual asks helpers to ignore it silently.
-    Unknown,
-    /// A person asks for the usage.
-    Help,
-    /// A person asks for the version.
-    Version,
+    Unknown(String),
+    /// What a person calls.
+    Person(commands::Command, Flags),
+    /// Something to print: help, or the version.
+    Print(String),
 }
 
 /// The operations of git's credential protocol. (gitcredentials(7), section CUSTOM HELPERS)
@@ -33,68 +36,208 @@ pub enum Operation {
     Capability,
 }
 
-/// What `--help` prints.
-pub const USAGE: &str = "\
-git-credential-ghapp: git's credentials from a GitHub App
+impl Operation {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "get" => Self::Get,
+            "store" => Self::Store,
+            "erase" => Self::Erase,
+            "capability" => Self::Capability,
+            _ => return None,
+        })
+    }
+}
 
-git calls it; a person configures it once:
-  git config --global credential.https://github.com.helper ghapp
-  git config --global credential.https://github.com.useHttpPath true
+/// What `--version` prints.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("GHAPP_COMMIT"));
 
-usage: git-credential-ghapp [FLAGS] get|store|erase|capability
+const ABOUT: &str = "\
+git's credentials from a GitHub App
 
-flags, each also settable in the configuration file or the environment:
-  --app-id ID             client ID or App ID                 GHAPP_APP_ID
-  --private-key FILE      the App's private key               GHAPP_PRIVATE_KEY_FILE
-                          the key itself, never as a flag     GHAPP_PRIVATE_KEY
-  --host HOST             default: github.com                 GHAPP_HOST
-  --owner OWNER           answer for this owner only          GHAPP_OWNERS
-  --repository OWNER/REPO answer for this repository only     GHAPP_REPOSITORIES
-  --installation-id N     do not look it up                   GHAPP_INSTALLATION_ID
-  --api-url URL           default: the host's own             GHAPP_API_URL
-  --scope SCOPE           installation (default), repository  GHAPP_SCOPE
-  --permissions LIST      contents=read,...                   GHAPP_PERMISSIONS
-  --on-failure WHAT       quit (default), continue            GHAPP_ON_FAILURE
-  --cache STORE           auto, keyring, secret-service,      GHAPP_CACHE
-                          file, none
-  --min-fresh SECONDS     default: 300                        GHAPP_MIN_FRESH
-  --deadline SECONDS      default: 30                         GHAPP_DEADLINE
-  --config FILE           instead of the user's file          GHAPP_CONFIG
-  --help, --version
-";
+git calls it whenever it needs a password; a person sets it up once:
+
+    git-credential-ghapp setup --app-id ID --private-key FILE
+
+Then clone, fetch, push, submodules and LFS work with the App's identity, unattended.";
+
+/// git's credentials from a GitHub App
+#[derive(Parser)]
+#[command(
+    name = "git-credential-ghapp",
+    version = VERSION,
+    long_about = ABOUT,
+    disable_help_subcommand = true,
+    subcommand_value_name = "COMMAND",
+    after_help = "git calls: get, store, erase, capability (see gitcredentials(7)). The manual: git help credential-ghapp"
+)]
+struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    #[command(flatten)]
+    Person(commands::Command),
+    /// git asks for a credential
+    #[command(hide = true)]
+    Get,
+    /// git tells that a credential worked
+    #[command(hide = true)]
+    Store,
+    /// git tells that a credential was refused
+    #[command(hide = true)]
+    Erase,
+    /// git asks what this helper understands
+    #[command(hide = true)]
+    Capability,
+    #[command(external_subcommand)]
+    Unknown(Vec<OsString>),
+}
+
+impl clap::Args for Flags {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let flag = |flag: &'static str, value, help: String| {
+            let name = flag.trim_start_matches('-');
+            Arg::new(name)
+                .long(name)
+                .value_name(value)
+                .help(help)
+                .help_heading("Settings, each also in the configuration file")
+                .global(true)
+                .hide_short_help(true)
+                .action(ArgAction::Append)
+                // So that a key that stands where its file belongs is refused as that.
+                .allow_hyphen_values(true)
+                .value_parser(clap::value_parser!(OsString))
+        };
+        let settings = SETTINGS.iter().map(|setting| {
+            flag(setting.flag, setting.value, format!("{} [{}]", setting.help, setting.variable))
+        });
+        let help = "the configuration file, instead of the user's [GHAPP_CONFIG]".to_owned();
+        command.args(settings).arg(flag("--config", "FILE", help))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Flags {
+    fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Self, clap::Error> {
+        let mut flags = Self::default();
+        let names = SETTINGS.iter().map(|setting| setting.flag.trim_start_matches('-'));
+        for name in names.chain(["config"]) {
+            for value in matches.get_many::<OsString>(name).into_iter().flatten() {
+                flags.set(name, value.clone()).map_err(|_| {
+                    clap::Error::raw(
+                        ErrorKind::InvalidUtf8,
+                        format!("the value of --{name} is not valid UTF-8"),
+                    )
+                })?;
+            }
+        }
+        Ok(flags)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> std::result::Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
 
 /// Parses the arguments after the program's name.
 ///
 /// # Errors
-/// If there is no operation, or a flag is not known or lacks its value.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command> {
-    let wrong = |what: String| Error::new(what).hint("git-credential-ghapp --help");
-    let mut flags = Flags::default();
-    let mut operation = None;
-    let mut parser = Parser::from_args(arguments);
-    while let Some(argument) = parser.next().map_err(|e| wrong(e.to_string()))? {
-        match argument {
-            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
-            Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
-            Arg::Long(name) => {
-                let name = name.to_owned();
-                let value = parser.value().map_err(|_| wrong(format!("the flag --{name} needs a value")))?;
-                flags
-                    .set(&name, value)
-                    .map_err(|_| wrong(format!("there is no flag --{name} with such a value")))?;
-            }
-            Arg::Short(letter) => return Err(wrong(format!("there is no flag -{letter}"))),
-            Arg::Value(value) if operation.is_none() => operation = Some(value),
-            Arg::Value(_) => return Err(wrong("there is more than one operation".to_owned())),
+/// If there is no command, or a flag is not known or lacks its value.
+pub fn parse(arguments: Vec<OsString>) -> Result<Command> {
+    // What git calls all day long needs no parser.
+    if let [only] = arguments.as_slice()
+        && let Some(operation) = only.to_str().and_then(Operation::parse)
+    {
+        return Ok(Command::Operation(operation, Flags::default()));
+    }
+    let parsed = match Cli::try_parse_from(std::iter::once("git-credential-ghapp".into()).chain(arguments)) {
+        Ok(parsed) => parsed,
+        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return Ok(Command::Print(e.to_string()));
+        }
+        Err(e) => return Err(one_line(&e)),
+    };
+    let Cli { flags, what } = parsed;
+    Ok(match what {
+        What::Get => Command::Operation(Operation::Get, flags),
+        What::Store => Command::Operation(Operation::Store, flags),
+        What::Erase => Command::Operation(Operation::Erase, flags),
+        What::Capability => Command::Operation(Operation::Capability, flags),
+        What::Person(command) => Command::Person(command, flags),
+        What::Unknown(words) => Command::Unknown(
+            words.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned()),
+        ),
+    })
+}
+
+/// The definition, for help, man page and completions.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+/// That there is no such command. git is not told: a later git may have operations that this program does not know.
+#[must_use]
+pub fn unknown(name: &str) -> Error {
+    Error::new(format!("there is no command {name:?}")).hint("git-credential-ghapp --help")
+}
+
+/// The parser's message in the voice of this program: its first paragraph on one line, and its advice.
+fn one_line(error: &clap::Error) -> Error {
+    let text = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            "there is no command".to_owned()
+        }
+        // What was not meant as a flag may be a secret that stands in the wrong place.
+        ErrorKind::UnknownArgument if !names_a_flag(error) => "there is an argument too many".to_owned(),
+        _ => {
+            let text = error.to_string();
+            let first = text.split("\n\n").next().unwrap_or_default();
+            first.trim_start_matches("error: ").lines().map(str::trim).collect::<Vec<_>>().join(" ")
+        }
+    };
+    let similar = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue]
+        .iter()
+        .find_map(|kind| error.get(*kind));
+    Error::new(text).hint(match similar {
+        Some(similar) => format!("perhaps {similar}; see git-credential-ghapp --help"),
+        None => "git-credential-ghapp --help".to_owned(),
+    })
+}
+
+fn names_a_flag(error: &clap::Error) -> bool {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return false };
+    let name = argument.split('=').next().unwrap_or_default();
+    name.len() < 40 && name.starts_with('-') && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn settings_are_taken_before_and_after_the_operation() {
+        for line in ["--app-id 7 --owner a get --owner b", "get --app-id=7 --owner a --owner b"] {
+            let Ok(Command::Operation(Operation::Get, flags)) =
+                parse(line.split(' ').map(OsString::from).collect())
+            else {
+                panic!("{line}");
+            };
+            assert!(format!("{flags:?}").contains('7'), "{flags:?}");
         }
     }
-    let operation = operation.ok_or_else(|| wrong("there is no operation".to_owned()))?;
-    let operation = match operation.to_str() {
-        Some("get") => Operation::Get,
-        Some("store") => Operation::Store,
-        Some("erase") => Operation::Erase,
-        Some("capability") => Operation::Capability,
-        _ => return Ok(Command::Unknown),
-    };
-    Ok(Command::Operation(operation, flags))
 }

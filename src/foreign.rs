@@ -117,7 +117,7 @@ pub fn private_key(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let pem = Secret::new(text.to_owned());
     let source = KeySource::Text { pem, origin: Origin::Variable("KEY") };
-    if let Err(error) = PrivateKey::load(&source) {
+    if let Err(error) = PrivateKey::load(&source, false) {
         // The message names what the text is, and quotes nothing of it.
         assert!(error.message().is_ascii() && error.message().len() < 200);
     }

@@ -54,11 +54,17 @@ impl Host {
         }
     }
 
+    /// Whether GitHub runs it, and not somebody else as a GitHub Enterprise Server.
+    #[must_use]
+    pub fn is_on_github_com(&self) -> bool {
+        self.0 == "github.com" || self.0.ends_with(".ghe.com")
+    }
+
     /// Where this host's REST API is: `api.github.com`, `api.TENANT.ghe.com`, or `HOST/api/v3` on GitHub
     /// Enterprise Server.
     #[must_use]
     pub fn api(&self) -> ApiUrl {
-        let origin = if self.0 == "github.com" || self.0.ends_with(".ghe.com") {
+        let origin = if self.is_on_github_com() {
             format!("https://api.{}", self.0)
         } else {
             return ApiUrl { origin: format!("https://{}", self.0), base: "/api/v3".to_owned() };
@@ -210,6 +216,32 @@ pub struct Scope {
 
 /// Permission names (`contents`, …) and their levels (`read`, `write`, `admin`).
 pub type Permissions = BTreeMap<String, String>;
+
+/// What GitHub says that a token may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Granted {
+    /// Its permissions, if GitHub says so.
+    pub permissions: Option<Permissions>,
+    /// `all` or `selected`: the repositories of the installation, or some of them.
+    pub repository_selection: Option<String>,
+    /// The full names of the repositories, if the token was narrowed to some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repositories: Option<Vec<String>>,
+}
+
+impl Granted {
+    /// Whether git can use the token.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        may_use_contents(self.permissions.as_ref())
+    }
+}
+
+/// Without the permission `contents` a token is of no use to git.
+#[must_use]
+pub fn may_use_contents(permissions: Option<&Permissions>) -> bool {
+    permissions.is_none_or(|permissions| permissions.contains_key("contents"))
+}
 
 /// How a repository is named when a token is minted for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

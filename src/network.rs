@@ -5,7 +5,6 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +13,9 @@ use rustls_pki_types::pem::PemObject;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
-use crate::config::{KEY_VARIABLE, Variables};
+use crate::config::Variables;
 use crate::error::{Error, Result, cause};
+use crate::git;
 use crate::terminal::Terminal;
 
 /// How long a connection may take to be there, name lookup and proxy included.
@@ -33,8 +33,7 @@ pub fn agent(
 ) -> Result<Agent> {
     let git = GitHttp::read(address);
     let host = address.trim_start_matches("https://").split('/').next().unwrap_or_default();
-    let no_verify =
-        variables.path("GIT_SSL_NO_VERIFY").is_some() || git.ssl_verify.as_deref().is_some_and(is_false);
+    let no_verify = is_unverified(&git, variables);
     if no_verify {
         terminal.warning(
             &Error::new(format!("the certificate of {host} is not checked, as git's configuration says"))
@@ -62,6 +61,43 @@ pub fn agent(
     Ok(agent.into())
 }
 
+/// How an address is reached, in words for a person.
+#[derive(Debug)]
+pub struct Description {
+    /// The proxy and where it is named, if there is one.
+    pub proxy: Option<String>,
+    /// Whose CAs are trusted.
+    pub roots: String,
+    /// Whether certificates are not checked at all.
+    pub unverified: bool,
+}
+
+/// Tells how an address is reached, without the password that a proxy's address may hold.
+///
+/// # Errors
+/// If a named CA cannot be read, or a proxy's address is not usable.
+pub fn describe(address: &str, variables: &Variables<'_>, home: Option<&Path>) -> Result<Description> {
+    let git = GitHttp::read(address);
+    let host = address.trim_start_matches("https://").split('/').next().unwrap_or_default();
+    let roots = match (named_roots(&git, variables, home)?, named_places(&git, variables, home)) {
+        (Some(certificates), places) => {
+            let places: Vec<String> = places.iter().map(|path| path.display().to_string()).collect();
+            format!("{} CAs of {}", certificates.len(), places.join(" and "))
+        }
+        (None, _) => "the system's CAs".to_owned(),
+    };
+    let proxy = proxy(host, &git, variables)?;
+    Ok(Description {
+        proxy: proxy.map(|proxy| format!("{}:{}", proxy.host(), proxy.port())),
+        roots,
+        unverified: is_unverified(&git, variables),
+    })
+}
+
+fn is_unverified(git: &GitHttp, variables: &Variables<'_>) -> bool {
+    variables.path("GIT_SSL_NO_VERIFY").is_some() || git.ssl_verify.as_deref().is_some_and(is_false)
+}
+
 /// git's settings for one address.
 #[derive(Debug, Default)]
 struct GitHttp {
@@ -74,14 +110,9 @@ struct GitHttp {
 impl GitHttp {
     /// Asks git itself, which knows its files, scopes and includes. Without git there are no settings of git's.
     fn read(address: &str) -> Self {
-        let output = Command::new("git")
-            .args(["config", "--null", "--get-urlmatch", "http", address])
-            .env_remove(KEY_VARIABLE)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .output();
+        let said = git::call(["config", "--null", "--get-urlmatch", "http", address]);
         // git answers with status 1 where nothing is configured.
-        output.map_or_else(|_| Self::default(), |output| Self::parse(&output.stdout))
+        said.map_or_else(|_| Self::default(), |said| Self::parse(said.stdout.as_bytes()))
     }
 
     /// `key LF value NUL`, or only `key NUL` for a key that stands without a value, which means true.
@@ -108,12 +139,12 @@ fn is_false(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "false" | "no" | "off" | "0" | "")
 }
 
-/// The CAs that git or the environment name. They take the place of the system's, as they do in git.
-fn named_roots(
+/// The file and the folder of CAs that git or the environment name.
+fn named_file_and_folder(
     git: &GitHttp,
     variables: &Variables<'_>,
     home: Option<&Path>,
-) -> Result<Option<Vec<Certificate<'static>>>> {
+) -> (Option<PathBuf>, Option<PathBuf>) {
     let configured =
         |value: &Option<String>| value.as_deref().filter(|v| !v.is_empty()).map(|v| expand(v, home));
     let variable = |name| variables.path(name).map(PathBuf::from);
@@ -127,6 +158,21 @@ fn named_roots(
             folder = None;
         }
     }
+    (file, folder)
+}
+
+fn named_places(git: &GitHttp, variables: &Variables<'_>, home: Option<&Path>) -> Vec<PathBuf> {
+    let (file, folder) = named_file_and_folder(git, variables, home);
+    file.into_iter().chain(folder).collect()
+}
+
+/// The CAs that git or the environment name. They take the place of the system's, as they do in git.
+fn named_roots(
+    git: &GitHttp,
+    variables: &Variables<'_>,
+    home: Option<&Path>,
+) -> Result<Option<Vec<Certificate<'static>>>> {
+    let (file, folder) = named_file_and_folder(git, variables, home);
     if file.is_none() && folder.is_none() {
         return Ok(None);
     }

@@ -1,5 +1,7 @@
 //! Request and configuration → which App answers, and where its installation is to be looked for.
 
+use std::fmt;
+
 use crate::config::{Config, Rule};
 use crate::error::{Error, Result};
 use crate::names::{Host, Repository};
@@ -14,6 +16,18 @@ pub struct Route<'c> {
     pub repository: Option<Repository>,
     /// How the installation is found, unless the rule names it.
     pub target: Target,
+}
+
+impl Route<'_> {
+    /// The account whose installation it is, as far as the request and the rule tell.
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        match &self.target {
+            Target::Repository(repository) => Some(&repository.owner),
+            Target::Owner(owner) => Some(owner),
+            Target::Only => None,
+        }
+    }
 }
 
 /// How an installation is found, unless the rule names it.
@@ -46,14 +60,76 @@ pub fn route<'c>(request: &Request, config: &'c Config) -> Result<Option<Route<'
     match request.path.as_deref().filter(|path| !path.is_empty()) {
         Some(path) => {
             let Some(repository) = Repository::from_path(path) else { return Ok(None) };
-            // Of equally specific rules the last one wins: it comes from the stronger source.
-            let best = rules.into_iter().filter_map(|rule| Some((rule.specificity(&repository)?, rule)));
-            let Some((_, rule)) = best.max_by_key(|(specificity, _)| *specificity) else { return Ok(None) };
-            let target = Target::Repository(repository.clone());
-            Ok(Some(Route { rule, repository: Some(repository), target }))
+            Ok(to_repository(&rules, repository))
         }
         None => without_path(&host, &rules).map(Some),
     }
+}
+
+/// Something on a host that a person names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A repository.
+    Repository(Host, Repository),
+    /// A user or an organisation.
+    Owner(Host, String),
+    /// The host as a whole, which is enough where only one installation can be meant.
+    Host(Host),
+}
+
+impl Place {
+    /// Its host.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        match self {
+            Self::Repository(host, _) | Self::Owner(host, _) | Self::Host(host) => host,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repository(host, repository) => write!(f, "https://{host}/{repository}"),
+            Self::Owner(host, owner) => write!(f, "https://{host}/{owner}"),
+            Self::Host(host) => write!(f, "https://{host}"),
+        }
+    }
+}
+
+/// Finds out who answers for a place. `None`: nothing is configured for it.
+///
+/// # Errors
+/// If the place does not say enough to choose an App, or an installation.
+pub fn route_to<'c>(place: &Place, config: &'c Config) -> Result<Option<Route<'c>>> {
+    let rules: Vec<&Rule> = config.rules.iter().filter(|rule| rule.host == *place.host()).collect();
+    if rules.is_empty() {
+        return Ok(None);
+    }
+    match place {
+        Place::Repository(_, repository) => Ok(to_repository(&rules, repository.clone())),
+        Place::Owner(_, owner) => {
+            let best = rules.into_iter().filter_map(|rule| Some((rule.specificity_for_owner(owner)?, rule)));
+            let Some((_, rule)) = best.max_by_key(|(specificity, _)| *specificity) else { return Ok(None) };
+            if rule.per_repository {
+                return Err(Error::new(format!(
+                    "tokens for {place} are to be for one repository ({})",
+                    rule.origin
+                ))
+                .hint("name the repository: OWNER/REPO"));
+            }
+            Ok(Some(Route { rule, repository: None, target: Target::Owner(owner.clone()) }))
+        }
+        Place::Host(host) => without_path(host, &rules).map(Some),
+    }
+}
+
+fn to_repository<'c>(rules: &[&'c Rule], repository: Repository) -> Option<Route<'c>> {
+    // Of equally specific rules the last one wins: it comes from the stronger source.
+    let best = rules.iter().filter_map(|rule| Some((rule.specificity(&repository)?, *rule)));
+    let (_, rule) = best.max_by_key(|(specificity, _)| *specificity)?;
+    let target = Target::Repository(repository.clone());
+    Some(Route { rule, repository: Some(repository), target })
 }
 
 /// git sends no path unless `credential.useHttpPath` is set. That is enough where only one installation can

@@ -2,8 +2,10 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Write;
 
+use crate::clock::Clock;
 use crate::error::Error;
 
 const PREFIX: &str = "git-credential-ghapp";
@@ -11,12 +13,56 @@ const PREFIX: &str = "git-credential-ghapp";
 /// Where messages for a person go: the standard error stream.
 pub struct Terminal {
     out: RefCell<Box<dyn Write>>,
+    trace: Option<Trace>,
+}
+
+/// Where each decision is told, and since when.
+struct Trace {
+    /// A file, or nothing for where all messages go.
+    file: Option<RefCell<File>>,
+    clock: Clock,
 }
 
 impl Terminal {
     /// Messages go to `out`.
     pub fn new(out: impl Write + 'static) -> Self {
-        Self { out: RefCell::new(Box::new(out)) }
+        Self { out: RefCell::new(Box::new(out)), trace: None }
+    }
+
+    /// Tells each decision from now on, among the messages or in a file.
+    pub fn tell_decisions(&mut self, file: Option<File>, clock: Clock) {
+        self.trace = Some(Trace { file: file.map(RefCell::new), clock });
+    }
+
+    /// A decision, if decisions are told. What is told is public: no secret is ever part of it.
+    pub fn trace(&self, what: impl FnOnce() -> String) {
+        let Some(trace) = &self.trace else { return };
+        let time = (trace.clock.began() + trace.clock.elapsed()).as_micros();
+        let (second, micros) = (time / 1_000_000 % 86_400, time % 1_000_000);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let after = trace.clock.elapsed().as_secs_f64();
+        let line = format!(
+            "{hour:02}:{minute:02}:{second:02}.{micros:06} {PREFIX}: {after:.6} s: {}\n",
+            escape(&what())
+        );
+        // One write, so that lines of parallel helpers do not mix. Who cannot be told is not told.
+        let _ = match &trace.file {
+            Some(file) => file.borrow_mut().write_all(line.as_bytes()),
+            None => self.out.borrow_mut().write_all(line.as_bytes()),
+        };
+    }
+
+    /// Asks a person something, on the line where the answer is typed.
+    pub fn ask(&self, question: &str) {
+        let mut out = self.out.borrow_mut();
+        // Where stderr is gone nobody is asked: the answer will be the end of the input.
+        let _ = out.write_all(format!("{}: ", escape(question)).as_bytes()).and_then(|()| out.flush());
+    }
+
+    /// Shows how far a long list has come, on a line that the next call writes over; an empty text clears it.
+    pub fn progress(&self, text: &str) {
+        let mut out = self.out.borrow_mut();
+        let _ = out.write_all(format!("\r\x1b[K{}", escape(text)).as_bytes()).and_then(|()| out.flush());
     }
 
     /// A failure, and the next step if one is known.

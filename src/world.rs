@@ -5,7 +5,7 @@ use ureq::Agent;
 use crate::app::App;
 use crate::cache::{Cache, Settings};
 use crate::clock::Clock;
-use crate::config::{Config, Folders, Variables};
+use crate::config::{Config, Folders, Rule, Variables};
 use crate::error::Result;
 use crate::network;
 use crate::terminal::Terminal;
@@ -20,9 +20,29 @@ pub struct World<'a> {
     pub clock: Clock,
     /// Where messages for a person go.
     pub terminal: &'a Terminal,
+    /// Tells which of the standard streams a person sits at.
+    pub screen: &'a dyn Fn() -> Screen,
+    /// What is to be done before another program takes this process over.
+    pub hand_over: &'a dyn Fn(),
+}
+
+/// Which of the standard streams a person sits at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Screen {
+    /// Whether a person may type.
+    pub input: bool,
+    /// Whether a person reads the results as they come.
+    pub output: bool,
+    /// Whether a person reads the messages as they come.
+    pub errors: bool,
 }
 
 impl World<'_> {
+    /// The App that a rule names.
+    pub(crate) fn app<'c>(&self, rule: &'c Rule) -> App<'c> {
+        App::new(&rule.issuer, &rule.key, self.has_session_bus())
+    }
+
     /// The cache, for one App.
     pub(crate) fn cache<'c>(&'c self, config: &Config, app: &'c App<'c>) -> Cache<'c> {
         let settings = Settings {
@@ -41,7 +61,7 @@ impl World<'_> {
     }
 
     /// Whether connecting to the session bus would find an address. Without one libdbus starts a bus of its own.
-    fn has_session_bus(&self) -> bool {
+    pub(crate) fn has_session_bus(&self) -> bool {
         let runtime = self.variables.path("XDG_RUNTIME_DIR").map(std::path::PathBuf::from);
         self.variables.path("DBUS_SESSION_BUS_ADDRESS").is_some()
             || runtime.is_some_and(|folder| folder.join("bus").exists())

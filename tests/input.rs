@@ -7,7 +7,7 @@ mod common;
 use std::process::Stdio;
 
 use common::{ACME_APP, REQUEST, TestEnv, ran, run};
-use github_simulator::Effect;
+use github_simulator::{ACME_KEY, Effect};
 
 /// What the helper says on stderr, without the file names of this run.
 fn told(env: &TestEnv, stderr: &str) -> String {
@@ -270,7 +270,7 @@ fn without_any_app_the_other_half_of_the_setup_is_named() {
     assert_eq!((declined.code, declined.stdout.as_str()), (Some(0), ""));
     let expected = format!(
         "git-credential-ghapp: warning: no App is configured, so nothing is answered\n\
-         git-credential-ghapp: hint: describe the App in ~/{}, or set GHAPP_APP_ID and GHAPP_PRIVATE_KEY_FILE\n",
+         git-credential-ghapp: hint: git-credential-ghapp setup, or describe the App in ~/{}, or set GHAPP_APP_ID and GHAPP_PRIVATE_KEY_FILE\n",
         TestEnv::CONFIG
     );
     assert_eq!(told(&env, &declined.stderr), expected);
@@ -331,22 +331,33 @@ fn operations_and_command_lines() {
         let ignored = env.helper([unknown], REQUEST);
         assert_eq!((ignored.code, ignored.stdout.as_str(), ignored.stderr.as_str()), (Some(0), "", ""));
     }
-    assert!(env.helper(["--help"], "").ok().contains("usage: git-credential-ghapp"));
+    assert!(env.helper(["--help"], "").ok().contains("Usage: git-credential-ghapp"));
     assert!(env.helper(["--version"], "").ok().starts_with("git-credential-ghapp 0."));
-    for (arguments, message) in [
-        (vec![], "there is no operation"),
-        (vec!["--colour", "red", "get"], "there is no flag --colour with such a value"),
-        (vec!["--host"], "the flag --host needs a value"),
-        (vec!["-x", "get"], "there is no flag -x"),
-        (vec!["get", "store"], "there is more than one operation"),
+    let see = "git-credential-ghapp --help";
+    for (arguments, message, hint) in [
+        (vec![], "there is no command", see.to_owned()),
+        (vec!["--colour", "red", "get"], "unexpected argument '--colour' found", see.to_owned()),
+        (
+            vec!["--app-idd", "1", "get"],
+            "unexpected argument '--app-idd' found",
+            format!("perhaps --app-id; see {see}"),
+        ),
+        (vec!["--host"], "a value is required for '--host <HOST>' but none was supplied", see.to_owned()),
+        (vec!["-x", "get"], "unexpected argument '-x' found", see.to_owned()),
+        (vec!["get", "ghs_secret"], "there is an argument too many", see.to_owned()),
+        (vec!["get", ACME_KEY], "there is an argument too many", see.to_owned()),
+        (
+            vec!["token", "--expires-in", "601", "--app"],
+            "invalid value '601' for '--expires-in <SECONDS>': 601 is not in 1..=600",
+            see.to_owned(),
+        ),
+        (vec!["exec"], "the following required arguments were not provided: <CMD>...", see.to_owned()),
     ] {
         let wrong = env.helper(arguments, REQUEST);
         assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(2), ""));
         assert_eq!(
             wrong.stderr,
-            format!(
-                "git-credential-ghapp: error: {message}\ngit-credential-ghapp: hint: git-credential-ghapp --help\n"
-            )
+            format!("git-credential-ghapp: error: {message}\ngit-credential-ghapp: hint: {hint}\n")
         );
     }
 }

@@ -167,7 +167,7 @@ fn a_jwt_is_one_that_another_tool_verifies() {
     let folder = tempfile::tempdir().unwrap();
     for (name, pem) in [("pkcs1", ACME_KEY), ("pkcs8", github_simulator::ACME_KEY_PKCS8)] {
         let source = KeySource::Text { pem: Secret::new(pem.to_owned()), origin: Origin::Variable("KEY") };
-        let jwt = App::new("Iv1", &source).jwt(Timestamp(1_800_000_000)).unwrap();
+        let jwt = App::new("Iv1", &source, false).jwt(Timestamp(1_800_000_000), 540).unwrap();
         let (signed, signature) = jwt.expose().rsplit_once('.').unwrap();
         let (header, claims) = signed.split_once('.').unwrap();
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();

@@ -30,6 +30,12 @@ pub(crate) fn answer(world: &mut World, asked: &Asked, path: &str) -> Answer {
     if let ("DELETE", ["installation", "token"]) = (method, parts.as_slice()) {
         return revoke(world, asked);
     }
+    match (method, parts.as_slice()) {
+        ("GET", ["installation", "repositories"]) => return covered_repositories(world, asked, query),
+        ("GET", ["repos", owner, name]) => return repository(world, asked, owner, name),
+        ("GET", ["users", login]) => return user(world, login),
+        _ => {}
+    }
     let app = match authenticate(world, asked) {
         Ok(app) => app,
         Err((status, message)) => return refuse(status, message),
@@ -69,18 +75,71 @@ fn authenticate(world: &World, asked: &Asked) -> Result<App, (u16, &'static str)
     }
 }
 
-fn revoke(world: &mut World, asked: &Asked) -> Answer {
+/// The index of the valid installation access token that the request carries.
+fn token(world: &World, asked: &Asked) -> Result<usize, Answer> {
     let text =
         asked.header("authorization").and_then(|v| v.strip_prefix("Bearer ").or(v.strip_prefix("token ")));
+    let Some(text) = text else { return Err(refuse(401, "Requires authentication")) };
     let now = world.now();
-    let live =
-        |token: &&mut Token| Some(token.text.as_str()) == text && !token.revoked && token.expires_at > now;
-    match world.tokens.iter_mut().find(live) {
-        Some(token) => {
-            token.revoked = true;
+    let live = |token: &Token| token.text == text && !token.revoked && token.expires_at > now;
+    world.tokens.iter().position(live).ok_or_else(|| refuse(401, "Bad credentials"))
+}
+
+fn revoke(world: &mut World, asked: &Asked) -> Answer {
+    match token(world, asked) {
+        Ok(index) => {
+            world.tokens[index].revoked = true;
             Answer::new(204, "application/json", Vec::new())
         }
-        None => refuse(401, "Bad credentials"),
+        Err(refusal) => refusal,
+    }
+}
+
+/// What the token may see.
+fn visible<'w>(world: &'w World, token: &Token) -> Vec<&'w Repository> {
+    let installation = world.installations.iter().find(|it| it.id == token.installation && !it.suspended);
+    let covered = |it: &&Repository| {
+        installation.is_some_and(|installation| installation.covers(it))
+            && token.repositories.as_ref().is_none_or(|ids| ids.contains(&it.id))
+    };
+    world.repositories.iter().filter(covered).collect()
+}
+
+fn covered_repositories(world: &World, asked: &Asked, query: &str) -> Answer {
+    let token = match token(world, asked) {
+        Ok(index) => &world.tokens[index],
+        Err(refusal) => return refusal,
+    };
+    let all: Vec<Value> =
+        visible(world, token).into_iter().map(|it| repository_json(it, &asked.host)).collect();
+    page(
+        asked,
+        "/installation/repositories",
+        query,
+        &all,
+        |shown| json!({"total_count": all.len(), "repositories": shown}),
+    )
+}
+
+fn repository(world: &World, asked: &Asked, owner: &str, name: &str) -> Answer {
+    let token = match token(world, asked) {
+        Ok(index) => &world.tokens[index],
+        Err(refusal) => return refusal,
+    };
+    let named =
+        |it: &&&Repository| it.owner.eq_ignore_ascii_case(owner) && it.name.eq_ignore_ascii_case(name);
+    match visible(world, token).iter().find(named) {
+        Some(found) => json(200, &repository_json(found, &asked.host)),
+        None => refuse(404, "Not Found"),
+    }
+}
+
+/// Users are public. An App's bot is `SLUG[bot]`, and its number is not the App's.
+fn user(world: &World, login: &str) -> Answer {
+    let login = login.replace("%5B", "[").replace("%5b", "[").replace("%5D", "]").replace("%5d", "]");
+    match world.apps.iter().find(|app| login == format!("{}[bot]", app.slug)) {
+        Some(app) => json(200, &json!({"login": login, "id": 41_000_000 + app.id, "type": "Bot"})),
+        None => refuse(404, "Not Found"),
     }
 }
 
@@ -105,6 +164,23 @@ fn repository_installation(world: &World, app: &App, asked: &Asked, owner: &str,
 }
 
 fn installations(world: &World, app: &App, asked: &Asked, query: &str) -> Answer {
+    let all: Vec<Value> = world
+        .installations
+        .iter()
+        .filter(|it| it.app == app.id)
+        .map(|it| installation_json(it, app, &asked.host))
+        .collect();
+    page(asked, "/app/installations", query, &all, |shown| json!(shown))
+}
+
+/// One page of a list, with a link to the next one.
+fn page(
+    asked: &Asked,
+    path: &str,
+    query: &str,
+    all: &[Value],
+    wrap: impl Fn(Vec<&Value>) -> Value,
+) -> Answer {
     let number = |name: &str, default: usize| {
         query
             .split('&')
@@ -112,18 +188,10 @@ fn installations(world: &World, app: &App, asked: &Asked, query: &str) -> Answer
             .unwrap_or(default)
     };
     let (size, page) = (number("per_page", 30).clamp(1, 100), number("page", 1).max(1));
-    let all: Vec<Value> = world
-        .installations
-        .iter()
-        .filter(|it| it.app == app.id)
-        .map(|it| installation_json(it, app, &asked.host))
-        .collect();
-    let shown: Vec<&Value> = all.iter().skip((page - 1) * size).take(size).collect();
-    let answer = json(200, &json!(shown));
+    let answer = json(200, &wrap(all.iter().skip((page - 1) * size).take(size).collect()));
     if page * size < all.len() {
         let base = if asked.host.starts_with("api.") { "" } else { "/api/v3" };
-        let next =
-            format!("https://{}{base}/app/installations?per_page={size}&page={}", asked.host, page + 1);
+        let next = format!("https://{}{base}{path}?per_page={size}&page={}", asked.host, page + 1);
         return answer.with("Link", &format!("<{next}>; rel=\"next\""));
     }
     answer
@@ -223,7 +291,25 @@ fn app_json(app: &App, host: &str) -> Value {
         "client_id": app.client_id,
         "slug": app.slug,
         "name": app.slug,
+        "owner": {"login": app.owner, "type": "Organization"},
         "html_url": format!("https://{web}/apps/{}", app.slug),
+        "permissions": {"contents": "write", "metadata": "read"},
+    })
+}
+
+fn repository_json(repository: &Repository, host: &str) -> Value {
+    let web = host.strip_prefix("api.").unwrap_or(host);
+    let full_name = format!("{}/{}", repository.owner, repository.name);
+    json!({
+        "id": repository.id,
+        "name": repository.name,
+        "full_name": full_name,
+        "private": repository.private,
+        "visibility": if repository.private { "private" } else { "public" },
+        "archived": false,
+        "owner": {"login": repository.owner},
+        "html_url": format!("https://{web}/{full_name}"),
+        "clone_url": format!("https://{web}/{full_name}.git"),
     })
 }
 

@@ -219,10 +219,13 @@ fn log(server: &Server, asked: &Asked, status: u16) -> Option<String> {
     let mut world = lock(&server.world);
     let by = match asked.header("authorization").and_then(|value| value.split_once(' ')) {
         None => "-".to_owned(),
-        Some(("Bearer", jwt)) => match jwt::claimed_issuer(jwt) {
-            Some(issuer) => format!("jwt of {issuer}"),
-            None => "another bearer".to_owned(),
-        },
+        Some(("Bearer" | "token", bearer)) => {
+            match (world.tokens.iter().find(|token| token.text == bearer), jwt::claimed_issuer(bearer)) {
+                (Some(token), _) => format!("token of installation {}", token.installation),
+                (None, Some(issuer)) => format!("jwt of {issuer}"),
+                (None, None) => "another bearer".to_owned(),
+            }
+        }
         Some((_, basic)) => {
             let token = world.tokens.iter().find(|token| {
                 use base64::Engine as _;

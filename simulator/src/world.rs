@@ -18,6 +18,8 @@ pub struct App {
     pub client_id: String,
     /// The name in addresses.
     pub slug: String,
+    /// The login of the account that registered it.
+    pub owner: String,
     /// The public key of its only private key, as PKCS#1 DER.
     pub public_key: Vec<u8>,
 }
@@ -185,13 +187,14 @@ impl World {
         i64::try_from(seconds).unwrap_or(i64::MAX).saturating_add(self.clock_offset)
     }
 
-    /// Registers an App by its private key in PEM.
+    /// Registers an App by its private key in PEM. It belongs to the account that its slug begins with.
     ///
     /// # Panics
     /// If that is not an RSA key.
     pub fn add_app(&mut self, id: u64, client_id: &str, slug: &str, pem: &str) {
         let public_key = crate::jwt::public_key(pem);
-        let app = App { id, client_id: client_id.to_owned(), slug: slug.to_owned(), public_key };
+        let owner = slug.split('-').next().unwrap_or(slug).to_owned();
+        let app = App { id, client_id: client_id.to_owned(), slug: slug.to_owned(), owner, public_key };
         self.apps.push(app);
     }
 

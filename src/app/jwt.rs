@@ -13,8 +13,10 @@ use crate::secret::Secret;
 
 /// How far `iat` lies in the past, in seconds: GitHub refuses one that lies in its future.
 const BACKDATED: i64 = 60;
-/// How far `exp` lies in the future, in seconds. GitHub allows 600, which fails under a small drift.
-const LIFETIME: i64 = 540;
+/// How far `exp` usually lies in the future, in seconds. GitHub allows 600, which fails under a small drift.
+pub const LIFETIME: i64 = 540;
+/// How far `exp` may lie in the future, in seconds.
+pub const LONGEST: i64 = 600;
 
 /// A signed JWT that proves that its bearer is the App.
 #[derive(Debug)]
@@ -28,14 +30,15 @@ struct Claims<'a> {
 }
 
 impl AppJwt {
-    /// Signs a JWT for `issuer` (the App's client ID or App ID) that is valid at `now`, by GitHub's clock.
+    /// Signs a JWT for `issuer` (the App's client ID or App ID) that is valid at `now`, by GitHub's clock, and for
+    /// `lifetime` seconds.
     ///
     /// # Errors
     /// If the key cannot sign.
-    pub fn sign(issuer: &str, key: &PrivateKey, now: Timestamp) -> Result<Self> {
+    pub fn sign(issuer: &str, key: &PrivateKey, now: Timestamp, lifetime: i64) -> Result<Self> {
         // The second and later calls of a process find it installed.
         let _ = signer::PROVIDER.install_default();
-        let claims = Claims { iat: now.plus(-BACKDATED).0, exp: now.plus(LIFETIME).0, iss: issuer };
+        let claims = Claims { iat: now.plus(-BACKDATED).0, exp: now.plus(lifetime).0, iss: issuer };
         encode(&Header::new(Algorithm::RS256), &claims, &EncodingKey::from_rsa_der(key.der()))
             .map(|jwt| Self(Secret::new(jwt)))
             .map_err(|e| Error::new(format!("cannot sign with the App's private key: {e}")))

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::config::KeySource;
 use crate::error::{Error, Result, cause};
+use crate::keychain;
 
 /// The most that is read of a key file, in bytes. An RSA key of 16,384 bits has 13 KB.
 const MAX_KEY: u64 = 64 * 1024;
@@ -21,12 +22,12 @@ pub struct PrivateKey {
 }
 
 impl PrivateKey {
-    /// Loads the key from where the configuration says it is.
+    /// Loads the key from where the configuration says it is. `bus`: whether there is a D-Bus session bus.
     ///
     /// # Errors
     /// If the file cannot be read, or if it holds no RSA key in PEM that is not encrypted. The message names
     /// the file, where it was configured, and what it holds instead.
-    pub fn load(source: &KeySource) -> Result<Self> {
+    pub fn load(source: &KeySource, bus: bool) -> Result<Self> {
         match source {
             KeySource::Text { pem, origin } => Self::from_text(pem.expose()).map_err(|wrong| {
                 match wrong.into_error(&format!("in the {origin}")) {
@@ -36,6 +37,14 @@ impl PrivateKey {
                     error => error,
                 }
             }),
+            KeySource::Keyring { name, origin } => {
+                let shown = format!("{name} in the keyring ({origin})");
+                let pem = keychain::read(name, bus).map_err(|why| {
+                    Error::new(format!("cannot read the private key {shown}: {why}"))
+                        .hint("unlock the keyring, or name the key's file in private-key")
+                })?;
+                Self::from_text(pem.expose()).map_err(|wrong| wrong.into_error(&shown))
+            }
             KeySource::File { path, origin } => {
                 let shown = format!("{} ({origin})", path.display());
                 let unreadable = |e| {
@@ -111,10 +120,42 @@ impl PrivateKey {
         }
     }
 
+    /// The SHA-256 of the public key, as GitHub shows it on the App's settings page.
+    ///
+    /// <https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/managing-private-keys-for-github-apps#verifying-private-keys>
+    ///
+    /// # Errors
+    /// None for a key that could be loaded.
+    pub fn fingerprint(&self) -> Result<String> {
+        let pair = ring::rsa::KeyPair::from_der(&self.der)
+            .or_else(|_| ring::rsa::KeyPair::from_pkcs8(&self.der))
+            .map_err(|e| Error::new(format!("cannot read the private key: {e}")))?;
+        // RFC 5280, section 4.1.2.7: algorithm, and a bit string with no unused bits.
+        let bits = [&[0], pair.public().as_ref()].concat();
+        let algorithm = tagged(0x30, &rustls_pki_types::alg_id::RSA_ENCRYPTION);
+        let public = tagged(0x30, &[algorithm, tagged(0x03, &bits)].concat());
+        let digest = ring::digest::digest(&ring::digest::SHA256, &public);
+        Ok(format!("SHA256:{}", STANDARD.encode(digest)))
+    }
+
     /// The key's DER, from which the key of the sealed file is derived.
     pub(crate) fn der(&self) -> &[u8] {
         &self.der
     }
+}
+
+/// A value in DER: tag, length, content. (X.690, section 8.1)
+fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len().to_be_bytes();
+    let length = &length[length.iter().take_while(|byte| **byte == 0).count()..];
+    let mut value = vec![tag];
+    match length {
+        [short @ 0..0x80] => value.push(*short),
+        // At most 64 KiB were read.
+        long => value.extend([0x80 | (long.len() as u8)].iter().chain(long)),
+    }
+    value.extend(content);
+    value
 }
 
 impl fmt::Debug for PrivateKey {

@@ -1,6 +1,6 @@
 //! Who we are: the App, its private key, and the JWTs that prove it.
 
-mod jwt;
+pub mod jwt;
 mod key;
 mod signer;
 
@@ -18,14 +18,16 @@ pub use key::PrivateKey;
 pub struct App<'c> {
     issuer: &'c str,
     source: &'c KeySource,
+    /// Whether there is a D-Bus session bus, where the key may be behind it.
+    bus: bool,
     key: OnceCell<PrivateKey>,
 }
 
 impl<'c> App<'c> {
-    /// An App by its client ID or App ID, and where its key is.
+    /// An App by its client ID or App ID, where its key is, and whether there is a D-Bus session bus.
     #[must_use]
-    pub fn new(issuer: &'c str, source: &'c KeySource) -> Self {
-        Self { issuer, source, key: OnceCell::new() }
+    pub fn new(issuer: &'c str, source: &'c KeySource, bus: bool) -> Self {
+        Self { issuer, source, bus, key: OnceCell::new() }
     }
 
     /// The client ID or App ID.
@@ -42,15 +44,15 @@ impl<'c> App<'c> {
         if let Some(key) = self.key.get() {
             return Ok(key);
         }
-        let key = PrivateKey::load(self.source)?;
+        let key = PrivateKey::load(self.source, self.bus)?;
         Ok(self.key.get_or_init(|| key))
     }
 
-    /// A JWT that is valid at `now`, by GitHub's clock.
+    /// A JWT that is valid at `now`, by GitHub's clock, and for `lifetime` seconds.
     ///
     /// # Errors
     /// If the key cannot be read or cannot sign.
-    pub fn jwt(&self, now: Timestamp) -> Result<AppJwt> {
-        AppJwt::sign(self.issuer, self.key()?, now)
+    pub fn jwt(&self, now: Timestamp, lifetime: i64) -> Result<AppJwt> {
+        AppJwt::sign(self.issuer, self.key()?, now, lifetime)
     }
 }

@@ -16,6 +16,7 @@ const MAX_FILE: u64 = 64 * 1024;
 
 /// Where unfinished files stand. What is older than [`ABANDONED`] in here was left by a process that was killed.
 const UNFINISHED: &str = "unfinished";
+const LOCKS: &str = "locks";
 const ABANDONED: Duration = Duration::from_secs(60);
 
 /// A folder that only this user can read and write.
@@ -72,7 +73,7 @@ impl Folder {
         let unfinished = self.root.join(UNFINISHED);
         create_private(&unfinished)?;
         create_private(&self.root.join(kind))?;
-        sweep(&unfinished);
+        sweep(&unfinished, ABANDONED);
         let temporary = unfinished.join(format!("{}-{name}", std::process::id()));
         let written = private_file().create(true).truncate(true).open(&temporary).and_then(|mut file| {
             file.write_all(content)?;
@@ -96,6 +97,30 @@ impl Folder {
         self.write(kind, name, &serde_json::to_vec(what)?)
     }
 
+    /// The names of all files of a kind.
+    pub(super) fn names(&self, kind: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.root.join(kind)).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    /// Removes files of a kind that were written so long ago. Nothing depends on it, so nothing is reported.
+    pub(super) fn sweep(&self, kind: &str, age: Duration) {
+        sweep(&self.root.join(kind), age);
+    }
+
+    /// Removes everything in the folder but locks, which other processes may hold.
+    pub(super) fn clear(&self) -> Result<()> {
+        let failed = |e: io::Error| {
+            Error::new(format!("cannot clear the cache folder {}: {}", self.root.display(), cause(&e)))
+        };
+        for entry in fs::read_dir(&self.root).map_err(failed)?.flatten() {
+            if entry.file_name() != LOCKS && entry.path().is_dir() {
+                fs::remove_dir_all(entry.path()).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes the file, if it is there.
     pub(super) fn remove(&self, kind: &str, name: &str) -> io::Result<()> {
         match fs::remove_file(self.root.join(kind).join(name)) {
@@ -106,7 +131,7 @@ impl Folder {
 
     /// An open file that stays where it is, for locking.
     pub(super) fn lock_file(&self, name: &str) -> io::Result<File> {
-        let folder = self.root.join("locks");
+        let folder = self.root.join(LOCKS);
         let path = folder.join(name);
         match private_file().create(true).truncate(false).open(&path) {
             Err(e) if is_absent(&e) => {
@@ -138,12 +163,12 @@ fn create_private(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Removes what killed processes left. Nothing depends on it, so nothing is reported.
-fn sweep(unfinished: &Path) {
-    let Ok(entries) = fs::read_dir(unfinished) else { return };
+/// Removes files that were written longer ago than `limit`. Nothing depends on it, so nothing is reported.
+fn sweep(folder: &Path, limit: Duration) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|m| m.elapsed().ok());
-        if age.is_some_and(|age| age > ABANDONED) {
+        if age.is_some_and(|age| age > limit) {
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -25,6 +25,16 @@ impl CacheKey {
         fields.extend(scope.permissions.iter().flat_map(|(name, level)| [name.as_str(), level.as_str()]));
         Self(digest(&fields))
     }
+
+    /// A key that no token has.
+    pub(super) fn for_trial(time: std::time::Duration) -> Self {
+        Self(digest(&["trial", &std::process::id().to_string(), &time.as_nanos().to_string()]))
+    }
+
+    /// The key whose files have this name, if it is the name of a key.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        (name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| Self(name.to_owned()))
+    }
 }
 
 /// Names what is known about where an installation is.

@@ -3,6 +3,7 @@
 //! Trouble in here never fails a request: it is told as a warning, and the request goes on without a cache.
 
 mod folder;
+mod grants;
 mod health;
 #[cfg(target_os = "linux")]
 mod kernel;
@@ -31,6 +32,7 @@ use crate::secret::Secret;
 use crate::terminal::Terminal;
 
 pub(crate) use folder::Folder;
+pub use grants::Grant;
 use health::Health;
 pub use key::{ApiKey, CacheKey, RouteKey};
 pub use known::Known;
@@ -65,7 +67,8 @@ struct Kept<T> {
 
 impl Entry {
     /// How many seconds the token stays valid.
-    fn remaining(&self, local: Timestamp) -> i64 {
+    #[must_use]
+    pub fn remaining(&self, local: Timestamp) -> i64 {
         self.expires_at.since(local.plus(self.clock_offset))
     }
 
@@ -96,6 +99,17 @@ impl Entry {
             clock_offset: kept.clock_offset,
         })
     }
+}
+
+/// What kind of a token will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted<'w> {
+    /// Any that is fresh.
+    Any,
+    /// Any but the one with this fingerprint, which was refused just now and is dropped.
+    NotThis(&'w str),
+    /// One that was not there before.
+    New,
 }
 
 /// What a [`Cache`] is opened with.
@@ -169,9 +183,9 @@ impl<'a> Cache<'a> {
         Err("there is no Secret Service on this platform".to_owned())
     }
 
-    /// A token for `key`: a cached one that is fresh, or one that `mint` gets, which runs in one process at
-    /// a time. `refused` is the fingerprint of a token that was refused just now, which is dropped. `mint` is
-    /// told whether there is a token to fall back on, in which case it need not try for long.
+    /// A token for `key`: a cached one that is `wanted` and fresh, or one that `mint` gets, which runs in one
+    /// process at a time. `mint` is told whether there is a token to fall back on, in which case it need not try
+    /// for long.
     ///
     /// # Errors
     /// Those of `mint`, unless a cached token is still valid, though not fresh, and GitHub cannot be asked. And
@@ -179,20 +193,29 @@ impl<'a> Cache<'a> {
     pub fn get_or_mint(
         &self,
         key: &CacheKey,
-        refused: Option<&str>,
+        wanted: Wanted<'_>,
         mint: impl FnOnce(bool) -> Result<Entry, Failure>,
     ) -> Result<Entry, Failure> {
         if self.settings.store == StoreKind::None {
             return mint(false);
         }
-        let is_refused = |entry: &Entry| refused.is_some_and(|refused| entry.token.fingerprint() == refused);
-        if let Some(entry) = self.read(key).filter(|entry| self.is_fresh(entry) && !is_refused(entry)) {
+        let is_refused = |entry: &Entry| match wanted {
+            Wanted::NotThis(refused) => entry.token.fingerprint() == refused,
+            Wanted::Any | Wanted::New => false,
+        };
+        if wanted != Wanted::New
+            && let Some(entry) = self.read(key).filter(|entry| self.is_fresh(entry) && !is_refused(entry))
+        {
             return Ok(entry);
         }
+        self.terminal.trace(|| "cache: no fresh token".to_owned());
         if let Err(why) = &self.folder {
             self.terminal.warning(why);
         }
-        let is_usable = |entry: &Entry| !is_refused(entry) && (self.is_fresh(entry) || self.is_news(entry));
+        let is_usable = |entry: &Entry| match wanted {
+            Wanted::New => self.is_news(entry),
+            _ => !is_refused(entry) && (self.is_fresh(entry) || self.is_news(entry)),
+        };
         let _lock = match self.lock("token", key, "minting", || self.read(key).filter(is_usable)) {
             Some(Waited::Done(entry)) => return Ok(entry),
             Some(Waited::Locked(lock)) => Some(lock),
@@ -276,6 +299,7 @@ impl<'a> Cache<'a> {
         if lifetime == 0 {
             return;
         }
+        self.sweep();
         let bytes = entry.to_bytes();
         let mut refusals = Vec::new();
         for store in self.stores() {
@@ -295,6 +319,80 @@ impl<'a> Cache<'a> {
             }
         }
         self.warn(&format!("the token is not cached, so the next call mints again: {}", refusals.join("; ")));
+    }
+
+    /// Once a day removes what cannot be of use any more, so that the folder does not grow for ever.
+    fn sweep(&self) {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        if let Some(folder) = self.folder()
+            && self.is_first_time_today("swept")
+        {
+            for (kind, age) in [("tokens", DAY), ("grants", DAY), ("refusals", DAY), ("routes", 30 * DAY)] {
+                folder.sweep(kind, age);
+            }
+        }
+    }
+
+    /// The entry, wherever it is, however fresh it is.
+    #[must_use]
+    pub fn peek(&self, key: &CacheKey) -> Option<Entry> {
+        self.read(key)
+    }
+
+    /// Where the entry is kept, if it is.
+    #[must_use]
+    pub fn place_of(&self, key: &CacheKey) -> Option<&'static str> {
+        self.stores().flatten().find(|store| store.holds(key)).map(|store| store.name())
+    }
+
+    /// Tries each store with an entry that is dropped again. Gives the name of each, and why it is not of use.
+    #[must_use]
+    pub fn try_stores(&self) -> Vec<(String, Result<(), String>)> {
+        let key = CacheKey::for_trial(self.clock.began());
+        let trial = |store: &dyn TokenStore| {
+            store.write(&key, b"trial", 60)?;
+            let read = store.read(&key);
+            store.remove(&key)?;
+            match read? {
+                Some(entry) if *entry == b"trial" => Ok(()),
+                _ => Err("what is written cannot be read".to_owned()),
+            }
+        };
+        let mut stores: Vec<(String, Result<(), String>)> = self
+            .stores()
+            .map(|store| match store {
+                Ok(store) => (store.name().to_owned(), trial(store.as_ref())),
+                Err(why) => ("store".to_owned(), Err(why)),
+            })
+            .collect();
+        if let Err(why) = &self.folder {
+            stores.push(("cache folder".to_owned(), Err(why.to_string())));
+        }
+        stores
+    }
+
+    /// Forgets everything but tokens: routes, what is known about APIs, what was told.
+    ///
+    /// # Errors
+    /// If something cannot be removed.
+    pub fn forget_everything(&self) -> Result<(), Error> {
+        self.folder().map_or(Ok(()), Folder::clear)
+    }
+
+    /// Drops the entry from every store.
+    ///
+    /// # Errors
+    /// If a store that holds it cannot let go of it.
+    pub fn forget(&self, key: &CacheKey) -> Result<(), Error> {
+        for store in self.stores().flatten() {
+            if store.holds(key) {
+                store
+                    .remove(key)
+                    .map_err(|why| Error::new(format!("cannot drop a token: {}: {why}", store.name())))?;
+            }
+        }
+        self.forget_grant(key);
+        Ok(())
     }
 
     /// A token was refused: drops the entry from every store that holds exactly this token, and counts that.

@@ -68,6 +68,11 @@ impl TokenStore for SealedFiles<'_> {
         Ok(Some(entry))
     }
 
+    /// Whoever has not got the private key any more can still remove the file.
+    fn holds(&self, key: &CacheKey) -> bool {
+        matches!(self.folder.read(KIND, key.name()), Ok(Some(_)))
+    }
+
     fn write(&self, key: &CacheKey, entry: &[u8], _: u64) -> Result<(), StoreError> {
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).map_err(|_| "there are no random numbers".to_owned())?;

@@ -1,16 +1,14 @@
 //! The freedesktop Secret Service over D-Bus, for who asks for it.
-//!
-//! A bus can hang, and a locked collection asks for a password that nobody types. So nothing here prompts, and
-//! everything has a deadline.
 
 use std::collections::HashMap;
 
-use dbus_secret_service::{EncryptionType, Error, SecretService};
+use dbus_secret_service::{Error, SecretService};
 use zeroize::Zeroizing;
 
 use super::health::Health;
 use super::key::{CacheKey, Name};
 use super::store::{StoreError, TokenStore};
+use crate::keychain::with_secret_service;
 
 /// Keeps tokens in the default collection.
 pub(super) struct SecretServiceStore<'a> {
@@ -32,19 +30,7 @@ impl<'a> SecretServiceStore<'a> {
         if !self.bus {
             return Err("there is no D-Bus session bus".to_owned());
         }
-        self.health.call(|| {
-            // Plain: a session bus is private to the user, who could read the secret anyway.
-            SecretService::connect_with_max_prompt_timeout(EncryptionType::Plain, 0)
-                .and_then(|service| work(&service))
-                .map_err(|e| match e {
-                    Error::Locked | Error::Prompt => Some("its collection is locked".to_owned()),
-                    Error::Dbus(e) if e.name() == Some("org.freedesktop.Secret.Error.IsLocked") => {
-                        Some("its collection is locked".to_owned())
-                    }
-                    Error::NoResult => Some("it has no default collection".to_owned()),
-                    _ => None,
-                })
-        })
+        self.health.call(|| with_secret_service(work))
     }
 }
 

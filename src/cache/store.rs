@@ -15,6 +15,11 @@ pub(super) trait TokenStore {
     /// The entry, if there is one.
     fn read(&self, key: &CacheKey) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError>;
 
+    /// Whether there is an entry, readable or not.
+    fn holds(&self, key: &CacheKey) -> bool {
+        matches!(self.read(key), Ok(Some(_)))
+    }
+
     /// Keeps an entry. It is of no use after `lifetime` seconds, and a store that can forgets it then.
     fn write(&self, key: &CacheKey, entry: &[u8], lifetime: u64) -> Result<(), StoreError>;
 

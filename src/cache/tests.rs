@@ -27,7 +27,7 @@ impl Fixture {
     }
 
     fn app(&self) -> App<'_> {
-        App::new("Iv1", &self.key)
+        App::new("Iv1", &self.key, false)
     }
 
     /// The cache as a process sees it that starts so many seconds later.
@@ -75,7 +75,7 @@ fn a_token_is_used_while_it_is_fresh_and_no_longer() {
         Ok(entry("ghs_x", 3600))
     };
     for (at, expected) in [(0, 1), (1, 1), (3299, 1), (3300, 1), (3301, 2)] {
-        fixture.later(at, &app, &path).get_or_mint(&key(), None, mint).unwrap();
+        fixture.later(at, &app, &path).get_or_mint(&key(), Wanted::Any, mint).unwrap();
         assert_eq!(mints.get(), expected, "after {at} s");
     }
 }
@@ -86,20 +86,29 @@ fn what_counts_is_the_time_at_github() {
     let (app, path) = (fixture.app(), fixture.path());
     // This clock is an hour behind: the token of GitHub's hour looks as if it lived for two.
     let ahead = Entry { clock_offset: 3600, ..entry("ghs_x", 7200) };
-    fixture.later(0, &app, &path).get_or_mint(&key(), None, |_| Ok(ahead)).unwrap();
-    assert!(fixture.later(3299, &app, &path).get_or_mint(&key(), None, |_| Err(unreachable())).is_ok());
-    assert!(fixture.later(3601, &app, &path).get_or_mint(&key(), None, |_| Err(unreachable())).is_err());
+    fixture.later(0, &app, &path).get_or_mint(&key(), Wanted::Any, |_| Ok(ahead)).unwrap();
+    assert!(
+        fixture.later(3299, &app, &path).get_or_mint(&key(), Wanted::Any, |_| Err(unreachable())).is_ok()
+    );
+    assert!(
+        fixture.later(3601, &app, &path).get_or_mint(&key(), Wanted::Any, |_| Err(unreachable())).is_err()
+    );
 }
 
 #[test]
 fn a_token_that_is_not_fresh_helps_while_github_is_down_but_not_when_it_refuses() {
     let fixture = Fixture::new();
     let (app, path) = (fixture.app(), fixture.path());
-    fixture.later(0, &app, &path).get_or_mint(&key(), None, |_| Ok(entry("ghs_x", 3600))).unwrap();
+    fixture.later(0, &app, &path).get_or_mint(&key(), Wanted::Any, |_| Ok(entry("ghs_x", 3600))).unwrap();
     let cache = fixture.later(3500, &app, &path);
-    assert_eq!(cache.get_or_mint(&key(), None, |_| Err(unreachable())).unwrap().token.expose(), "ghs_x");
-    assert!(cache.get_or_mint(&key(), None, |_| Err(Failure::Refused(Error::new("no")))).is_err());
-    assert!(fixture.later(3601, &app, &path).get_or_mint(&key(), None, |_| Err(unreachable())).is_err());
+    assert_eq!(
+        cache.get_or_mint(&key(), Wanted::Any, |_| Err(unreachable())).unwrap().token.expose(),
+        "ghs_x"
+    );
+    assert!(cache.get_or_mint(&key(), Wanted::Any, |_| Err(Failure::Refused(Error::new("no")))).is_err());
+    assert!(
+        fixture.later(3601, &app, &path).get_or_mint(&key(), Wanted::Any, |_| Err(unreachable())).is_err()
+    );
 }
 
 #[test]
@@ -109,11 +118,12 @@ fn who_waited_for_a_mint_takes_its_token_even_if_it_is_not_fresh() {
     // Both began before the token was minted; its lifetime is less than what counts as fresh.
     let (first, second) = (fixture.later(0, &app, &path), fixture.later(1, &app, &path));
     let short = Entry { minted_at: Duration::from_secs(NOW.unsigned_abs() + 2), ..entry("ghs_x", 100) };
-    first.get_or_mint(&key(), None, |_| Ok(short)).unwrap();
-    let taken = second.get_or_mint(&key(), None, |_| panic!("it was minted meanwhile")).unwrap();
+    first.get_or_mint(&key(), Wanted::Any, |_| Ok(short)).unwrap();
+    let taken = second.get_or_mint(&key(), Wanted::Any, |_| panic!("it was minted meanwhile")).unwrap();
     assert_eq!(taken.token.expose(), "ghs_x");
     // Whoever begins later wants a token of its own.
-    let later = fixture.later(3, &app, &path).get_or_mint(&key(), None, |_| Ok(entry("ghs_y", 100))).unwrap();
+    let later =
+        fixture.later(3, &app, &path).get_or_mint(&key(), Wanted::Any, |_| Ok(entry("ghs_y", 100))).unwrap();
     assert_eq!(later.token.expose(), "ghs_y");
 }
 
@@ -122,11 +132,11 @@ fn only_the_refused_token_is_erased() {
     let fixture = Fixture::new();
     let (app, path) = (fixture.app(), fixture.path());
     let cache = fixture.later(0, &app, &path);
-    cache.get_or_mint(&key(), None, |_| Ok(entry("ghs_x", 3600))).unwrap();
+    cache.get_or_mint(&key(), Wanted::Any, |_| Ok(entry("ghs_x", 3600))).unwrap();
     cache.erase(&key(), &Secret::new("ghs_other".to_owned()));
-    assert!(cache.get_or_mint(&key(), None, |_| Err(unreachable())).is_ok());
+    assert!(cache.get_or_mint(&key(), Wanted::Any, |_| Err(unreachable())).is_ok());
     cache.erase(&key(), &Secret::new("ghs_x".to_owned()));
-    assert!(cache.get_or_mint(&key(), None, |_| Err(unreachable())).is_err());
+    assert!(cache.get_or_mint(&key(), Wanted::Any, |_| Err(unreachable())).is_err());
 }
 
 #[test]
@@ -134,12 +144,13 @@ fn a_sealed_file_shows_nothing_and_opens_only_with_its_key_and_name() {
     let fixture = Fixture::new();
     let (app, path) = (fixture.app(), fixture.path());
     let cache = fixture.later(0, &app, &path);
-    cache.get_or_mint(&key(), None, |_| Ok(entry("ghs_canary", 3600))).unwrap();
+    cache.get_or_mint(&key(), Wanted::Any, |_| Ok(entry("ghs_canary", 3600))).unwrap();
     let file = path.join("tokens").join(key().name());
     let sealed = std::fs::read(&file).unwrap();
     assert!(!sealed.windows(6).any(|window| window == b"canary"));
-    let misses =
-        |cache: &Cache<'_>, key: &CacheKey| cache.get_or_mint(key, None, |_| Err(unreachable())).is_err();
+    let misses = |cache: &Cache<'_>, key: &CacheKey| {
+        cache.get_or_mint(key, Wanted::Any, |_| Err(unreachable())).is_err()
+    };
     assert!(!misses(&cache, &key()));
     // Under the name of another token.
     let other = CacheKey::new(&Host::github().api(), "Iv1", InstallationId(2), &Scope::default());
@@ -148,7 +159,7 @@ fn a_sealed_file_shows_nothing_and_opens_only_with_its_key_and_name() {
     // With the key of another App.
     let pem = Secret::new(include_str!("../../simulator/keys/globex.pem").to_owned());
     let source = KeySource::Text { pem, origin: Origin::Variable("KEY") };
-    let globex = App::new("Iv1", &source);
+    let globex = App::new("Iv1", &source, false);
     assert!(misses(&fixture.later(0, &globex, &path), &key()));
     // Damaged anywhere, cut off anywhere, empty, or of another format.
     for position in 0..sealed.len() {
@@ -251,7 +262,7 @@ fn a_folder_that_others_may_enter_is_not_used() {
     let app = fixture.app();
     let cache = fixture.later(0, &app, &path);
     // The request is still answered.
-    assert!(cache.get_or_mint(&key(), None, |_| Ok(entry("ghs_x", 3600))).is_ok());
+    assert!(cache.get_or_mint(&key(), Wanted::Any, |_| Ok(entry("ghs_x", 3600))).is_ok());
     assert!(!path.join("tokens").exists());
 }
 
@@ -260,12 +271,15 @@ fn what_a_killed_process_left_is_swept_and_blocks_nothing() {
     let fixture = Fixture::new();
     let (app, path) = (fixture.app(), fixture.path());
     let cache = fixture.later(0, &app, &path);
-    cache.get_or_mint(&key(), None, |_| Ok(entry("ghs_x", 3600))).unwrap();
+    cache.get_or_mint(&key(), Wanted::Any, |_| Ok(entry("ghs_x", 3600))).unwrap();
     let left = path.join("unfinished").join("1-left");
     std::fs::write(&left, "half").unwrap();
     #[expect(clippy::disallowed_methods, reason = "the file must look old to the file system")]
     let long_ago = SystemTime::now() - Duration::from_secs(3600);
     std::fs::File::options().write(true).open(&left).unwrap().set_modified(long_ago).unwrap();
-    fixture.later(9999, &app, &path).get_or_mint(&key(), None, |_| Ok(entry("ghs_y", 99_999))).unwrap();
+    fixture
+        .later(9999, &app, &path)
+        .get_or_mint(&key(), Wanted::Any, |_| Ok(entry("ghs_y", 99_999)))
+        .unwrap();
     assert_eq!(std::fs::read_dir(path.join("unfinished")).unwrap().count(), 0);
 }

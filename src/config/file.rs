@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 use toml::Spanned;
 
-use super::{Folders, KeySource, Origin, Rule, StoreKind, check};
+use super::{Folders, KEYRING_PREFIX, KeySource, Origin, Rule, StoreKind, check};
 use crate::error::{Error, Result};
 use crate::names::{ApiUrl, Host, InstallationId};
 
@@ -155,6 +155,9 @@ pub(super) fn key_file(
     if text.is_empty() {
         return Err(Error::new(format!("the private key's file is empty ({origin})"))
             .hint("name the .pem file from the App's settings page"));
+    }
+    if let Some(name) = text.strip_prefix(KEYRING_PREFIX) {
+        return Ok(KeySource::Keyring { name: name.to_owned(), origin });
     }
     Ok(KeySource::File { path: folders.resolve(text, base), origin })
 }

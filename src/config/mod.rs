@@ -6,7 +6,6 @@
 mod file;
 mod settings;
 
-use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use crate::error::{Error, Result, cause};
 use crate::names::{ApiUrl, Host, InstallationId, Permissions, Repository};
 use crate::secret::Secret;
 
-pub use settings::{Flags, KEY_VARIABLE, Variables};
+pub use settings::{Flags, KEY_VARIABLE, SETTINGS, Setting, Variables};
 
 /// Everything that is configured.
 #[derive(Debug)]
@@ -60,6 +59,26 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// A rule of no App: for what is kept without one.
+    #[must_use]
+    pub fn unknown() -> Self {
+        let host = Host::github();
+        Self {
+            issuer: String::new(),
+            key: KeySource::File { path: PathBuf::new(), origin: Origin::Flag("") },
+            api: host.api(),
+            host,
+            owners: Vec::new(),
+            repositories: Vec::new(),
+            installation: None,
+            per_repository: false,
+            permissions: Permissions::new(),
+            quit_on_failure: true,
+            origin: Origin::Flag(""),
+            rank: AMBIENT,
+        }
+    }
+
     /// How specifically the rule names the repository: 2 by its full name, 1 by its owner, 0 by its host.
     /// `None` if the rule is not for it. Rules of environment and flags are for this very call, so they
     /// come before those of files.
@@ -75,6 +94,18 @@ impl Rule {
             return None;
         };
         Some(if self.is_for_this_call() { 3 } else { specific })
+    }
+
+    /// The same for an owner as a whole.
+    #[must_use]
+    pub fn specificity_for_owner(&self, owner: &str) -> Option<u8> {
+        if self.owners.iter().any(|named| named == owner) {
+            Some(if self.is_for_this_call() { 3 } else { 1 })
+        } else if !self.names_what_it_is_for() {
+            Some(if self.is_for_this_call() { 3 } else { 0 })
+        } else {
+            None
+        }
     }
 
     /// Whether the rule names owners or repositories, and so promises that the App is installed there.
@@ -127,6 +158,9 @@ impl fmt::Display for Origin {
     }
 }
 
+/// What stands before a key's name where it is in the keyring, and not in a file.
+pub const KEYRING_PREFIX: &str = "keyring:";
+
 /// Where a private key is.
 #[derive(Debug)]
 pub enum KeySource {
@@ -135,6 +169,13 @@ pub enum KeySource {
         /// The file.
         path: PathBuf,
         /// Where the file is named.
+        origin: Origin,
+    },
+    /// In the operating system's keyring.
+    Keyring {
+        /// Its name there.
+        name: String,
+        /// Where it is named.
         origin: Origin,
     },
     /// In the configuration itself, which only the environment may do.
@@ -228,7 +269,7 @@ impl Config {
     /// two rules of one file match the same.
     pub fn load(flags: &Flags, variables: &Variables<'_>, folders: &Folders) -> Result<Self> {
         let mut config = Self::default();
-        let named = named_file(flags, variables);
+        let named = flags.config_file(variables);
         let sources = [
             (Some(&folders.system_config), 0, false),
             (named.as_ref().or(folders.user_config.as_ref()), 1, named.is_some()),
@@ -247,6 +288,16 @@ impl Config {
                 }
             }
         }
+        settings::apply(&mut config, flags, variables, folders)?;
+        Ok(config)
+    }
+
+    /// Reads environment and flags only.
+    ///
+    /// # Errors
+    /// If a value is not valid, or something is missing.
+    pub fn load_only(flags: &Flags, variables: &Variables<'_>, folders: &Folders) -> Result<Self> {
+        let mut config = Self::default();
         settings::apply(&mut config, flags, variables, folders)?;
         Ok(config)
     }
@@ -276,11 +327,6 @@ impl Config {
         self.deadline = parsed.deadline.unwrap_or(self.deadline);
         Ok(())
     }
-}
-
-fn named_file(flags: &Flags, variables: &Variables<'_>) -> Option<PathBuf> {
-    let path: Option<OsString> = flags.config.clone().or_else(|| variables.path("GHAPP_CONFIG"));
-    path.map(PathBuf::from)
 }
 
 /// A folder that cannot exist because a file stands where its parent would be is absent as well.

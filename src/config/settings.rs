@@ -1,10 +1,11 @@
 //! Settings of one call: environment variables, and flags on git's helper line. Flags win.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use super::{AMBIENT, Config, Folders, KeySource, Origin, Rule, StoreKind, check, file};
+use super::{Config, Folders, KeySource, Origin, Rule, StoreKind, check, file};
 use crate::error::{Error, Result};
-use crate::names::{Host, InstallationId, Permissions};
+use crate::names::{Host, InstallationId};
 use crate::secret::Secret;
 
 /// The environment, behind a function so that tests bring their own.
@@ -32,7 +33,7 @@ impl Variables<'_> {
 }
 
 /// The flags of the helper line, as they were written.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Flags {
     /// `--config FILE`
     pub config: Option<OsString>,
@@ -41,6 +42,25 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// Whether a flag was given.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.values.iter().any(|(setting, _)| setting.flag.trim_start_matches('-') == name)
+    }
+
+    /// The last value of a flag.
+    #[must_use]
+    pub fn last(&self, name: &str) -> Option<&str> {
+        let given = self.values.iter().rfind(|(setting, _)| setting.flag.trim_start_matches('-') == name);
+        given.map(|(_, value)| value.as_str())
+    }
+
+    /// The configuration file that is named, by the flag or by the variable.
+    #[must_use]
+    pub fn config_file(&self, variables: &Variables<'_>) -> Option<PathBuf> {
+        self.config.clone().or_else(|| variables.path("GHAPP_CONFIG")).map(PathBuf::from)
+    }
+
     /// Takes a flag, if there is one of this name.
     ///
     /// # Errors
@@ -63,9 +83,15 @@ impl Flags {
 
 /// A setting that both a variable and a flag can give.
 #[derive(Debug, PartialEq, Eq)]
-struct Setting {
-    flag: &'static str,
-    variable: &'static str,
+pub struct Setting {
+    /// The flag, with its dashes.
+    pub flag: &'static str,
+    /// The environment variable.
+    pub variable: &'static str,
+    /// What stands for the value in a description of the flag.
+    pub value: &'static str,
+    /// What it is for.
+    pub help: &'static str,
     kind: Kind,
 }
 
@@ -86,24 +112,32 @@ enum Kind {
     Deadline,
 }
 
-const fn setting(flag: &'static str, variable: &'static str, kind: Kind) -> Setting {
-    Setting { flag, variable, kind }
+const fn setting(
+    flag: &'static str,
+    variable: &'static str,
+    value: &'static str,
+    help: &'static str,
+    kind: Kind,
+) -> Setting {
+    Setting { flag, variable, value, help, kind }
 }
 
-static SETTINGS: &[Setting] = &[
-    setting("--app-id", "GHAPP_APP_ID", Kind::AppId),
-    setting("--private-key", "GHAPP_PRIVATE_KEY_FILE", Kind::KeyFile),
-    setting("--host", "GHAPP_HOST", Kind::Host),
-    setting("--owner", "GHAPP_OWNERS", Kind::Owners),
-    setting("--repository", "GHAPP_REPOSITORIES", Kind::Repositories),
-    setting("--api-url", "GHAPP_API_URL", Kind::ApiUrl),
-    setting("--installation-id", "GHAPP_INSTALLATION_ID", Kind::InstallationId),
-    setting("--scope", "GHAPP_SCOPE", Kind::Scope),
-    setting("--permissions", "GHAPP_PERMISSIONS", Kind::Permissions),
-    setting("--on-failure", "GHAPP_ON_FAILURE", Kind::OnFailure),
-    setting("--cache", "GHAPP_CACHE", Kind::Cache),
-    setting("--min-fresh", "GHAPP_MIN_FRESH", Kind::MinFresh),
-    setting("--deadline", "GHAPP_DEADLINE", Kind::Deadline),
+/// All of them.
+#[rustfmt::skip]
+pub static SETTINGS: &[Setting] = &[
+    setting("--app-id", "GHAPP_APP_ID", "ID", "client ID or App ID", Kind::AppId),
+    setting("--private-key", "GHAPP_PRIVATE_KEY_FILE", "FILE", "the App's private key", Kind::KeyFile),
+    setting("--host", "GHAPP_HOST", "HOST", "the host that the App belongs to; default: github.com", Kind::Host),
+    setting("--owner", "GHAPP_OWNERS", "OWNER", "answer for this owner only; may be repeated", Kind::Owners),
+    setting("--repository", "GHAPP_REPOSITORIES", "OWNER/REPO", "answer for this repository only; may be repeated", Kind::Repositories),
+    setting("--api-url", "GHAPP_API_URL", "URL", "where the REST API is; default: the host's own", Kind::ApiUrl),
+    setting("--installation-id", "GHAPP_INSTALLATION_ID", "N", "do not look the installation up", Kind::InstallationId),
+    setting("--scope", "GHAPP_SCOPE", "SCOPE", "what a token is for: installation (default) or repository", Kind::Scope),
+    setting("--permissions", "GHAPP_PERMISSIONS", "LIST", "what a token may do, like contents=read,issues=write; default: all that the installation may", Kind::Permissions),
+    setting("--on-failure", "GHAPP_ON_FAILURE", "WHAT", "quit (default): git asks nobody else when no token can be had; or continue", Kind::OnFailure),
+    setting("--cache", "GHAPP_CACHE", "STORE", "where tokens are kept: auto (default), keyring, secret-service, file, none", Kind::Cache),
+    setting("--min-fresh", "GHAPP_MIN_FRESH", "SECONDS", "use a cached token while it is valid for so long; default: 300", Kind::MinFresh),
+    setting("--deadline", "GHAPP_DEADLINE", "SECONDS", "how long GitHub may take in all; default: 30", Kind::Deadline),
 ];
 
 /// A setting that was given: what, the value as it was written, and where.
@@ -196,6 +230,9 @@ fn new_rule<'c>(
         (None, Some(KeySource::File { path, origin })) => {
             KeySource::File { path: path.clone(), origin: origin.clone() }
         }
+        (None, Some(KeySource::Keyring { name, origin })) => {
+            KeySource::Keyring { name: name.clone(), origin: origin.clone() }
+        }
         _ => {
             return Err(Error::new(format!("App {issuer} has no private key ({origin})")).hint(
                 "set GHAPP_PRIVATE_KEY_FILE to the key's file, or GHAPP_PRIVATE_KEY to the key itself",
@@ -204,20 +241,7 @@ fn new_rule<'c>(
     };
     let host = known.map_or_else(Host::github, |rule| rule.host.clone());
     let api = known.map_or_else(|| host.api(), |rule| rule.api.clone());
-    let rule = Rule {
-        issuer,
-        key,
-        api,
-        host,
-        owners: Vec::new(),
-        repositories: Vec::new(),
-        installation: None,
-        per_repository: false,
-        permissions: Permissions::new(),
-        quit_on_failure: true,
-        origin: origin.clone(),
-        rank: AMBIENT,
-    };
+    let rule = Rule { issuer, key, api, host, origin: origin.clone(), ..Rule::unknown() };
     config.rules.push(rule);
     let last = config.rules.len() - 1;
     Ok(&mut config.rules[last])

@@ -1,3 +1,5 @@
+use std::ffi::OsString;
+
 use super::*;
 
 /// Loads the configuration with a user's file, variables and flags; messages name the file `config.toml`.
@@ -38,7 +40,7 @@ fn app(more: &str) -> String {
 fn key_path(rule: &Rule) -> &Path {
     match &rule.key {
         KeySource::File { path, .. } => path,
-        KeySource::Text { .. } => panic!("the key is not in a file"),
+        _ => panic!("the key is not in a file"),
     }
 }
 

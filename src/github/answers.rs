@@ -2,10 +2,10 @@
 //!
 //! Fields are those of <https://docs.github.com/rest/apps/apps>; all others are skipped.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::names::{InstallationId, Permissions};
+use crate::names::{self, Granted, InstallationId, Permissions};
 use crate::protocol::can_carry;
 use crate::secret::Secret;
 
@@ -19,6 +19,10 @@ pub struct AppInfo {
     pub slug: String,
     /// Its public page.
     pub html_url: String,
+    /// Its name for people.
+    pub name: Option<String>,
+    /// Who registered it.
+    pub owner: Option<Account>,
 }
 
 /// An App on an account.
@@ -28,29 +32,75 @@ pub struct Installation {
     pub id: InstallationId,
     /// The page on which an owner manages it.
     pub html_url: Option<String>,
-    /// Absent or without a login for installations on an enterprise, which never cover repositories.
+    /// Where it is; absent or without a login for installations on an enterprise, which never cover repositories.
     account: Option<Account>,
+    /// `all` or `selected` repositories.
+    pub repository_selection: Option<String>,
     suspended_at: Option<String>,
-    permissions: Option<Permissions>,
+    /// What it may do.
+    pub permissions: Option<Permissions>,
 }
 
+/// A user, an organisation, or an enterprise.
 #[derive(Debug, Deserialize)]
-struct Account {
-    login: Option<String>,
+pub struct Account {
+    /// The name in addresses; an enterprise has none.
+    pub login: Option<String>,
+}
+
+/// A repository, as far as lists of them are used.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct RepositoryInfo {
+    /// `OWNER/NAME`.
+    pub full_name: String,
+    /// `public`, `private` or `internal`; missing on old servers and in answers to a mint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visibility: Option<String>,
+    /// Whether nobody can write to it.
+    #[serde(default)]
+    pub archived: bool,
+}
+
+/// One page of the repositories of an installation.
+#[derive(Debug, Deserialize)]
+pub struct RepositoriesPage {
+    /// How many there are on all pages.
+    pub total_count: u64,
+    /// This page's.
+    pub repositories: Vec<RepositoryInfo>,
+}
+
+/// A user: of an App's bot the number, which is a part of its address for commits.
+#[derive(Debug, Deserialize)]
+pub struct User {
+    /// The user's number.
+    pub id: u64,
 }
 
 impl Installation {
+    /// The account's name; `None` for an enterprise.
+    #[must_use]
+    pub fn owner(&self) -> Option<&str> {
+        self.account.as_ref()?.login.as_deref()
+    }
+
+    /// Whether an owner suspended it.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.suspended_at.is_some()
+    }
+
+    /// What it may do with contents: `read`, `write`, or nothing.
+    #[must_use]
+    pub fn contents(&self) -> Option<&str> {
+        self.permissions.as_ref()?.get("contents").map(String::as_str)
+    }
+
     /// Whether git can use a token of this installation.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        let on_owner = self.account.as_ref().is_some_and(|account| account.login.is_some());
-        on_owner && self.suspended_at.is_none() && may_use_contents(self.permissions.as_ref())
+        self.owner().is_some() && !self.is_suspended() && names::may_use_contents(self.permissions.as_ref())
     }
-}
-
-/// Without the permission `contents` a token is of no use to git.
-fn may_use_contents(permissions: Option<&Permissions>) -> bool {
-    permissions.is_none_or(|permissions| permissions.contains_key("contents"))
 }
 
 /// A token as it was minted.
@@ -60,8 +110,8 @@ pub struct AccessToken {
     pub token: Secret,
     /// When it expires, by GitHub's clock.
     pub expires_at: Timestamp,
-    /// Whether git can use it.
-    pub is_usable: bool,
+    /// What it was granted.
+    pub granted: Granted,
 }
 
 /// Why an answer with a token is of no use.
@@ -86,8 +136,10 @@ impl AccessToken {
             token: Secret,
             expires_at: String,
             permissions: Option<Permissions>,
+            repository_selection: Option<String>,
+            repositories: Option<Vec<RepositoryInfo>>,
         }
-        let Fields { token, expires_at, permissions } =
+        let Fields { token, expires_at, permissions, repository_selection, repositories } =
             serde_json::from_slice(body).map_err(BadToken::Malformed)?;
         if !can_carry(token.expose()) {
             return Err(BadToken::Unspeakable);
@@ -95,8 +147,9 @@ impl AccessToken {
         let Ok(time) = expires_at.parse::<jiff::Timestamp>() else {
             return Err(BadToken::NoTime(expires_at));
         };
-        let is_usable = may_use_contents(permissions.as_ref());
-        Ok(Self { token, expires_at: Timestamp(time.as_second()), is_usable })
+        let repositories = repositories.map(|list| list.into_iter().map(|it| it.full_name).collect());
+        let granted = Granted { permissions, repository_selection, repositories };
+        Ok(Self { token, expires_at: Timestamp(time.as_second()), granted })
     }
 }
 

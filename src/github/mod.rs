@@ -5,6 +5,7 @@
 pub mod answers;
 
 use std::cell::{Cell, RefCell};
+use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,13 +18,17 @@ use ureq::http::{HeaderMap, Method, Request};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
-use answers::{AccessToken, AppInfo, BadToken, Installation, complaint, repository_number};
+use answers::{
+    AccessToken, AppInfo, BadToken, Installation, RepositoriesPage, User, complaint, repository_number,
+};
 
-use crate::app::{App, AppJwt};
+use crate::app::{App, AppJwt, jwt};
 use crate::cache::Entry;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, Failure, cause};
-use crate::names::{ApiUrl, Found, Host, InstallationId, Permissions, Repository, RepositoryRef, Scope};
+use crate::names::{
+    ApiUrl, Found, Granted, Host, InstallationId, Permissions, Repository, RepositoryRef, Scope,
+};
 use crate::protocol::USERNAME;
 use crate::secret::Secret;
 use crate::terminal::Terminal;
@@ -57,7 +62,18 @@ pub struct GitHub<'a> {
     spent: Cell<Duration>,
     /// How many seconds GitHub's clock is ahead of the local one, as far as it is known to matter.
     offset: Cell<i64>,
+    /// The same, as the latest answer says.
+    measured: Cell<Option<i64>>,
     jwt: RefCell<Option<AppJwt>>,
+}
+
+/// What a request is authenticated with.
+#[derive(Clone, Copy)]
+enum Credential<'c> {
+    /// The App's JWT.
+    App,
+    /// An installation access token.
+    Token(&'c Secret),
 }
 
 #[derive(Serialize)]
@@ -99,6 +115,7 @@ impl<'a> GitHub<'a> {
             deadline: Cell::new(deadline),
             spent: Cell::new(Duration::ZERO),
             offset: Cell::new(clock_offset),
+            measured: Cell::new(None),
             jwt: RefCell::new(None),
         }
     }
@@ -112,6 +129,12 @@ impl<'a> GitHub<'a> {
     #[must_use]
     pub fn clock_offset(&self) -> i64 {
         self.offset.get()
+    }
+
+    /// By how many seconds the API's clock is ahead, if it has answered with its time.
+    #[must_use]
+    pub fn measured_clock_offset(&self) -> Option<i64> {
+        self.measured.get()
     }
 
     /// The installation that covers a repository. `None`: there is none, or there is no such repository.
@@ -134,7 +157,7 @@ impl<'a> GitHub<'a> {
         let mut url = self.api.endpoint(path);
         let mut repository_id = None;
         for _ in 0..=MAX_REDIRECTS {
-            let reply = self.ask(&Method::GET, &url, None)?;
+            let reply = self.ask(&Method::GET, &url, None, Credential::App)?;
             match reply.status {
                 200 => {
                     let installation: Installation = self.parse(&reply)?;
@@ -167,19 +190,10 @@ impl<'a> GitHub<'a> {
     /// If GitHub cannot be asked or refuses, or if there are several.
     pub fn only_installation(&self, host: &Host) -> Result<Option<Found>, Failure> {
         let mut usable: Vec<Installation> = Vec::new();
-        for page in 1.. {
-            let url = self.api.endpoint(&format!("/app/installations?per_page=100&page={page}"));
-            let reply = self.ask(&Method::GET, &url, None)?;
-            if reply.status != 200 {
-                return Err(self.complaint(&reply));
-            }
-            let installations: Vec<Installation> = self.parse(&reply)?;
-            usable.extend(installations.into_iter().filter(Installation::is_usable));
-            let more = reply.headers.get("link").and_then(|value| value.to_str().ok());
-            if usable.len() > 1 || !more.is_some_and(|link| link.contains("rel=\"next\"")) {
-                break;
-            }
-        }
+        self.installations(|page| {
+            usable.extend(page.into_iter().filter(Installation::is_usable));
+            if usable.len() > 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
         match usable.as_slice() {
             [] => Ok(None),
             [one] => Ok(Some(Found { installation: one.id, repository_id: None })),
@@ -193,20 +207,45 @@ impl<'a> GitHub<'a> {
         }
     }
 
+    /// The App's installations. `each` gets every page as it comes, and may break off.
+    ///
+    /// # Errors
+    /// If GitHub cannot be asked or refuses.
+    pub fn installations(
+        &self,
+        each: impl FnMut(Vec<Installation>) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        self.pages("/app/installations", Credential::App, each)
+    }
+
+    /// One of the App's installations; `None` if there is no such one.
+    ///
+    /// # Errors
+    /// If GitHub cannot be asked or refuses.
+    pub fn installation(&self, installation: InstallationId) -> Result<Option<Installation>, Failure> {
+        let url = self.api.endpoint(&format!("/app/installations/{installation}"));
+        let reply = self.ask(&Method::GET, &url, None, Credential::App)?;
+        match reply.status {
+            200 => self.parse(&reply).map(Some),
+            404 if !is_unknown_app(&reply) => Ok(None),
+            _ => Err(self.complaint(&reply)),
+        }
+    }
+
     /// The App itself.
     ///
     /// # Errors
     /// If GitHub cannot be asked or refuses.
     pub fn app(&self) -> Result<AppInfo, Failure> {
-        let reply = self.ask(&Method::GET, &self.api.endpoint("/app"), None)?;
+        let reply = self.ask(&Method::GET, &self.api.endpoint("/app"), None, Credential::App)?;
         if reply.status == 200 { self.parse(&reply) } else { Err(self.complaint(&reply)) }
     }
 
-    /// Mints an installation access token.
+    /// Mints an installation access token, and tells what it was granted.
     ///
     /// # Errors
     /// [`Failure::Gone`] if there is no such installation any more.
-    pub fn mint(&self, installation: InstallationId, scope: &Scope) -> Result<Entry, Failure> {
+    pub fn mint(&self, installation: InstallationId, scope: &Scope) -> Result<(Entry, Granted), Failure> {
         let request = AccessTokenRequest {
             repositories: match &scope.repository {
                 Some(RepositoryRef::Name(name)) => Some([name]),
@@ -221,11 +260,11 @@ impl<'a> GitHub<'a> {
         let body =
             serde_json::to_vec(&request).map_err(|e| Error::new(format!("cannot write the request: {e}")))?;
         let url = self.api.endpoint(&format!("/app/installations/{installation}/access_tokens"));
-        let reply = self.ask(&Method::POST, &url, Some(&body))?;
+        let reply = self.ask(&Method::POST, &url, Some(&body), Credential::App)?;
         if reply.status != 201 {
             return Err(self.mint_complaint(&reply, installation, scope));
         }
-        let granted = AccessToken::parse(&reply.body).map_err(|bad| match bad {
+        let minted = AccessToken::parse(&reply.body).map_err(|bad| match bad {
             BadToken::Malformed(e) => self.malformed(&reply, &e),
             BadToken::Unspeakable => {
                 Failure::Refused(Error::new(format!("{} sent a token that git cannot carry", self.api)))
@@ -235,7 +274,7 @@ impl<'a> GitHub<'a> {
                 self.api
             ))),
         })?;
-        if !granted.is_usable {
+        if !minted.granted.is_usable() {
             return Err(Failure::Refused(
                 Error::new(format!(
                     "installation {installation} of App {} has no permission on contents, so git can do nothing with its token",
@@ -244,19 +283,82 @@ impl<'a> GitHub<'a> {
                 .hint(self.mend(installation, "give the App the repository permission Contents, and accept the change")),
             ));
         }
-        let clock_offset = reply.offset.filter(|offset| offset.abs() > TOLERATED_OFFSET).unwrap_or(0);
-        Ok(Entry {
-            token: granted.token,
-            expires_at: granted.expires_at,
+        let clock_offset = reply.offset.filter(|offset| matters(*offset)).unwrap_or(0);
+        let entry = Entry {
+            token: minted.token,
+            expires_at: minted.expires_at,
             minted_at: self.clock.began() + self.clock.elapsed(),
             clock_offset,
-        })
+        };
+        Ok((entry, minted.granted))
+    }
+
+    /// Makes a token invalid. One that is invalid already is no failure.
+    ///
+    /// # Errors
+    /// If GitHub cannot be asked or refuses.
+    pub fn revoke(&self, token: &Secret) -> Result<(), Failure> {
+        let url = self.api.endpoint("/installation/token");
+        let reply = self.ask(&Method::DELETE, &url, None, Credential::Token(token))?;
+        match reply.status {
+            204 | 401 => Ok(()),
+            _ => Err(self.complaint(&reply)),
+        }
+    }
+
+    /// The repositories that a token is for. `each` gets every page as it comes, and may break off.
+    ///
+    /// # Errors
+    /// If GitHub cannot be asked or refuses.
+    pub fn repositories(
+        &self,
+        token: &Secret,
+        each: impl FnMut(RepositoriesPage) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        self.pages("/installation/repositories", Credential::Token(token), each)
+    }
+
+    /// The number of the user that the App's commits belong to.
+    ///
+    /// # Errors
+    /// If GitHub cannot be asked or refuses.
+    pub fn bot(&self, slug: &str, token: &Secret) -> Result<u64, Failure> {
+        let url = self.api.endpoint(&format!("/users/{slug}%5Bbot%5D"));
+        let reply = self.ask(&Method::GET, &url, None, Credential::Token(token))?;
+        if reply.status == 200 { Ok(self.parse::<User>(&reply)?.id) } else { Err(self.complaint(&reply)) }
+    }
+
+    /// A list that comes in pages of a hundred, until `each` breaks it off.
+    fn pages<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        credential: Credential<'_>,
+        mut each: impl FnMut(T) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        for page in 1.. {
+            let url = self.api.endpoint(&format!("{path}?per_page=100&page={page}"));
+            let reply = self.ask(&Method::GET, &url, None, credential)?;
+            if reply.status != 200 {
+                return Err(self.complaint(&reply));
+            }
+            let more = header(&reply.headers, "link").is_some_and(|link| link.contains("rel=\"next\""));
+            if each(self.parse(&reply)?).is_break() || !more {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Asks, and asks again: at once with a corrected clock, later if GitHub is not well.
-    fn ask(&self, method: &Method, url: &str, body: Option<&[u8]>) -> Result<Reply, Failure> {
+    fn ask(
+        &self,
+        method: &Method,
+        url: &str,
+        body: Option<&[u8]>,
+        credential: Credential<'_>,
+    ) -> Result<Reply, Failure> {
         let began = Instant::now();
-        let reply = self.ask_until_deadline(method, url, body, began);
+        let reply = self.ask_until_deadline(method, url, body, credential, began);
         self.spent.set(self.spent.get() + began.elapsed());
         reply
     }
@@ -266,13 +368,14 @@ impl<'a> GitHub<'a> {
         method: &Method,
         url: &str,
         body: Option<&[u8]>,
+        credential: Credential<'_>,
         began: Instant,
     ) -> Result<Reply, Failure> {
         let left = || self.deadline.get().saturating_sub(self.spent.get() + began.elapsed());
         let mut pause = FIRST_PAUSE;
         let mut corrected = false;
         loop {
-            let (failure, wait) = match self.send(method, url, body, left()) {
+            let (failure, wait) = match self.send(method, url, body, credential, left()) {
                 Ok(reply) => {
                     if !corrected && self.correct_clock(&reply) {
                         corrected = true;
@@ -295,15 +398,48 @@ impl<'a> GitHub<'a> {
         }
     }
 
-    fn send(&self, method: &Method, url: &str, body: Option<&[u8]>, left: Duration) -> Result<Reply, Unsent> {
-        if self.jwt.borrow().is_none() {
-            let jwt = self.app.jwt(self.clock.now().plus(self.offset.get())).map_err(Unsent::Lasting)?;
-            *self.jwt.borrow_mut() = Some(jwt);
+    /// Sends a request once, and tells so if decisions are told.
+    fn send(
+        &self,
+        method: &Method,
+        url: &str,
+        body: Option<&[u8]>,
+        credential: Credential<'_>,
+        left: Duration,
+    ) -> Result<Reply, Unsent> {
+        let began = Instant::now();
+        let reply = self.send_once(method, url, body, credential, left);
+        self.terminal.trace(|| {
+            let result = match &reply {
+                Ok(reply) => reply.status.to_string(),
+                Err(Unsent::Passing(why) | Unsent::Lasting(why)) => why.to_string(),
+            };
+            format!("request: {method} {url}: {result} after {} ms", began.elapsed().as_millis())
+        });
+        reply
+    }
+
+    fn authorization(&self, credential: Credential<'_>) -> Result<Zeroizing<String>, Unsent> {
+        if let Credential::Token(token) = credential {
+            return Ok(Zeroizing::new(format!("Bearer {}", token.expose())));
         }
-        let authorization = {
-            let jwt = self.jwt.borrow();
-            Zeroizing::new(format!("Bearer {}", jwt.as_ref().map_or("", AppJwt::expose)))
-        };
+        let mut jwt = self.jwt.borrow_mut();
+        if jwt.is_none() {
+            let now = self.clock.now().plus(self.offset.get());
+            *jwt = Some(self.app.jwt(now, jwt::LIFETIME).map_err(Unsent::Lasting)?);
+        }
+        Ok(Zeroizing::new(format!("Bearer {}", jwt.as_ref().map_or("", AppJwt::expose))))
+    }
+
+    fn send_once(
+        &self,
+        method: &Method,
+        url: &str,
+        body: Option<&[u8]>,
+        credential: Credential<'_>,
+        left: Duration,
+    ) -> Result<Reply, Unsent> {
+        let authorization = self.authorization(credential)?;
         let request = Request::builder()
             .method(method)
             .uri(url)
@@ -330,6 +466,7 @@ impl<'a> GitHub<'a> {
         let offset = header(response.headers(), "date")
             .and_then(|text| DateTimeParser::new().parse_timestamp(text).ok())
             .map(|date| Timestamp(date.as_second()).since(self.clock.now()));
+        self.measured.set(offset.or(self.measured.get()));
         let (parts, _): (_, Body) = response.into_parts();
         Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body, offset })
     }
@@ -339,7 +476,7 @@ impl<'a> GitHub<'a> {
         let complains =
             reply.status == 401 && complaint(&reply.body).is_some_and(|message| is_about_time(&message));
         let Some(offset) = reply.offset.filter(|_| complains) else { return false };
-        if offset.abs() > TOLERATED_OFFSET {
+        if matters(offset) {
             self.terminal.warning(
                 &Error::new(format!(
                     "this clock is {} by GitHub's, which is taken as right",
@@ -462,12 +599,7 @@ impl<'a> GitHub<'a> {
 
     /// A step, and the address where an owner takes it, as far as GitHub tells.
     fn mend(&self, installation: InstallationId, step: &str) -> String {
-        let page = || {
-            let url = self.api.endpoint(&format!("/app/installations/{installation}"));
-            let reply = self.ask(&Method::GET, &url, None).ok().filter(|reply| reply.status == 200)?;
-            self.parse::<Installation>(&reply).ok()?.html_url
-        };
-        match page() {
+        match self.installation(installation).ok().flatten().and_then(|found| found.html_url) {
             Some(page) => format!("{step}: {page}"),
             None => format!("{step}, in the owner's settings of installed GitHub Apps"),
         }
@@ -485,26 +617,13 @@ impl<'a> GitHub<'a> {
     ) -> Option<Error> {
         let began = Instant::now();
         let deadline = PROPAGATION.min(self.deadline.get());
-        let url = format!("https://{host}/{repository}.git/info/refs?service=git-upload-pack");
-        let pair = Zeroizing::new(format!("{USERNAME}:{}", token.expose()));
-        let basic = Zeroizing::new(format!("Basic {}", *Zeroizing::new(STANDARD.encode(pair.as_bytes()))));
         let mut pause = FIRST_PAUSE;
         loop {
             let left = deadline.saturating_sub(began.elapsed()).max(SHORTEST_ANSWER);
-            let answer = git
-                .get(&url)
-                .header("Authorization", basic.as_str())
-                // The answer to protocol version 2 is tiny: it lists no refs.
-                .header("Git-Protocol", "version=2")
-                .config()
-                .timeout_global(Some(left))
-                .build()
-                .call();
-            let status = match answer {
-                Ok(answer) if answer.status().as_u16() < 400 => return None,
-                Ok(answer) => answer.status().as_u16(),
-                // git will meet the same and say so.
-                Err(_) => return None,
+            let status = match self.try_with_git(git, host, repository, token, left) {
+                Ok(status) if status >= 400 => status,
+                // If there is no answer, git will meet the same and say so.
+                _ => return None,
             };
             if began.elapsed() + pause >= deadline {
                 return Some(
@@ -517,6 +636,38 @@ impl<'a> GitHub<'a> {
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_secs(2));
         }
+    }
+
+    /// What git's servers answer to a token: the status of what git asks first.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub fn try_with_git(
+        &self,
+        git: &Agent,
+        host: &Host,
+        repository: &Repository,
+        token: &Secret,
+        left: Duration,
+    ) -> Result<u16, Error> {
+        let url = format!("https://{host}/{repository}.git/info/refs?service=git-upload-pack");
+        let pair = Zeroizing::new(format!("{USERNAME}:{}", token.expose()));
+        let basic = Zeroizing::new(format!("Basic {}", *Zeroizing::new(STANDARD.encode(pair.as_bytes()))));
+        let answer = git
+            .get(&url)
+            .header("Authorization", basic.as_str())
+            // The answer to protocol version 2 is tiny: it lists no refs.
+            .header("Git-Protocol", "version=2")
+            .config()
+            .timeout_global(Some(left))
+            .build()
+            .call();
+        let status = answer.map(|answer| answer.status().as_u16()).map_err(|e| Error::new(e.to_string()));
+        self.terminal.trace(|| {
+            let result = status.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+            format!("trial: GET {url}: {result}")
+        });
+        status
     }
 
     /// Why there is no answer. Nothing of the request is in the message.
@@ -592,8 +743,15 @@ fn is_about_time(message: &str) -> bool {
     message.contains("('exp')") || message.contains("('iat')")
 }
 
+/// Whether an offset of clocks is more than the backdating of a JWT covers with ease.
+#[must_use]
+pub fn matters(offset: i64) -> bool {
+    offset.abs() > TOLERATED_OFFSET
+}
+
 /// An offset in words: `7m12s ahead`, `2s behind`.
-fn describe(offset: i64) -> String {
+#[must_use]
+pub fn describe(offset: i64) -> String {
     let seconds = offset.unsigned_abs();
     let (minutes, rest) = (seconds / 60, seconds % 60);
     let amount = if minutes > 0 { format!("{minutes}m{rest}s") } else { format!("{rest}s") };

@@ -1,8 +1,7 @@
 //! `erase`: GitHub refused a token; it is not handed out again.
 
-use super::known_key;
-use crate::app::App;
 use crate::config::Config;
+use crate::connection::known_key;
 use crate::protocol::Request;
 use crate::route::route;
 use crate::world::World;
@@ -11,7 +10,7 @@ use crate::world::World;
 pub fn erase(request: &Request, config: &Config, world: &World<'_>) {
     // A request that no rule can be chosen for was never answered with a token.
     let (Some(refused), Ok(Some(route))) = (&request.password, route(request, config)) else { return };
-    let app = App::new(&route.rule.issuer, &route.rule.key);
+    let app = world.app(route.rule);
     let cache = world.cache(config, &app);
     if let Some(key) = known_key(&route, &cache) {
         cache.erase(&key, refused);

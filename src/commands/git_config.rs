@@ -1,0 +1,219 @@
+//! git's configuration, as far as it decides which helper is asked and what it is told.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::git;
+
+/// A helper that git would ask, as it is configured.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Helper {
+    /// The value of `credential.helper`.
+    pub(super) value: String,
+    /// Where that stands.
+    pub(super) origin: String,
+}
+
+impl Helper {
+    /// Whether it is this program.
+    pub(super) fn is_ours(&self) -> bool {
+        is_ours(&self.value)
+    }
+
+    /// Whether it keeps what other helpers answer, because git passes that on to all helpers.
+    pub(super) fn keeps_what_others_answer(&self) -> bool {
+        const KEEPERS: &[&str] = &[
+            "store",
+            "cache",
+            "osxkeychain",
+            "libsecret",
+            "gnome-keyring",
+            "wincred",
+            "manager",
+            "manager-core",
+        ];
+        let word = self.value.trim_start_matches('!').split_whitespace().next().unwrap_or_default();
+        let name = Path::new(word).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let name = name.unwrap_or_default();
+        KEEPERS.contains(&name.trim_start_matches("git-credential-"))
+    }
+}
+
+/// Whether a helper's value calls this program.
+pub(super) fn is_ours(value: &str) -> bool {
+    value.split_whitespace().any(|word| {
+        let word = word.trim_matches(['!', '\'', '"']);
+        word == "ghapp"
+            || word.ends_with("git-credential-ghapp")
+            || word.ends_with("git-credential-ghapp.exe")
+    })
+}
+
+/// The helpers that git asks for a URL, in its order. An empty value makes git forget those before it.
+pub(super) fn helpers(url: &str, outside: &Path) -> Result<Vec<Helper>> {
+    let said = git::call(["config", "--null", "--show-origin", "--get-regexp", r"^credential\..*helper$"])?;
+    let mut helpers: Vec<Helper> = Vec::new();
+    let mut fields = said.stdout.split('\0');
+    while let (Some(origin), Some(setting)) = (fields.next(), fields.next()) {
+        let (key, value) = setting.split_once('\n').unwrap_or((setting, ""));
+        let pattern = key.strip_prefix("credential.").and_then(|rest| rest.strip_suffix("helper"));
+        let Some(pattern) = pattern.map(|pattern| pattern.trim_end_matches('.')) else { continue };
+        if !pattern.is_empty() && !matches_url(pattern, url, outside)? {
+            continue;
+        }
+        if value.is_empty() {
+            helpers.clear();
+        } else {
+            let origin = origin.trim_start_matches("file:").to_owned();
+            helpers.push(Helper { value: value.to_owned(), origin });
+        }
+    }
+    Ok(helpers)
+}
+
+/// Whether a section for this pattern of URLs is for this URL, by git's own rules.
+fn matches_url(pattern: &str, url: &str, outside: &Path) -> Result<bool> {
+    let key = format!("probe.{pattern}.match");
+    let said =
+        git::call_with(&[(key.as_str(), "true")], outside, ["config", "--get-urlmatch", "probe.match", url])?;
+    Ok(said.code == Some(0))
+}
+
+/// The value of a setting that git uses for a URL.
+pub(super) fn for_url(setting: &str, url: &str) -> Option<String> {
+    git::call(["config", "--get-urlmatch", setting, url]).ok()?.line()
+}
+
+/// Whether a setting is true for a URL.
+pub(super) fn is_true_for_url(setting: &str, url: &str) -> bool {
+    let said = git::call(["config", "--type=bool", "--get-urlmatch", setting, url]);
+    said.ok().and_then(git::Said::line).as_deref() == Some("true")
+}
+
+/// Which of git's configuration files is written to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Scope {
+    /// The user's.
+    Global,
+    /// The machine's.
+    System,
+    /// That of one repository.
+    File(PathBuf),
+}
+
+impl Scope {
+    /// The configuration of the repository that this process is in.
+    pub(super) fn here() -> Result<Self> {
+        let folder = git::call(["rev-parse", "--path-format=absolute", "--git-common-dir"])?.line();
+        let folder = folder.ok_or_else(|| {
+            Error::new("this is not in a git repository, which --local is about").hint("use --global")
+        })?;
+        Ok(Self::File(PathBuf::from(folder).join("config")))
+    }
+
+    fn arguments(&self) -> Vec<OsString> {
+        match self {
+            Self::Global => vec!["config".into(), "--global".into()],
+            Self::System => vec!["config".into(), "--system".into()],
+            Self::File(path) => vec!["config".into(), "--file".into(), path.into()],
+        }
+    }
+
+    fn call(&self, arguments: &[&str]) -> Result<git::Said> {
+        let mut all = self.arguments();
+        all.extend(arguments.iter().map(OsString::from));
+        git::call(all)
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Global => f.write_str("global"),
+            Self::System => f.write_str("system"),
+            Self::File(_) => f.write_str("local"),
+        }
+    }
+}
+
+/// All values of a setting in one file.
+pub(super) fn values(scope: &Scope, key: &str) -> Result<Vec<String>> {
+    let said = scope.call(&["--null", "--get-all", key])?;
+    match said.code {
+        Some(0) => Ok(said.stdout.split_terminator('\0').map(str::to_owned).collect()),
+        // Nothing there, or no such file.
+        Some(1) => Ok(Vec::new()),
+        _ => Err(refused(scope, key, &said)),
+    }
+}
+
+/// Gives a setting these values, and touches nothing else.
+pub(super) fn set_values(scope: &Scope, key: &str, wanted: &[String]) -> Result<()> {
+    let present = values(scope, key)?;
+    let call = |arguments: &[&str]| {
+        let said = scope.call(arguments)?;
+        if said.code == Some(0) { Ok(()) } else { Err(refused(scope, key, &said)) }
+    };
+    if let Some(missing) = wanted.strip_prefix(present.as_slice()) {
+        return missing.iter().try_for_each(|value| call(&["--add", key, value]));
+    }
+    if let Some(superfluous) = present.strip_prefix(wanted)
+        && superfluous.iter().all(|value| present.iter().filter(|other| *other == value).count() == 1)
+    {
+        return superfluous.iter().try_for_each(|value| call(&["--fixed-value", "--unset", key, value]));
+    }
+    call(&["--unset-all", key])?;
+    wanted.iter().try_for_each(|value| call(&["--add", key, value]))
+}
+
+fn refused(scope: &Scope, key: &str, said: &git::Said) -> Error {
+    let why = said.stderr.lines().next().unwrap_or("it does not say why");
+    let error = Error::new(format!("git cannot change {key} in its {scope} configuration: {why}"));
+    match scope {
+        Scope::System => error.hint("run this as an administrator, or use --global"),
+        Scope::Global | Scope::File(_) => {
+            error.hint("look at the file, and at its permissions and its folder's")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_program_is_recognised_however_it_is_called() {
+        for ours in [
+            "ghapp",
+            "ghapp --app-id 1",
+            "/opt/bin/git-credential-ghapp",
+            "!'/a b/git-credential-ghapp'",
+            "!git-credential-ghapp --cache none",
+        ] {
+            assert!(is_ours(ours), "{ours}");
+        }
+        for other in ["store", "!gh auth git-credential", "ghapp2", "cache --timeout 1", ""] {
+            assert!(!is_ours(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn helpers_that_keep_tokens_are_recognised() {
+        let keeps = |value: &str| {
+            Helper { value: value.to_owned(), origin: String::new() }.keeps_what_others_answer()
+        };
+        for keeper in
+            ["store", "cache --timeout=3600", "/usr/lib/git-core/git-credential-libsecret", "manager"]
+        {
+            assert!(keeps(keeper), "{keeper}");
+        }
+        for other in ["ghapp", "!gh auth git-credential", "oauth"] {
+            assert!(!keeps(other), "{other}");
+        }
+    }
+}

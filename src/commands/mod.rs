@@ -1,0 +1,97 @@
+//! What a person calls, one file each.
+
+mod completions;
+mod doctor;
+mod exec;
+mod git_config;
+mod installations;
+mod logout;
+mod man;
+mod output;
+mod place;
+mod repositories;
+mod setup;
+mod status;
+mod token;
+
+use std::io::{Read, Write};
+
+use crate::config::{Config, Flags};
+use crate::error::{Error, Result};
+use crate::world::World;
+
+use output::Output;
+
+/// What a person asks for.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Set an App up: check its key, write the configuration, tell git, try it
+    #[command(display_order = 1)]
+    Setup(setup::Options),
+    /// Find out why it does not work: go the whole way and report each step
+    #[command(display_order = 2)]
+    Doctor(doctor::Options),
+    /// Print the token that git would get
+    #[command(display_order = 3)]
+    Token(token::Options),
+    /// Run a command with the token in GH_TOKEN and GITHUB_TOKEN
+    #[command(display_order = 4)]
+    Exec(exec::Options),
+    /// Show which tokens are cached, for whom, and until when
+    #[command(display_order = 5)]
+    Status(status::Options),
+    /// Drop cached tokens, and revoke them at GitHub
+    #[command(display_order = 6)]
+    Logout(logout::Options),
+    /// List where the App is installed, and what it may do there
+    #[command(display_order = 7)]
+    Installations(installations::Options),
+    /// List the repositories that the App can reach
+    #[command(display_order = 8)]
+    Repositories(repositories::Options),
+    /// Print a completion script for a shell
+    #[command(display_order = 9)]
+    Completions(completions::Options),
+    /// Print the manual page, in roff
+    #[command(display_order = 10)]
+    Man,
+}
+
+/// Does what a person asked for; gives the exit code.
+///
+/// # Errors
+/// What kept it from being done.
+pub fn run(
+    command: Command,
+    flags: &Flags,
+    definition: clap::Command,
+    world: &World<'_>,
+    mut stdin: impl Read,
+    mut stdout: impl Write,
+) -> Result<u8> {
+    let mut output = Output::new(&mut stdout, world);
+    let load = || Config::load(flags, &world.variables, world.folders);
+    match command {
+        Command::Setup(options) => setup::setup(options, flags, world, &mut stdin, &mut output)?,
+        Command::Doctor(options) => return doctor::doctor(&options, flags, world, &mut output),
+        Command::Token(options) => token::token(&options, &load()?, world, &mut output)?,
+        Command::Exec(options) => return exec::exec(&options, &load()?, world),
+        Command::Status(options) => status::status(&options, &load()?, world, &mut output)?,
+        Command::Logout(options) => return logout::logout(&options, &load()?, world, &mut output),
+        Command::Installations(options) => {
+            installations::installations(&options, &load()?, world, &mut output)?;
+        }
+        Command::Repositories(options) => {
+            repositories::repositories(&options, &load()?, world, &mut output)?;
+        }
+        Command::Completions(options) => completions::completions(&options, definition, &mut output)?,
+        Command::Man => man::man(definition, &mut output)?,
+    }
+    Ok(0)
+}
+
+/// That there is nothing to ask as.
+fn nothing_configured() -> Error {
+    Error::new("no App is configured")
+        .hint("git-credential-ghapp setup --app-id ID --private-key FILE, or set GHAPP_APP_ID and GHAPP_PRIVATE_KEY_FILE")
+}

@@ -1,0 +1,133 @@
+//! What a person means by `OWNER/REPO`, by a URL, or by nothing at all.
+
+use ureq::http::Uri;
+
+use super::nothing_configured;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::git;
+use crate::names::{Host, Repository, is_name};
+use crate::route::{Place, Route, route_to};
+
+/// Finds out who answers for what a person names; without a name, for the current repository's remote, or for the
+/// only thing that can be meant.
+pub(super) fn route<'c>(name: Option<&str>, config: &'c Config) -> Result<(Place, Route<'c>)> {
+    let default = default_host(config)?;
+    let configured = |host: &Host| config.rules.iter().any(|rule| rule.host == *host);
+    let place = match name {
+        Some(name) => parse(name, &default, &configured)?,
+        None => match remote().and_then(|url| parse(&url, &default, &configured).ok()) {
+            Some(place) if configured(place.host()) => place,
+            _ => Place::Host(default),
+        },
+    };
+    match (route_to(&place, config), &place) {
+        (Ok(Some(route)), _) => Ok((place, route)),
+        (Ok(None), _) => Err(Error::new(format!("no App is configured for {place}"))
+            .hint("add an [[app]] for it to the configuration, or run git-credential-ghapp setup")),
+        (Err(_), Place::Host(host)) => {
+            Err(Error::new(format!("it is not clear which repository on {host} is meant"))
+                .hint("name it: OWNER/REPO, OWNER or a URL; or run this in a clone"))
+        }
+        (Err(why), _) => Err(why),
+    }
+}
+
+/// The host of names without one: the only configured one, or `github.com` among several.
+fn default_host(config: &Config) -> Result<Host> {
+    let mut hosts: Vec<&Host> = config.rules.iter().map(|rule| &rule.host).collect();
+    let ambient = config.rules.iter().find(|rule| rule.is_for_this_call());
+    if let Some(rule) = ambient {
+        return Ok(rule.host.clone());
+    }
+    hosts.dedup();
+    match hosts.as_slice() {
+        [] => Err(nothing_configured()),
+        [only] => Ok((*only).clone()),
+        _ => Ok(Host::github()),
+    }
+}
+
+/// The URL of the remote that `git fetch` would ask, after git's own rewriting.
+fn remote() -> Option<String> {
+    // Where there is no remote, git gives the name that it looked for.
+    git::call(["ls-remote", "--get-url"]).ok()?.line().filter(|url| url.contains([':', '/']))
+}
+
+/// Parses a URL of any scheme, git's short form for SSH, `HOST/OWNER/REPO`, `OWNER/REPO`, or `OWNER`.
+pub(super) fn parse(text: &str, default: &Host, configured: &dyn Fn(&Host) -> bool) -> Result<Place> {
+    let wrong = || {
+        Error::new(format!("{text:?} is not a repository or an owner"))
+            .hint("write OWNER/REPO, OWNER, or https://HOST/OWNER/REPO")
+    };
+    if text.contains("://") {
+        let uri: Uri = text.parse().map_err(|_| wrong())?;
+        let authority = uri.authority().ok_or_else(wrong)?.as_str();
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        // The port of another scheme says nothing about where https is.
+        let host = if uri.scheme_str() == Some("https") { Some(host) } else { host.split(':').next() };
+        return on(host.and_then(Host::parse).ok_or_else(wrong)?, uri.path()).ok_or_else(wrong);
+    }
+    let (first, rest) = text.split_once('/').unwrap_or((text, ""));
+    if let Some(host) = Host::parse(first).filter(configured) {
+        return on(host, rest).ok_or_else(wrong);
+    }
+    if let Some((before, path)) = text.split_once(':')
+        && !before.contains('/')
+    {
+        let host = before.rsplit_once('@').map_or(before, |(_, host)| host);
+        return on(Host::parse(host).ok_or_else(wrong)?, path).ok_or_else(wrong);
+    }
+    match Host::parse(first) {
+        Some(host) if rest.trim_matches('/').contains('/') => on(host, rest),
+        _ => on(default.clone(), text),
+    }
+    .ok_or_else(wrong)
+}
+
+fn on(host: Host, path: &str) -> Option<Place> {
+    let path = path.trim_matches('/');
+    if path.is_empty() {
+        return Some(Place::Host(host));
+    }
+    if is_name(path) {
+        return Some(Place::Owner(host, path.to_ascii_lowercase()));
+    }
+    Repository::from_path(path).map(|repository| Place::Repository(host, repository))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repositories_and_owners_are_named_in_every_usual_way() {
+        let github = Host::github();
+        let configured =
+            |host: &Host| ["github.com", "ghe.example:8443"].contains(&host.to_string().as_str());
+        for (text, expected) in [
+            ("acme/widgets", Some("https://github.com/acme/widgets")),
+            ("Acme/Widgets.git", Some("https://github.com/acme/widgets")),
+            ("acme", Some("https://github.com/acme")),
+            ("https://github.com/acme/widgets.git", Some("https://github.com/acme/widgets")),
+            ("https://x-access-token@github.com/acme/widgets", Some("https://github.com/acme/widgets")),
+            ("https://github.com/acme", Some("https://github.com/acme")),
+            ("https://github.com", Some("https://github.com")),
+            ("github.com", Some("https://github.com")),
+            ("github.com/acme", Some("https://github.com/acme")),
+            ("git@github.com:acme/widgets.git", Some("https://github.com/acme/widgets")),
+            ("ssh://git@github.com:22/acme/widgets", Some("https://github.com/acme/widgets")),
+            ("ghe.example:8443/acme/widgets", Some("https://ghe.example:8443/acme/widgets")),
+            ("https://ghe.example:8443/acme/widgets", Some("https://ghe.example:8443/acme/widgets")),
+            ("gitlab.example/acme/widgets", Some("https://gitlab.example/acme/widgets")),
+            ("https://github.com/a/b/c", None),
+            ("a b", None),
+            ("https://", None),
+            ("", Some("https://github.com")),
+            ("../x", None),
+        ] {
+            let place = parse(text, &github, &configured).ok().map(|place| place.to_string());
+            assert_eq!(place.as_deref(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! One thing that setup changes: shown before, done, and taken back.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::super::git_config::{self, Scope};
+use super::super::output::Output;
+use super::rule;
+use crate::config::Folders;
+use crate::error::{Error, Result, cause};
+use crate::keychain;
+use crate::secret::Secret;
+
+/// More than a private key has, in bytes.
+const MAX_KEY: u64 = 64 * 1024;
+
+/// A change, with all that taking it back needs. Nothing in it is secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Change {
+    /// A file of this program's configuration.
+    File { path: PathBuf, before: Option<String>, after: String },
+    /// The private key, moved to another file.
+    KeyFile { from: PathBuf, to: PathBuf },
+    /// The private key, moved to the keyring.
+    KeyToKeyring { from: PathBuf, name: String },
+    /// A setting of git's.
+    Git { scope: Scope, key: String, before: Vec<String>, after: Vec<String> },
+}
+
+impl Change {
+    pub(super) fn file(path: PathBuf, before: Option<String>, after: String) -> Self {
+        Self::File { path, before, after }
+    }
+
+    pub(super) fn key_file(from: PathBuf, to: PathBuf) -> Self {
+        Self::KeyFile { from, to }
+    }
+
+    pub(super) fn key_to_keyring(from: PathBuf, name: String) -> Self {
+        Self::KeyToKeyring { from, name }
+    }
+
+    pub(super) fn git(scope: Scope, key: String, before: Vec<String>, after: Vec<String>) -> Self {
+        Self::Git { scope, key, before, after }
+    }
+
+    /// Whether everything is as it is to be.
+    pub(super) fn is_done(&self) -> bool {
+        match self {
+            Self::File { before, after, .. } => before.as_ref() == Some(after),
+            Self::Git { before, after, .. } => before == after,
+            Self::KeyFile { .. } | Self::KeyToKeyring { .. } => false,
+        }
+    }
+
+    /// Shows what is there, and what will be there.
+    pub(super) fn tell(&self, output: &mut Output<'_>) -> Result<()> {
+        match self {
+            Self::File { path, before, after } => {
+                let what = if before.is_some() { "changed" } else { "new" };
+                output.line(&format!("  {} ({what})", path.display()))?;
+                let old: Vec<&str> = before.as_deref().unwrap_or_default().lines().collect();
+                let new: Vec<&str> = after.lines().collect();
+                for line in old.iter().filter(|line| !new.contains(line)) {
+                    output.line(&format!("    - {line}"))?;
+                }
+                // What is added stands together, as a rule does.
+                let same = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
+                let added = new[same..].iter().filter(|line| !old.contains(line) || before.is_none());
+                added.into_iter().try_for_each(|line| output.line(&format!("    + {line}")))
+            }
+            Self::KeyFile { from, to } => {
+                output.line(&format!("  {} is moved to {}", from.display(), to.display()))
+            }
+            Self::KeyToKeyring { from, name } => {
+                output.line(&format!("  {} is moved to the keyring, as {name}", from.display()))
+            }
+            Self::Git { scope, key, before, after } => {
+                let shown = |values: &[String]| match values {
+                    [] => "not set".to_owned(),
+                    values => values.iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", "),
+                };
+                output.line(&format!("  git config --{scope} {key}: {} -> {}", shown(before), shown(after)))
+            }
+        }
+    }
+
+    pub(super) fn apply(&self, bus: bool) -> Result<()> {
+        match self {
+            Self::File { path, after, .. } => replace(path, after),
+            Self::KeyFile { from, to } => {
+                let key = read_key(from)?;
+                make_private_folder(to)?;
+                write_key(to, &key)?;
+                remove(from)
+            }
+            Self::KeyToKeyring { from, name } => {
+                let key = read_key(from)?;
+                keychain::write(name, &key, bus).map_err(|why| {
+                    Error::new(format!("the keyring does not take the private key: {why}"))
+                        .hint("--move-key folder puts it into a file that only you can read")
+                })?;
+                remove(from)
+            }
+            Self::Git { scope, key, after, .. } => git_config::set_values(scope, key, after),
+        }
+    }
+
+    /// Takes the change back as far as it is still there. Gives what was done, for a person; `None` if nothing of
+    /// it was left.
+    pub(super) fn undo(&self, bus: bool, folders: &Folders) -> Result<Option<String>> {
+        match self {
+            Self::File { path, before, after } => undo_file(path, before.as_deref(), after, folders),
+            Self::KeyFile { from, to } => {
+                if !to.exists() || from.exists() {
+                    return Ok(None);
+                }
+                write_key(from, &read_key(to)?)?;
+                remove(to)?;
+                // The folder goes with the last key.
+                let _ = to.parent().map(fs::remove_dir);
+                Ok(Some(format!("{} is back at {}", to.display(), from.display())))
+            }
+            Self::KeyToKeyring { from, name } => {
+                if from.exists() {
+                    return Ok(None);
+                }
+                let key = keychain::read(name, bus)
+                    .map_err(|why| Error::new(format!("the keyring does not give the private key: {why}")))?;
+                write_key(from, &key)?;
+                keychain::remove(name, bus)?;
+                Ok(Some(format!("{name} is out of the keyring, and back at {}", from.display())))
+            }
+            Self::Git { scope, key, before, after } => {
+                let present = git_config::values(scope, key)?;
+                let target = if present == *after {
+                    before.clone()
+                } else {
+                    // Somebody changed it since: only what was added goes.
+                    without_added(&present, before, after)
+                };
+                if target == present {
+                    return Ok(None);
+                }
+                git_config::set_values(scope, key, &target)?;
+                Ok(Some(format!("git config --{scope} {key}")))
+            }
+        }
+    }
+}
+
+/// The values without those that were added, each once, the last ones first.
+fn without_added(present: &[String], before: &[String], after: &[String]) -> Vec<String> {
+    let Some(added) = after.strip_prefix(before) else { return present.to_vec() };
+    let mut left = present.to_vec();
+    for value in added.iter().rev() {
+        if let Some(position) = left.iter().rposition(|it| it == value) {
+            left.remove(position);
+        }
+    }
+    left
+}
+
+fn undo_file(path: &Path, before: Option<&str>, after: &str, folders: &Folders) -> Result<Option<String>> {
+    let shown = path.display();
+    let Some(present) = read_if_there(path)? else { return Ok(None) };
+    if present == after {
+        match before {
+            Some(before) => replace(path, before)?,
+            None => remove(path)?,
+        }
+        return Ok(Some(format!("{shown}")));
+    }
+    if Some(present.as_str()) == before {
+        return Ok(None);
+    }
+    // Edited since: a copy is kept, and only the rules that were added go.
+    let Some(rest) = rule::without(&present, before.unwrap_or_default(), after) else {
+        return Err(Error::new(format!(
+            "{shown} was changed since, and the rule of setup is not in it any more"
+        ))
+        .hint("look at the file, and take out of it what is too much"));
+    };
+    crate::config::Config::default().add_file(&rest, path, 1, folders)?;
+    let mut backup = path.as_os_str().to_owned();
+    backup.push(".before-undo");
+    let backup = PathBuf::from(backup);
+    replace(&backup, &present)?;
+    replace(path, &rest)?;
+    Ok(Some(format!("the rule in {shown}, which was edited since; a copy is in {}", backup.display())))
+}
+
+/// A file's text; `None` if there is none.
+pub(super) fn read_if_there(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::new(format!("cannot read {}: {}", path.display(), cause(&e)))),
+    }
+}
+
+/// Replaces a file as a whole or not at all. Its mode stays, and so does a link to it.
+pub(super) fn replace(path: &Path, content: &str) -> Result<()> {
+    let failed = |e: &io::Error| {
+        Error::new(format!("cannot write {}: {}", path.display(), cause(e)))
+            .hint("look at the permissions of the file and its folder, or name another file: --config FILE")
+    };
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = real.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(|e| failed(&e))?;
+    let temporary = folder.join(format!(
+        ".{}.{}.new",
+        real.file_name().unwrap_or_default().to_string_lossy(),
+        std::process::id()
+    ));
+    let written = private_file(&temporary, true).and_then(|mut file| {
+        file.write_all(content.as_bytes())?;
+        if let Ok(metadata) = fs::metadata(&real) {
+            file.set_permissions(metadata.permissions())?;
+        }
+        file.sync_all()?;
+        fs::rename(&temporary, &real)
+    });
+    written.map_err(|e| {
+        // What cannot be removed is a copy of what anybody may know.
+        let _ = fs::remove_file(&temporary);
+        failed(&e)
+    })
+}
+
+fn private_file(path: &Path, truncate: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    if truncate {
+        options.create(true).truncate(true)
+    } else {
+        options.create_new(true)
+    };
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn make_private_folder(file: &Path) -> Result<()> {
+    let Some(folder) = file.parent() else { return Ok(()) };
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder).map_err(|e| Error::new(format!("cannot make {}: {}", folder.display(), cause(&e))))
+}
+
+fn read_key(path: &Path) -> Result<Secret> {
+    let mut text = String::with_capacity(8 * 1024);
+    let read = File::open(path).and_then(|file| file.take(MAX_KEY).read_to_string(&mut text));
+    read.map_err(|e| Error::new(format!("cannot read the private key {}: {}", path.display(), cause(&e))))?;
+    Ok(Secret::new(text))
+}
+
+/// Writes a key where no other file is, for this user alone.
+fn write_key(path: &Path, key: &Secret) -> Result<()> {
+    let written = private_file(path, false).and_then(|mut file| {
+        file.write_all(key.expose().as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|e| Error::new(format!("cannot write the private key {}: {}", path.display(), cause(&e))))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    fs::remove_file(path).map_err(|e| Error::new(format!("cannot remove {}: {}", path.display(), cause(&e))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_added_goes() {
+        let list = |text: &str| text.split_terminator(',').map(str::to_owned).collect::<Vec<_>>();
+        for (present, before, after, left) in [
+            (",ghapp", "", ",ghapp", ""),
+            (",ghapp,store", "", ",ghapp", "store"),
+            (",gh,,ghapp,more", ",gh", ",gh,,ghapp", ",gh,more"),
+            ("store", "", ",ghapp", "store"),
+            ("other", "old", "new", "other"),
+        ] {
+            let left_over = without_added(&list(present), &list(before), &list(after));
+            assert_eq!(left_over, list(left), "{present}");
+        }
+    }
+}

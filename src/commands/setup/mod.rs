@@ -1,0 +1,508 @@
+//! `setup`: from an App and its key to a first clone with one command, and back with another.
+//!
+//! Everything is found out first, then shown, then written: what fails before has changed nothing.
+
+mod change;
+mod journal;
+mod rule;
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, Read};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::git_config::{self, Scope, is_ours};
+use super::installations::use_for_git;
+use super::output::{Output, count};
+use crate::cache::Wanted;
+use crate::config::{Config, Flags, KEYRING_PREFIX, KeySource, Rule};
+use crate::connection::Connection;
+use crate::error::{Error, Failure, Result};
+use crate::git;
+use crate::github::answers::{AppInfo, Installation};
+use crate::names::Found;
+use crate::route::{Route, Target};
+use crate::world::World;
+
+use change::Change;
+use journal::Journal;
+
+/// What is to be set up, and how far.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Options {
+    /// Write to git's configuration of this user (default)
+    #[arg(long, group = "where")]
+    global: bool,
+    /// Write to the configuration of the whole machine, git's and this program's
+    #[arg(long, group = "where")]
+    system: bool,
+    /// Write to git's configuration of this repository
+    #[arg(long, group = "where")]
+    local: bool,
+    /// Let git ask helpers that are configured for all hosts before this one
+    #[arg(long)]
+    keep_other_helpers: bool,
+    /// Let git use https where a URL says SSH
+    #[arg(long)]
+    rewrite_ssh: bool,
+    /// Let commits be the App's: set user.name and user.email to its bot's
+    #[arg(long)]
+    identity: bool,
+    /// Let git send the credential at once, without asking without one first (git 2.46)
+    #[arg(long)]
+    proactive: bool,
+    /// Move the private key to a safe place: a file of this user's alone, or the keyring
+    #[arg(long, value_name = "WHERE", value_enum)]
+    move_key: Option<MoveKey>,
+    /// Show what would be changed, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Ask nothing, even where a person could answer
+    #[arg(long, short)]
+    yes: bool,
+    /// Take back everything that setup wrote; with --app-id only what it wrote for that App
+    #[arg(long, conflicts_with_all = ["dry_run", "keep_other_helpers", "rewrite_ssh", "identity", "proactive", "move_key"])]
+    undo: bool,
+}
+
+/// Where a private key is moved to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum MoveKey {
+    /// Beside the configuration file
+    Folder,
+    /// The operating system's keyring
+    Keyring,
+}
+
+pub(super) fn setup(
+    options: Options,
+    flags: &Flags,
+    world: &World<'_>,
+    stdin: &mut dyn Read,
+    output: &mut Output<'_>,
+) -> Result<()> {
+    let scope = match (options.system, options.local) {
+        (true, _) => Scope::System,
+        (_, true) => Scope::here()?,
+        _ => Scope::Global,
+    };
+    let file = config_file(&scope, flags, world)?;
+    let journal = Journal::beside(&file);
+    if options.undo {
+        return undo(&journal, flags.last("app-id"), world, output);
+    }
+    let mut person = Person { present: (world.screen)().input && !options.yes, stdin, world };
+    let mut flags = complete(flags, &file, world, &mut person)?;
+    // Checked like any other configuration, as if the flags stood on git's helper line.
+    let config = Config::load_only(&flags, &world.variables, world.folders)?;
+    let Some(rule) = config.rules.last() else { return Err(super::nothing_configured()) };
+    let (app, installations) = Connection::with(rule, &config, world, |connection| {
+        connection.app().key()?;
+        look_around(connection).map_err(Failure::into_error)
+    })?;
+    tell_about(&app, rule, &installations, world, output)?;
+    let key = where_the_key_goes(&options, rule, &app, &file, &mut person)?;
+    let mut changes: Vec<Change> = key.change.into_iter().collect();
+    changes.extend(rule::write(&file, rule, &key.name, world.folders)?);
+    let bot = match options.identity {
+        true => Some(bot(rule, &app, &installations, &config, world)?),
+        false => None,
+    };
+    changes.extend(gits_side(&options, &scope, rule, bot)?);
+    changes.retain(|change| !change.is_done());
+    if changes.is_empty() {
+        output.line("everything is set up already")?;
+    } else {
+        output.line(if options.dry_run { "this would be changed:" } else { "this will be changed:" })?;
+        for change in &changes {
+            change.tell(output)?;
+        }
+        if options.dry_run {
+            return Ok(());
+        }
+        if person.present && !person.agrees("go on?")? {
+            return Err(Error::new("nothing was changed"));
+        }
+        journal.apply(&rule.issuer, changes, world.has_session_bus())?;
+        output.line("done; git-credential-ghapp setup --undo takes it back")?;
+    }
+    if options.dry_run {
+        return Ok(());
+    }
+    // The key may have moved.
+    let _ = flags.set("private-key", OsString::from(key.name));
+    let config = Config::load_only(&flags, &world.variables, world.folders)?;
+    config.rules.last().map_or(Ok(()), |rule| try_it(rule, &installations, &config, world, output))
+}
+
+/// A person, if there is one.
+struct Person<'p> {
+    present: bool,
+    stdin: &'p mut dyn Read,
+    world: &'p World<'p>,
+}
+
+impl Person<'_> {
+    /// Asks for a line; `None` if there is nobody, or nothing was typed.
+    fn asked(&mut self, question: &str) -> Result<Option<String>> {
+        if !self.present {
+            return Ok(None);
+        }
+        self.world.terminal.ask(question);
+        let mut line = String::new();
+        // A buffer of one byte, so that nothing of the next line is taken.
+        BufReader::with_capacity(1, &mut self.stdin)
+            .read_line(&mut line)
+            .map_err(|_| Error::new("the answer cannot be read"))?;
+        Ok(Some(line.trim().to_owned()).filter(|line| !line.is_empty()))
+    }
+
+    /// Whether a person agrees, which is the default.
+    fn agrees(&mut self, question: &str) -> Result<bool> {
+        let answer = self.asked(&format!("{question} [Y/n]"))?;
+        Ok(answer.is_none_or(|answer| answer.to_lowercase().starts_with('y')))
+    }
+}
+
+/// Which of this program's files is written.
+fn config_file(scope: &Scope, flags: &Flags, world: &World<'_>) -> Result<PathBuf> {
+    if let Some(named) = flags.config_file(&world.variables) {
+        return Ok(named);
+    }
+    match scope {
+        Scope::System => Ok(world.folders.system_config.clone()),
+        Scope::Global | Scope::File(_) => world.folders.user_config.clone().ok_or_else(|| {
+            Error::new("there is no place for a configuration: this user has no home")
+                .hint("set HOME, or name a file: --config FILE")
+        }),
+    }
+}
+
+/// The flags, with what is missing from a person, and with the key of an App that is configured already.
+fn complete(flags: &Flags, file: &Path, world: &World<'_>, person: &mut Person<'_>) -> Result<Flags> {
+    let usage = "git-credential-ghapp setup --app-id ID --private-key FILE";
+    let missing = |what: &str| Error::new(format!("the {what} is missing")).hint(usage);
+    let mut flags = flags.clone();
+    let is_set = |name: &str| world.variables.path(name).is_some();
+    if !flags.has("app-id") && !is_set("GHAPP_APP_ID") {
+        let what = "client ID or App ID";
+        let answer = person.asked(what)?.ok_or_else(|| missing(what))?;
+        // The flag is one of this program's.
+        let _ = flags.set("app-id", OsString::from(answer));
+    }
+    if is_set("GHAPP_PRIVATE_KEY_FILE") || is_set("GHAPP_PRIVATE_KEY") {
+        return Ok(flags);
+    }
+    let named = flags.last("private-key").map(PathBuf::from);
+    if named.as_ref().is_some_and(|path| path.exists()) {
+        return Ok(flags);
+    }
+    if let Some(known) = known_key(&flags, file, world)? {
+        let _ = flags.set("private-key", known);
+    } else if named.is_none() {
+        let what = "file of the App's private key";
+        let answer = person.asked(what)?.ok_or_else(|| missing(what))?;
+        let _ = flags.set("private-key", OsString::from(answer));
+    }
+    Ok(flags)
+}
+
+/// The key of an App for which there is a rule in the file, perhaps because setup moved it.
+fn known_key(flags: &Flags, file: &Path, world: &World<'_>) -> Result<Option<OsString>> {
+    let Some(text) = change::read_if_there(file)? else { return Ok(None) };
+    let mut present = Config::default();
+    present.add_file(&text, file, 1, world.folders)?;
+    let rule = present.rules.iter().find(|rule| Some(rule.issuer.as_str()) == flags.last("app-id"));
+    Ok(rule.and_then(|rule| match &rule.key {
+        KeySource::File { path, .. } => Some(path.clone().into()),
+        KeySource::Keyring { name, .. } => Some(format!("{KEYRING_PREFIX}{name}").into()),
+        KeySource::Text { .. } => None,
+    }))
+}
+
+/// What GitHub says about the App.
+fn look_around(connection: &Connection<'_>) -> Result<(AppInfo, Vec<Installation>), Failure> {
+    let github = connection.github()?;
+    let app = github.app()?;
+    let mut installations = Vec::new();
+    github.installations(|page| {
+        installations.extend(page);
+        ControlFlow::Continue(())
+    })?;
+    Ok((app, installations))
+}
+
+fn tell_about(
+    app: &AppInfo,
+    rule: &Rule,
+    installations: &[Installation],
+    world: &World<'_>,
+    output: &mut Output<'_>,
+) -> Result<()> {
+    let owner = app.owner.as_ref().and_then(|owner| owner.login.as_deref());
+    let owner = owner.map_or_else(String::new, |owner| format!(" of {owner}"));
+    let installed = count(installations.len(), "installation", "installations");
+    output.line(&format!("App {}{owner} on {}, {installed}", app.slug, rule.host))?;
+    let rows: Vec<[String; 4]> = installations
+        .iter()
+        .map(|it| {
+            let owner = it.owner().unwrap_or("(an enterprise)").to_owned();
+            let repositories = it.repository_selection.clone().unwrap_or_default();
+            [owner, it.id.to_string(), repositories, use_for_git(it)]
+        })
+        .collect();
+    if !rows.is_empty() {
+        output.table(["OWNER", "ID", "REPOSITORIES", "GIT CAN"], &rows)?;
+    }
+    let install = format!("install it at {}/installations/new", app.html_url);
+    let wanted: Vec<&String> =
+        rule.owners.iter().chain(rule.repositories.iter().map(|repository| &repository.owner)).collect();
+    let covered = |owner: &str| {
+        installations.iter().any(|it| it.owner().is_some_and(|it| it.eq_ignore_ascii_case(owner)))
+    };
+    for owner in wanted {
+        if !covered(owner) {
+            let what = format!("the App is not installed on {owner}");
+            world.terminal.warning(&Error::new(what).hint(install.clone()));
+        }
+    }
+    if installations.is_empty() {
+        world.terminal.warning(&Error::new("the App is not installed anywhere").hint(install));
+    }
+    Ok(())
+}
+
+/// How the key is named in the configuration, and what moves it there.
+struct KeyPlace {
+    name: String,
+    change: Option<Change>,
+}
+
+fn where_the_key_goes(
+    options: &Options,
+    rule: &Rule,
+    app: &AppInfo,
+    file: &Path,
+    person: &mut Person<'_>,
+) -> Result<KeyPlace> {
+    let path = match &rule.key {
+        KeySource::Keyring { name, .. } => {
+            return Ok(KeyPlace { name: format!("{KEYRING_PREFIX}{name}"), change: None });
+        }
+        KeySource::Text { origin, .. } => {
+            return Err(Error::new(format!(
+                "the private key is in the {origin}, which the configuration cannot name"
+            ))
+            .hint("put it into a file, and name that: --private-key FILE"));
+        }
+        KeySource::File { path, .. } => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+    };
+    let safe = file.with_file_name("keys").join(format!("{}.pem", app.slug));
+    let stays = || KeyPlace { name: path.display().to_string(), change: None };
+    if path == safe {
+        return Ok(stays());
+    }
+    let wish = match options.move_key {
+        None if is_open_to_others(&path) => {
+            let shown = path.display();
+            let question = format!("{shown} is readable by others; move it to {}?", safe.display());
+            if person.present && person.agrees(&question)? {
+                Some(MoveKey::Folder)
+            } else {
+                person.world.terminal.warning(
+                    &Error::new(format!("the private key {shown} is readable by others"))
+                        .hint(format!("chmod 600 '{shown}', or let setup move it: --move-key folder")),
+                );
+                None
+            }
+        }
+        wish => wish,
+    };
+    Ok(match wish {
+        None => stays(),
+        Some(MoveKey::Folder) => {
+            KeyPlace { name: safe.display().to_string(), change: Some(Change::key_file(path, safe)) }
+        }
+        Some(MoveKey::Keyring) => KeyPlace {
+            name: format!("{KEYRING_PREFIX}{}", app.slug),
+            change: Some(Change::key_to_keyring(path, app.slug.clone())),
+        },
+    })
+}
+
+#[cfg(unix)]
+fn is_open_to_others(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_: &Path) -> bool {
+    false
+}
+
+/// Name and address for commits of the App.
+fn bot(
+    rule: &Rule,
+    app: &AppInfo,
+    installations: &[Installation],
+    config: &Config,
+    world: &World<'_>,
+) -> Result<(String, String)> {
+    let Some((route, found)) = usable(rule, installations) else {
+        return Err(Error::new("the App's identity can be found only once it is installed somewhere")
+            .hint(format!("install it at {}/installations/new", app.html_url)));
+    };
+    let id = Connection::with(rule, config, world, |connection| {
+        let token = connection.token_of(&route, &found, Wanted::Any)?.entry.token;
+        connection.github()?.bot(&app.slug, &token)
+    })
+    .map_err(Failure::into_error)?;
+    let name = format!("{}[bot]", app.slug);
+    let address = format!("{id}+{name}@users.noreply.{}", rule.host);
+    Ok((name, address))
+}
+
+/// The first installation that git can use and that the rule is for.
+fn usable<'r>(rule: &'r Rule, installations: &[Installation]) -> Option<(Route<'r>, Found)> {
+    let mut owners = rule.owners.iter().chain(rule.repositories.iter().map(|repository| &repository.owner));
+    let fits = |it: &&Installation| {
+        let owner = it.owner().unwrap_or_default();
+        let wanted = !rule.names_what_it_is_for() || owners.any(|wanted| wanted.eq_ignore_ascii_case(owner));
+        let pinned = rule.installation.is_none_or(|pinned| pinned == it.id);
+        it.is_usable() && wanted && pinned
+    };
+    let found = installations.iter().find(fits)?;
+    let owner = found.owner().unwrap_or_default().to_ascii_lowercase();
+    let route = Route { rule, repository: None, target: Target::Owner(owner) };
+    Some((route, Found { installation: found.id, repository_id: None }))
+}
+
+/// What git must know.
+fn gits_side(
+    options: &Options,
+    scope: &Scope,
+    rule: &Rule,
+    bot: Option<(String, String)>,
+) -> Result<Vec<Change>> {
+    let host = &rule.host;
+    let helper = helper_value()?;
+    let mut changes = Vec::new();
+    let urls: Vec<String> = if rule.names_what_it_is_for() {
+        // Other owners keep the helpers that they have.
+        let owners = rule.owners.iter().cloned();
+        let repositories = rule.repositories.iter().map(ToString::to_string);
+        owners.chain(repositories).map(|path| format!("https://{host}/{path}")).collect()
+    } else {
+        vec![format!("https://{host}")]
+    };
+    for url in urls {
+        let key = format!("credential.{url}.helper");
+        let present = git_config::values(scope, &key)?;
+        let last = present.iter().rposition(String::is_empty).map_or(0, |empty| empty + 1);
+        let asked = &present[last..];
+        let others_first = asked.iter().position(|value| is_ours(value)).is_none_or(|ours| ours > 0);
+        let cleared = last > 0 || options.keep_other_helpers;
+        let mut wanted = present.clone();
+        if options.keep_other_helpers {
+            if !asked.iter().any(|value| is_ours(value)) {
+                wanted.push(helper.clone());
+            }
+        } else if others_first || !cleared {
+            wanted.extend([String::new(), helper.clone()]);
+        }
+        changes.push(Change::git(scope.clone(), key, present, wanted));
+        changes.push(single(scope, format!("credential.{url}.useHttpPath"), "true")?);
+    }
+    if options.rewrite_ssh {
+        let key = format!("url.https://{host}/.insteadOf");
+        let present = git_config::values(scope, &key)?;
+        let mut wanted = present.clone();
+        for ssh in [format!("git@{host}:"), format!("ssh://git@{host}/")] {
+            if !wanted.contains(&ssh) {
+                wanted.push(ssh);
+            }
+        }
+        changes.push(Change::git(scope.clone(), key, present, wanted));
+    }
+    if options.proactive {
+        changes.push(single(scope, format!("http.https://{host}.proactiveAuth"), "basic")?);
+    }
+    if let Some((name, address)) = bot {
+        changes.push(single(scope, "user.name".to_owned(), &name)?);
+        changes.push(single(scope, "user.email".to_owned(), &address)?);
+    }
+    Ok(changes)
+}
+
+/// A setting with one value.
+fn single(scope: &Scope, key: String, value: &str) -> Result<Change> {
+    let present = git_config::values(scope, &key)?;
+    let wanted = if present.last().is_some_and(|last| last == value) {
+        present.clone()
+    } else {
+        vec![value.to_owned()]
+    };
+    Ok(Change::git(scope.clone(), key, present, wanted))
+}
+
+/// How git calls this program: by its short name where git finds it, else by its path.
+fn helper_value() -> Result<String> {
+    let here = std::env::current_exe().and_then(std::fs::canonicalize);
+    let here = here.map_err(|_| Error::new("this program does not know where it is"))?;
+    // What git itself finds, in its own folder or in PATH.
+    let found = git::call(["-c", "alias.ghapp-where=!command -v git-credential-ghapp", "ghapp-where"]);
+    let found = found.ok().and_then(git::Said::line).map(PathBuf::from);
+    if found.and_then(|path| std::fs::canonicalize(path).ok()).is_some_and(|path| path == here) {
+        return Ok("ghapp".to_owned());
+    }
+    let path = here.display().to_string().replace('\\', "/");
+    let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-:".contains(&byte));
+    // git hands everything else to a shell.
+    Ok(if plain { path } else { format!("!'{}'", path.replace('\'', r"'\''")) })
+}
+
+fn undo(journal: &Journal, app: Option<&str>, world: &World<'_>, output: &mut Output<'_>) -> Result<()> {
+    let undone = journal.undo(app, world.has_session_bus(), world.folders)?;
+    if undone.is_empty() {
+        return output.line("setup has written nothing that could be taken back");
+    }
+    output.line("taken back:")?;
+    undone.iter().try_for_each(|text| output.line(&format!("  {text}")))
+}
+
+/// A first `git ls-remote`, through git itself.
+fn try_it(
+    rule: &Rule,
+    installations: &[Installation],
+    config: &Config,
+    world: &World<'_>,
+    output: &mut Output<'_>,
+) -> Result<()> {
+    let mut repository = rule.repositories.first().map(ToString::to_string);
+    if repository.is_none()
+        && let Some((route, found)) = usable(rule, installations)
+    {
+        Connection::with(rule, config, world, |connection| {
+            let token = connection.token_of(&route, &found, Wanted::Any)?.entry.token;
+            connection.github()?.repositories(&token, |page| {
+                repository = page.repositories.into_iter().map(|it| it.full_name).next();
+                ControlFlow::Break(())
+            })
+        })
+        .map_err(Failure::into_error)?;
+    }
+    let Some(repository) = repository else {
+        return output.line("not tried: the App can reach no repository yet");
+    };
+    let url = format!("https://{}/{repository}.git", rule.host);
+    let said = git::call_unattended(["ls-remote", "--quiet", url.as_str(), "HEAD"])?;
+    if said.code == Some(0) {
+        return output.line(&format!("git ls-remote {url} works"));
+    }
+    let why =
+        said.stderr.lines().last().unwrap_or("it does not say why").trim_start_matches("fatal: ").to_owned();
+    Err(Error::new(format!("all is written, but git ls-remote {url} fails: {why}"))
+        .hint(format!("git-credential-ghapp doctor {url}")))
+}

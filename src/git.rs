@@ -1,0 +1,87 @@
+//! git itself, where it knows better: its configuration, its remotes, what it supports.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::config::KEY_VARIABLE;
+use crate::error::{Error, Result, cause};
+
+/// What git said.
+#[derive(Debug)]
+pub struct Said {
+    /// The exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// The standard output.
+    pub stdout: String,
+    /// The standard error stream, without the prefix of git's own errors and without the last line's end.
+    pub stderr: String,
+}
+
+impl Said {
+    /// The standard output without the last line's end, if git succeeded.
+    #[must_use]
+    pub fn line(self) -> Option<String> {
+        (self.code == Some(0)).then(|| self.stdout.trim_end_matches('\n').to_owned())
+    }
+}
+
+/// A call of git that is told how to speak and that cannot ask back.
+fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new("git");
+    // The key is no business of git's, nor of what git starts.
+    command.args(arguments).env_remove(KEY_VARIABLE).env("LC_ALL", "C").stdin(Stdio::null());
+    command
+}
+
+/// Calls git.
+///
+/// # Errors
+/// If git cannot be started.
+pub fn call<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<Said> {
+    wait(&mut command(arguments))
+}
+
+/// Calls git with its configuration taken from these entries only, and from outside of any repository.
+///
+/// # Errors
+/// If git cannot be started.
+pub fn call_with<S: AsRef<OsStr>>(
+    entries: &[(&str, &str)],
+    outside: &Path,
+    arguments: impl IntoIterator<Item = S>,
+) -> Result<Said> {
+    let mut command = command(arguments);
+    command.env("GIT_CONFIG_COUNT", entries.len().to_string()).env("GIT_CONFIG_NOSYSTEM", "1");
+    command.env("GIT_CONFIG_GLOBAL", outside.join("no-such-file")).env_remove("GIT_CONFIG_PARAMETERS");
+    command.env("GIT_DIR", outside.join("no-such-folder"));
+    for (index, (key, value)) in entries.iter().enumerate() {
+        command.env(format!("GIT_CONFIG_KEY_{index}"), key).env(format!("GIT_CONFIG_VALUE_{index}"), value);
+    }
+    wait(&mut command)
+}
+
+/// Calls git as a user would who nobody answers a prompt for.
+///
+/// # Errors
+/// If git cannot be started.
+pub fn call_unattended<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<Said> {
+    let mut command = Command::new("git");
+    // With the key: this call may come back to this program, which needs it.
+    command.args(arguments).env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C").stdin(Stdio::null());
+    wait(&mut command)
+}
+
+fn wait(command: &mut Command) -> Result<Said> {
+    let output = command.output().map_err(|e| {
+        Error::new(format!("cannot start git: {}", cause(&e)))
+            .hint("install git (https://git-scm.com/downloads), or put it into PATH")
+    })?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let stderr = stderr.trim_end().trim_start_matches("fatal: ").trim_start_matches("error: ").to_owned();
+    Ok(Said {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr,
+    })
+}
