@@ -94,3 +94,58 @@ fn without_a_bus_none_is_started() {
          Secret Service: there is no D-Bus session bus\n"
     );
 }
+
+#[test]
+fn the_private_key_can_be_kept_there_too_and_come_back() {
+    let env = TestEnv::bare();
+    let key = env.write("home/acme.pem", github_simulator::ACME_KEY);
+    let setup = format!(
+        "\"$HELPER\" setup --app-id {} --private-key '{}' --move-key keyring",
+        common::ACME_APP,
+        key.display()
+    );
+    let script = format!(
+        "{UNLOCK} set -e; {setup}; [ ! -e acme.pem ]; {setup}; cat {}; \"$HELPER\" get < \"$REQUEST\"; \
+         \"$HELPER\" doctor acme/widgets; \"$HELPER\" setup --undo; [ -e acme.pem ]",
+        TestEnv::CONFIG
+    );
+    let Some(ran) = on_a_bus(&env, &script) else { return };
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for part in [
+        "acme.pem is moved to the keyring, as acme-ci\n",
+        "\neverything is set up already\n",
+        "\nprivate-key = \"keyring:acme-ci\"\n",
+        "\npassword=ghs_",
+        "private key: acme-ci in the keyring, SHA256:",
+        "acme-ci is out of the keyring, and back at ",
+    ] {
+        assert!(ran.stdout.contains(part), "{part:?}: {}", ran.stdout);
+    }
+    assert_eq!(std::fs::read_to_string(key).unwrap(), github_simulator::ACME_KEY);
+}
+
+#[test]
+fn a_private_key_that_cannot_be_moved_or_read_stays_where_it_is_and_that_is_told() {
+    let env = TestEnv::bare();
+    let key = env.write("home/acme.pem", github_simulator::ACME_KEY);
+    let key = key.to_str().unwrap();
+    let app = common::ACME_APP;
+    let refused = env.helper(["setup", "--app-id", app, "--private-key", key, "--move-key", "keyring"], "");
+    assert!(
+        refused.stderr.ends_with(
+            "git-credential-ghapp: error: the keyring does not take the private key: there is no D-Bus session bus\n\
+             git-credential-ghapp: hint: --move-key folder puts it into a file that only you can read\n"
+        ),
+        "{refused:?}"
+    );
+    assert!(std::path::Path::new(key).exists() && !env.home().join(TestEnv::CONFIG).exists());
+    env.configure(&format!("[[app]]\nid = '{app}'\nprivate-key = 'keyring:acme-ci'\n"));
+    let failed = env.get("github.com", "acme/widgets");
+    assert_eq!(failed.stdout, "quit=1\n");
+    assert!(
+        failed.stderr.contains("error: cannot read the private key acme-ci in the keyring (")
+            && failed.stderr.contains("there is no D-Bus session bus\n")
+            && failed.stderr.contains("hint: unlock the keyring, or name the key's file in private-key\n"),
+        "{failed:?}"
+    );
+}

@@ -198,7 +198,8 @@ fn undo_file(path: &Path, before: Option<&str>, after: &str, folders: &Folders) 
 pub(super) fn read_if_there(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        // Where a file stands in the place of the folder, writing is what fails.
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(e) => Err(Error::new(format!("cannot read {}: {}", path.display(), cause(&e)))),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
+use toml_edit::{DocumentMut, InlineTable, Item, Table, Value, value};
 
 use super::change::{Change, read_if_there};
 use crate::config::{Config, Folders, Rule};
@@ -15,31 +15,43 @@ pub(super) fn write(file: &Path, rule: &Rule, key: &str, folders: &Folders) -> R
     // A file with errors is not made worse.
     let mut present = Config::default();
     present.add_file(text, file, 1, folders)?;
-    let mut document: DocumentMut =
-        text.parse().map_err(|e| Error::new(format!("cannot read {}: {e}", file.display())))?;
-    let apps = document.entry("app").or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
-    let Some(apps) = apps.as_array_of_tables_mut() else {
-        return Err(Error::new(format!("in {} the Apps are not written as [[app]]", file.display()))
-            .hint("write each App as a table of its own that begins with [[app]]"));
-    };
     let same = present.rules.iter().position(|other| {
         other.issuer == rule.issuer
             && other.host == rule.host
             && other.owners == rule.owners
             && other.repositories == rule.repositories
     });
-    match same.and_then(|index| apps.get_mut(index)) {
-        Some(table) => fill(table, rule, key),
+    let after = match same {
+        Some(index) => changed(text, index, rule, key, file)?,
         None => {
             let mut table = Table::new();
             fill(&mut table, rule, key);
-            apps.push(table);
+            // At the end, so that what is there stays as it is to the last blank.
+            let blank = if text.is_empty() { "" } else { "\n" };
+            let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+            format!("{text}{end}{blank}[[app]]\n{table}")
         }
-    }
-    let after = document.to_string();
+    };
     // What two rules would both match is found here, before anything is written.
     Config::default().add_file(&after, file, 1, folders)?;
     Ok((after != text).then(|| Change::file(file.to_owned(), before, after)))
+}
+
+/// The text with the rule at an index changed.
+fn changed(text: &str, index: usize, rule: &Rule, key: &str, file: &Path) -> Result<String> {
+    let unreadable = |why: String| Error::new(format!("cannot change {}: {why}", file.display()));
+    let mut document: DocumentMut =
+        text.parse().map_err(|e: toml_edit::TomlError| unreadable(e.message().to_owned()))?;
+    let table = document
+        .get_mut("app")
+        .and_then(Item::as_array_of_tables_mut)
+        .and_then(|apps| apps.get_mut(index))
+        .ok_or_else(|| {
+            unreadable("its Apps are not written as [[app]]".to_owned())
+                .hint("write each App as a table of its own that begins with [[app]]")
+        })?;
+    fill(table, rule, key);
+    Ok(document.to_string())
 }
 
 /// Writes what the rule says and the table does not; what is the default is not written.

@@ -1,0 +1,315 @@
+//! `doctor`: whatever is wrong is found, named, and comes with its remedy.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "a scenario that cannot be set up has failed")]
+
+mod common;
+
+use common::{ACME_APP, ACME_ON_ACME, Ran, TestEnv, WIDGETS, run};
+use github_simulator::{ACME_KEY, Effect, ROGUE_KEY, Selection};
+use serde_json::Value;
+
+/// Everything right, the key's mode included.
+fn healthy() -> TestEnv {
+    let env = TestEnv::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let key = env.folder.path().join("keys/acme.pem");
+        std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    env
+}
+
+fn examined(env: &TestEnv) -> Ran {
+    env.helper(["doctor", WIDGETS], "")
+}
+
+/// Asserts that a step ended like this, with a message and a hint that hold these texts, and what the exit code is.
+#[track_caller]
+fn finds(env: &TestEnv, result: &str, step: &str, message: &str, hint: &str) {
+    let told = examined(env);
+    let head = format!("{result:7}  {step}: ");
+    let mut lines = told.stdout.lines().skip_while(|line| !line.starts_with(&head));
+    let found = lines.next().unwrap_or_else(|| panic!("no {head:?} in {told:#?}"));
+    assert!(found.contains(message), "{message:?} is not in {found:?}");
+    if !hint.is_empty() {
+        let next = lines.next().unwrap_or_default();
+        assert!(next.starts_with("         hint: ") && next.contains(hint), "{hint:?} is not in {next:?}");
+    }
+    assert_eq!(
+        told.code,
+        Some(i32::from(told.stdout.contains("\nfailure") || told.stdout.starts_with("failure")))
+    );
+}
+
+#[test]
+fn a_healthy_setup_has_no_failures_and_no_warnings() {
+    let env = healthy();
+    let told = examined(&env);
+    assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{told:#?}");
+    let steps: Vec<&str> =
+        told.stdout.lines().filter_map(|line| line.strip_prefix("ok       ")?.split(": ").next()).collect();
+    let expected = [
+        "git",
+        "configuration",
+        "rule",
+        "helpers",
+        "path",
+        "network",
+        "private key",
+        "token store",
+        "cached tokens",
+        "clock",
+        "App",
+        "installation",
+        "token",
+        "trial",
+    ];
+    assert_eq!(steps, expected, "{}", told.stdout);
+    assert!(told.stdout.ends_with("\n0 failures, 0 warnings\n"));
+    // Colours are for terminals.
+    assert!(!told.stdout.contains('\x1b'));
+}
+
+#[test]
+fn json_says_the_same_to_a_program() {
+    let env = healthy();
+    let told = env.helper(["doctor", WIDGETS, "--json"], "").ok();
+    let value: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(value["ok"], true);
+    assert_eq!(value["steps"][0]["step"], "git");
+    env.github.world().installation(ACME_ON_ACME).suspended = true;
+    let told = env.helper(["doctor", WIDGETS, "--json"], "");
+    assert_eq!(told.code, Some(1));
+    let value: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(value["ok"], false);
+    let failed: Vec<&Value> =
+        value["steps"].as_array().unwrap().iter().filter(|step| step["result"] == "failure").collect();
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0]["step"], "installation");
+    assert!(failed[0]["hint"].as_str().unwrap().contains("/settings/installations/4201"));
+}
+
+#[test]
+fn the_fingerprint_of_the_key_is_githubs() {
+    if !common::has("openssl") {
+        return common::skip("openssl is not installed");
+    }
+    let env = healthy();
+    let mut shell = env.command("sh");
+    shell.args([
+        "-c",
+        "openssl rsa -in \"$1\" -pubout -outform DER 2>/dev/null | openssl sha256 -binary | openssl base64",
+        "sh",
+    ]);
+    let expected = run(shell.arg(env.folder.path().join("keys/acme.pem")), b"").ok();
+    finds(&env, "ok", "private key", &format!("SHA256:{}", expected.trim()), "");
+}
+
+#[test]
+fn what_is_wrong_with_the_configuration_is_found() {
+    let env = TestEnv::bare();
+    finds(&env, "failure", "configuration", "no App is configured", "git-credential-ghapp setup");
+    env.configure("[[app]]\nid = '1'\n");
+    finds(&env, "failure", "configuration", "line 1, column 1: missing field `private-key`", "README");
+    env.configure(&format!("[[app]]\nid = '{ACME_APP}'\nprivate-key = 'k'\nowners = ['globex']\n"));
+    finds(
+        &env,
+        "failure",
+        "rule",
+        "no App is configured for https://github.com/acme/widgets",
+        "add an [[app]]",
+    );
+}
+
+#[test]
+fn what_keeps_git_from_asking_is_found() {
+    let env = healthy();
+    let clear = |key: &str| drop(env.git(["config", "--global", "--unset-all", key]));
+    env.git_config("url.git@github.com:.insteadOf", "https://github.com/");
+    finds(&env, "failure", "git's URL", "to git@github.com:acme/widgets", "insteadof");
+    clear("url.git@github.com:.insteadOf");
+    env.git_config("http.https://github.com/.extraHeader", "AUTHORIZATION: basic c2VjcmV0");
+    finds(&env, "failure", "headers", "an Authorization header of its own", "persist-credentials");
+    assert!(!examined(&env).stdout.contains("c2VjcmV0"));
+    clear("http.https://github.com/.extraHeader");
+    env.git_config("credential.https://github.com.username", "octocat");
+    finds(&env, "failure", "user name", "the user octocat", "credential.*username");
+    clear("credential.https://github.com.username");
+    env.git_config("credential.useHttpPath", "false");
+    finds(
+        &env,
+        "warning",
+        "path",
+        "enough for one installation only",
+        "credential.https://github.com.useHttpPath true",
+    );
+    env.configure(&format!(
+        "[[app]]\nid = '{ACME_APP}'\nprivate-key = '{}'\nscope = 'repository'\n",
+        env.folder.path().join("keys/acme.pem").display()
+    ));
+    finds(
+        &env,
+        "failure",
+        "path",
+        "git did not say which repository",
+        "credential.https://github.com.useHttpPath true",
+    );
+    env.git_config("credential.useHttpPath", "true");
+    clear("credential.helper");
+    finds(
+        &env,
+        "failure",
+        "helpers",
+        "git asks no helper",
+        "--add credential.https://github.com.helper ghapp",
+    );
+    env.git_config("credential.helper", "!gh auth git-credential");
+    finds(
+        &env,
+        "failure",
+        "helpers",
+        "git does not ask this helper",
+        "--add credential.https://github.com.helper ghapp",
+    );
+}
+
+#[test]
+fn helpers_beside_this_one_are_judged_by_their_order_and_by_what_they_keep() {
+    let env = healthy();
+    let add = |key: &str, value: &str| drop(env.git(["config", "--global", "--add", key, value]));
+    add("credential.helper", "!other");
+    finds(&env, "ok", "helpers", "git asks ghapp (", "");
+    add("credential.helper", "store");
+    finds(&env, "warning", "helpers", "the helper store is given every token that works", "setup");
+    // An empty one makes git forget those before it, for the URLs that it is for.
+    add("credential.https://github.com.helper", "");
+    add("credential.https://github.com.helper", "!first");
+    add("credential.https://github.com.helper", "ghapp");
+    finds(
+        &env,
+        "warning",
+        "helpers",
+        "git asks another helper first, whose answer may be another identity: !first",
+        "put an empty one",
+    );
+    add("credential.https://github.com.helper", "");
+    add("credential.https://github.com.helper", "ghapp");
+    add("credential.https://github.com/other-owner.helper", "store");
+    add("credential.https://ghe.example.helper", "store");
+    finds(&env, "ok", "helpers", "git asks ghapp (", "");
+    assert_eq!(examined(&env).code, Some(0));
+}
+
+#[test]
+fn what_is_wrong_with_the_key_is_found() {
+    let env = healthy();
+    let key = env.folder.path().join("keys/acme.pem");
+    env.write("keys/acme.pem", ROGUE_KEY);
+    finds(&env, "failure", "App", "the private key is not one of App Iv23liAcmeCi", "compare id and key");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        env.write("keys/acme.pem", ACME_KEY);
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        finds(&env, "warning", "private key", "is readable by others (mode 644)", "chmod 600 '");
+        assert_eq!(examined(&env).code, Some(0));
+    }
+    std::fs::remove_file(&key).unwrap();
+    finds(&env, "failure", "private key", "cannot read the private key", "download a private key");
+}
+
+#[test]
+fn what_is_wrong_at_github_is_found() {
+    let env = healthy();
+    env.github.world().clock_offset = 600;
+    finds(&env, "warning", "clock", "this clock is 10m", "set the clock");
+    env.github.world().clock_offset = 0;
+    env.helper(["logout", "--all"], "").ok();
+    env.github.world().installation(ACME_ON_ACME).permissions.remove("contents");
+    finds(
+        &env,
+        "failure",
+        "installation",
+        "nothing: no permission on contents",
+        "/settings/installations/4201",
+    );
+    env.github
+        .world()
+        .installation(ACME_ON_ACME)
+        .permissions
+        .insert("contents".to_owned(), "read".to_owned());
+    finds(&env, "ok", "installation", "4201 on acme, all repositories; git can: read", "");
+    env.helper(["logout", "--all"], "").ok();
+    env.github.world().installation(ACME_ON_ACME).selection = Selection::Selected(vec![1]);
+    finds(
+        &env,
+        "failure",
+        "installation",
+        "is not installed on github.com/acme/widgets",
+        "/installations/new",
+    );
+    env.github.world().apps.clear();
+    finds(&env, "failure", "App", "knows no App Iv23liAcmeCi", "compare the id");
+}
+
+#[test]
+fn a_token_that_gits_server_does_not_take_is_found() {
+    let env = healthy();
+    env.get("github.com", "acme/widgets");
+    env.fault("GET /acme/widgets.git/info/refs", 1, Effect::Answer(404, Vec::new(), Vec::new()));
+    finds(&env, "failure", "trial", "github.com answers 404", "add the repository");
+    env.fault("GET /acme/widgets.git/info/refs", 1, Effect::Answer(403, Vec::new(), Vec::new()));
+    finds(&env, "failure", "trial", "github.com answers 403", "IP allow list");
+}
+
+#[test]
+fn what_is_wrong_with_the_network_is_found() {
+    let env = healthy().with("GHAPP_DEADLINE", "1");
+    env.git_config("http.sslCAInfo", "/nonexistent/ca.pem");
+    finds(
+        &env,
+        "failure",
+        "network",
+        "cannot use the CA certificates in /nonexistent/ca.pem",
+        "http.sslCAInfo",
+    );
+    env.git_config("http.sslCAInfo", env.github.ca_file().to_str().unwrap());
+    env.git_config("http.proxy", "http://user:s3cret@127.0.0.1:1");
+    finds(&env, "failure", "App", "cannot talk to api.github.com", "http.proxy");
+    finds(&env, "ok", "network", "proxy 127.0.0.1:1", "");
+    assert!(!examined(&env).stdout.contains("s3cret"));
+    env.git_config("http.proxy", env.github.proxy());
+    env.git_config("http.sslVerify", "false");
+    let told = examined(&env);
+    assert!(told.stdout.contains("\nwarning  network: "), "{told:#?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_does_not_work_is_found() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let env = healthy();
+    std::fs::create_dir_all(env.cache()).unwrap();
+    std::fs::set_permissions(env.cache(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let told = examined(&env);
+    assert!(
+        told.stdout
+            .contains("token store: cache folder does not work, so every call mints: the cache folder"),
+        "{told:#?}"
+    );
+    let env = healthy().with("GHAPP_CACHE", "none");
+    finds(&env, "warning", "token store", "no token is kept", "");
+}
+
+#[test]
+fn in_a_clone_it_is_about_its_remote_and_elsewhere_about_the_only_installation() {
+    let env = healthy();
+    env.git(["clone", "--quiet", WIDGETS]).ok();
+    let mut here = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
+    let told = run(here.arg("doctor").current_dir(env.home().join("widgets")), b"").ok();
+    assert!(told.contains("trial: github.com takes the token for acme/widgets"), "{told}");
+    env.github.world().installations.retain(|it| it.id == ACME_ON_ACME);
+    let told = env.helper(["doctor"], "").ok();
+    assert!(told.contains("trial: no repository was named to try the token with"), "{told}");
+}
