@@ -161,7 +161,10 @@ fn item(roff: &mut Roff, name: &str) {
 /// A command, its arguments and flags.
 fn describe(roff: &mut Roff, command: &Command) {
     let shown = |argument: &&Arg| !argument.is_global_set() && argument.get_id() != "help";
-    let positionals = command.get_positionals().map(|argument| format!(" [{}]", value(argument)));
+    let positionals = command.get_positionals().map(|argument| match argument.is_required_set() {
+        true => format!(" {}", value(argument)),
+        false => format!(" [{}]", value(argument)),
+    });
     let heading = format!("{}{}", command.get_name(), positionals.collect::<String>());
     roff.control("SS", [heading.as_str()]);
     let about = command.get_long_about().or(command.get_about());
@@ -176,7 +179,14 @@ fn describe(roff: &mut Roff, command: &Command) {
         };
         item(roff, &name);
         let help = argument.get_long_help().or(argument.get_help());
-        roff.text([roman(help.map(ToString::to_string).unwrap_or_default())]);
+        let possible: Vec<String> =
+            argument.get_possible_values().iter().map(|it| it.get_name().to_owned()).collect();
+        let choice = match possible.as_slice() {
+            _ if !argument.get_action().takes_values() => String::new(),
+            [] => String::new(),
+            possible => format!(": {}", possible.join(", ")),
+        };
+        roff.text([roman(format!("{}{choice}", help.map(ToString::to_string).unwrap_or_default()))]);
     }
 }
 

@@ -126,7 +126,7 @@ const fn setting(
 #[rustfmt::skip]
 pub static SETTINGS: &[Setting] = &[
     setting("--app-id", "GHAPP_APP_ID", "ID", "client ID or App ID", Kind::AppId),
-    setting("--private-key", "GHAPP_PRIVATE_KEY_FILE", "FILE", "the App's private key", Kind::KeyFile),
+    setting("--private-key", "GHAPP_PRIVATE_KEY_FILE", "FILE", "the App's private key; keyring:NAME if setup moved it there", Kind::KeyFile),
     setting("--host", "GHAPP_HOST", "HOST", "the host that the App belongs to; default: github.com", Kind::Host),
     setting("--owner", "GHAPP_OWNERS", "OWNER", "answer for this owner only; may be repeated", Kind::Owners),
     setting("--repository", "GHAPP_REPOSITORIES", "OWNER/REPO", "answer for this repository only; may be repeated", Kind::Repositories),
