@@ -1,6 +1,7 @@
 //! From a rule to a token: what is cached first, GitHub where that is not enough.
 
 use std::cell::OnceCell;
+use std::ops::ControlFlow;
 
 use ureq::Agent;
 
@@ -9,7 +10,7 @@ use crate::cache::{ApiKey, Cache, CacheKey, Entry, Grant, Known, RouteKey, Wante
 use crate::config::{Config, Rule};
 use crate::error::{Error, Failure, Result};
 use crate::github::{GitHub, limited_failure};
-use crate::names::{Found, RepositoryRef, Scope};
+use crate::names::{Found, Repository, RepositoryRef, Scope};
 use crate::route::{Route, Target};
 use crate::world::World;
 
@@ -183,15 +184,46 @@ impl<'a> Connection<'a> {
                 expires_at: entry.expires_at.plus(-entry.clock_offset),
             },
         );
-        if let Some(repository) = &route.repository {
-            let git = self.git_agent()?;
-            if let Some(warning) = github.wait_until_accepted(&git, host, repository, &entry.token) {
-                self.world.terminal.warning(&warning);
-                // Perhaps the repository moved to another owner.
-                self.cache.forget_route(&route_key(route));
-            }
+        if let Some(repository) = &route.repository
+            && !self.is_accepted(&entry, repository)?
+        {
+            // Perhaps the repository moved to another owner.
+            self.cache.forget_route(&route_key(route));
         }
         Ok(entry)
+    }
+
+    /// Waits until git's servers take a token, and warns if they do not in time.
+    fn is_accepted(&self, entry: &Entry, repository: &Repository) -> Result<bool, Failure> {
+        let git = self.git_agent()?;
+        let warning = self.github()?.wait_until_accepted(&git, &self.rule.host, repository, &entry.token);
+        if let Some(warning) = &warning {
+            self.world.terminal.warning(warning);
+        }
+        Ok(warning.is_none())
+    }
+
+    /// Whether a token was minted since this process began, and so may be too new for git's servers.
+    #[must_use]
+    pub fn minted_now(&self, entry: &Entry) -> bool {
+        entry.minted_at > self.world.clock.began()
+    }
+
+    /// The first repository that a token is for. If the token was minted in this process, without a repository to
+    /// try it with, git's servers take it afterwards.
+    ///
+    /// # Errors
+    /// If GitHub cannot be asked or refuses.
+    pub fn try_with_any_repository(&self, entry: &Entry) -> Result<Option<Repository>, Failure> {
+        let mut first = None;
+        self.github()?.repositories(&entry.token, |page| {
+            first = page.repositories.first().and_then(|it| Repository::parse(&it.full_name));
+            ControlFlow::Break(())
+        })?;
+        if let Some(repository) = first.as_ref().filter(|_| self.minted_now(entry)) {
+            self.is_accepted(entry, repository)?;
+        }
+        Ok(first)
     }
 
     /// The installation: as configured, as remembered, or as GitHub says. `None`: the App is not installed there.

@@ -66,10 +66,8 @@ pub fn call_with<S: AsRef<OsStr>>(
 /// # Errors
 /// If git cannot be started.
 pub fn call_unattended<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<Said> {
-    let mut command = Command::new("git");
-    // With the key: this call may come back to this program, which needs it.
-    command.args(arguments).env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C").stdin(Stdio::null());
-    wait(&mut command)
+    // An askpass program would ask a person in a window.
+    wait(command(arguments).env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "true"))
 }
 
 fn wait(command: &mut Command) -> Result<Said> {

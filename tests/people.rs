@@ -149,6 +149,18 @@ fn who_names_nothing_or_what_is_not_configured_is_told_so() {
     assert!(nothing.stderr.starts_with("git-credential-ghapp: error: no App is configured\n"), "{nothing:?}");
 }
 
+#[test]
+fn a_token_for_an_owner_is_one_that_git_can_use_at_once() {
+    let env = TestEnv::new();
+    // git's servers learn of a token only after two refusals.
+    env.github.world().propagation = Some((2, 404));
+    for arguments in [vec!["token", "acme"], vec!["repositories"]] {
+        env.helper(arguments, "").ok();
+        env.git(["ls-remote", WIDGETS]).ok();
+        env.helper(["logout"], "").ok();
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn exec_runs_a_command_with_the_token_and_ends_as_it_does() {

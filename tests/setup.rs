@@ -73,6 +73,7 @@ fn refused(ran: &Ran, message: &str, hint: &str) {
 #[test]
 fn one_command_leads_to_the_first_clone_and_another_one_back() {
     let fresh = Fresh::new();
+    fresh.env.github.world().propagation = Some((2, 404));
     let told = fresh.setup(&[]);
     let text = told.ok();
     assert!(text.starts_with("App acme-ci of acme on github.com, 2 installations\nOWNER "), "{text}");

@@ -34,23 +34,21 @@ pub(crate) fn run() -> io::Result<()> {
     let home = folder.path().join("home");
     std::fs::create_dir_all(&home)?;
     std::fs::write(home.join("acme-ci.pem"), ACME_KEY)?;
-    // The files that the cache needs go with the folder; a keyring's entry would stay for an hour.
-    let configuration =
-        format!("cache = \"file\"\n\n[[app]]\nid = \"{APP}\"\nprivate-key = \"~/acme-ci.pem\"\n");
-    std::fs::write(home.join("ghapp.toml"), &configuration)?;
     let stage = Stage { home, helper, proxy: github.proxy().to_owned(), ca: github.ca_file() };
 
-    stage.say("A simulated GitHub runs on this machine. The helper knows one App:")?;
-    stage.show(&configuration)?;
-    stage.say("git learns about the helper:")?;
-    stage.git("git config --global credential.https://github.com.helper ghapp")?;
-    stage.git("git config --global credential.https://github.com.useHttpPath true")?;
+    stage.say("A simulated GitHub runs on this machine. One command sets an App of it up:")?;
+    stage.run(&format!(
+        "git-credential-ghapp setup --app-id {APP} --private-key acme-ci.pem --move-key folder"
+    ))?;
     stage.say("A private repository, cloned and pushed to:")?;
-    stage.git("git clone https://github.com/acme/widgets")?;
-    stage.git("git -C widgets commit --allow-empty --message Hello")?;
-    stage.git("git -C widgets push")?;
+    stage.run("git clone https://github.com/acme/widgets")?;
+    stage.run("git -C widgets commit --allow-empty --message Hello")?;
+    stage.run("git -C widgets push")?;
     stage.say("A clone with a submodule of another owner:")?;
-    stage.git("git clone --recurse-submodules https://github.com/acme/machine")?;
+    stage.run("git clone --recurse-submodules https://github.com/acme/machine")?;
+    stage.say("The same identity for other tools, and its end:")?;
+    stage.run("git-credential-ghapp status")?;
+    stage.run("git-credential-ghapp logout")?;
     stage.say("What GitHub was asked:")?;
     stage.show(&github.log().join("\n"))?;
 
@@ -100,18 +98,23 @@ impl Stage {
         text.lines().try_for_each(|line| writeln!(io::stdout(), "    {line}"))
     }
 
-    /// Shows and runs a command line of git without quotes in it.
+    /// Shows and runs a command line without quotes in it.
     #[expect(clippy::disallowed_methods, reason = "git must be found where this process finds it")]
-    fn git(&self, line: &str) -> io::Result<()> {
+    fn run(&self, line: &str) -> io::Result<()> {
         writeln!(io::stdout(), "    $ {line}")?;
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::iter::once(self.helper.clone()).chain(std::env::split_paths(&path));
-        let output = Command::new("git")
-            .args(line.split(' ').skip(1))
+        let path = std::env::join_paths(path).map_err(io::Error::other)?;
+        let mut words = line.split(' ');
+        let program = words.next().unwrap_or_default();
+        let here = self.helper.join(program).with_extension(std::env::consts::EXE_EXTENSION);
+        let output = Command::new(if here.exists() { here } else { program.into() })
+            .args(words)
             .env_clear()
-            .env("PATH", std::env::join_paths(path).map_err(io::Error::other)?)
+            .env("PATH", path)
             .env("HOME", &self.home)
-            .env("GHAPP_CONFIG", self.home.join("ghapp.toml"))
+            // The files that the cache needs go with the folder; a keyring's entry would stay for an hour.
+            .env("GHAPP_CACHE", "file")
             .env("HTTPS_PROXY", &self.proxy)
             .env("GIT_SSL_CAINFO", &self.ca)
             .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -122,7 +125,7 @@ impl Stage {
             .current_dir(&self.home)
             .stdin(Stdio::null())
             .output()?;
-        for text in [&output.stderr, &output.stdout] {
+        for text in [&output.stdout, &output.stderr] {
             self.show(&String::from_utf8_lossy(text))?;
         }
         if output.status.success() { Ok(()) } else { Err(io::Error::other(format!("{line} failed"))) }

@@ -28,6 +28,7 @@ pub const HOSTS: &[&str] = &[
     "github.com.evil.example",
     "evil.example",
     "gist.github.com",
+    "codeload.github.com",
 ];
 
 /// The key of the App `acme-ci`, in PKCS#1.

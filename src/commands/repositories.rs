@@ -89,7 +89,11 @@ fn token_of(rule: &Rule, installation: &Installation, config: &Config, world: &W
     let route = Route { rule, repository: None, target: Target::Owner(owner) };
     let found = Found { installation: installation.id, repository_id: None };
     Connection::with(rule, config, world, |connection| {
-        connection.token_of(&route, &found, Wanted::Any).map(|issued| issued.entry.token)
+        let issued = connection.token_of(&route, &found, Wanted::Any)?;
+        if connection.minted_now(&issued.entry) {
+            connection.try_with_any_repository(&issued.entry)?;
+        }
+        Ok(issued.entry.token)
     })
     .map_err(Failure::into_error)
 }

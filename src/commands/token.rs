@@ -9,7 +9,7 @@ use crate::app::jwt;
 use crate::cache::Wanted;
 use crate::config::Config;
 use crate::connection::{Connection, Issued, Outcome};
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::names::Granted;
 use crate::route::{Place, Route};
 use crate::world::World;
@@ -81,6 +81,10 @@ pub(super) fn issue(
     world.terminal.trace(|| format!("rule for {place}: App {} ({})", route.rule.issuer, route.rule.origin));
     Connection::with(route.rule, config, world, |connection| match connection.token(route, wanted)? {
         Outcome::Issued(issued) => {
+            if route.repository.is_none() && connection.minted_now(&issued.entry) {
+                // What is asked for here goes to git next, perhaps at once.
+                connection.try_with_any_repository(&issued.entry).map_err(Failure::into_error)?;
+            }
             let granted = connection.cache().grant(&issued.key).map(|grant| grant.granted);
             Ok((issued, granted.unwrap_or_default()))
         }

@@ -186,7 +186,11 @@ pub(super) fn apply(
     }
     let first = given.first().map_or(Origin::Variable(KEY_VARIABLE), |(_, _, origin)| origin.clone());
     let rule = match given.iter().find(|(kind, ..)| *kind == Kind::AppId) {
-        Some((_, value, origin)) => new_rule(config, check::issuer(value, origin)?, origin, key)?,
+        Some((_, value, origin)) => {
+            let host = given.iter().find(|(kind, ..)| *kind == Kind::Host);
+            let host = host.map(|(_, value, origin)| check::host(value, origin)).transpose()?;
+            new_rule(config, check::issuer(value, origin)?, origin, key, host.as_ref())?
+        }
         None => {
             let rule = only_rule(config, &first)?;
             if let Some(key) = key {
@@ -223,8 +227,14 @@ fn new_rule<'c>(
     issuer: String,
     origin: &Origin,
     key: Option<KeySource>,
+    host: Option<&Host>,
 ) -> Result<&'c mut Rule> {
-    let known = config.rules.iter().rfind(|rule| rule.issuer == issuer);
+    // An id means something on one host; of several the one that is named counts, or the usual one.
+    let on = |host: &Host| config.rules.iter().rfind(|rule| rule.issuer == issuer && rule.host == *host);
+    let known = match host {
+        Some(host) => on(host),
+        None => on(&Host::github()).or_else(|| config.rules.iter().rfind(|rule| rule.issuer == issuer)),
+    };
     let key = match (key, known.map(|rule| &rule.key)) {
         (Some(key), _) => key,
         (None, Some(KeySource::File { path, origin })) => {

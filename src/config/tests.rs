@@ -292,3 +292,18 @@ fn mistakes_in_environment_and_flags_name_the_variable_or_flag() {
         assert_eq!(error.message(), expected);
     }
 }
+
+#[test]
+fn an_app_that_a_call_names_is_completed_from_the_files_rule_for_its_host() {
+    let file = format!("{}[[app]]\nid = 'Iv1'\nprivate-key = 'ghes.pem'\nhost = 'ghe.example'\n", app(""));
+    for (flags, host, key) in [
+        (&[("app-id", "Iv1")][..], "github.com", "k.pem"),
+        (&[("app-id", "Iv1"), ("host", "ghe.example")], "ghe.example", "ghes.pem"),
+    ] {
+        let config = load(Some(&file), &[], flags).unwrap();
+        let rule = config.rules.last().unwrap();
+        assert_eq!(rule.host.to_string(), host);
+        assert_eq!(rule.api.to_string(), rule.host.api().to_string());
+        assert!(key_path(rule).ends_with(key), "{rule:?}");
+    }
+}

@@ -224,6 +224,11 @@ pub fn note(what: &str) {
     eprintln!("{what}");
 }
 
+/// A variable of the developer's environment, for what a scenario needs of the machine itself.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Whether a program can be found.
 pub fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

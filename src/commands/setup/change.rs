@@ -63,15 +63,17 @@ impl Change {
             Self::File { path, before, after } => {
                 let what = if before.is_some() { "changed" } else { "new" };
                 output.line(&format!("  {} ({what})", path.display()))?;
-                let old: Vec<&str> = before.as_deref().unwrap_or_default().lines().collect();
-                let new: Vec<&str> = after.lines().collect();
+                let before = before.as_deref().unwrap_or_default();
+                if let Some(added) = after.strip_prefix(before) {
+                    let mut lines = added.lines().skip_while(|line| line.is_empty());
+                    return lines.try_for_each(|line| output.line(&format!("    + {line}")));
+                }
+                let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
                 for line in old.iter().filter(|line| !new.contains(line)) {
                     output.line(&format!("    - {line}"))?;
                 }
-                // What is added stands together, as a rule does.
-                let same = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
-                let added = new[same..].iter().filter(|line| !old.contains(line) || before.is_none());
-                added.into_iter().try_for_each(|line| output.line(&format!("    + {line}")))
+                let mut added = new.iter().filter(|line| !old.contains(line));
+                added.try_for_each(|line| output.line(&format!("    + {line}")))
             }
             Self::KeyFile { from, to } => {
                 output.line(&format!("  {} is moved to {}", from.display(), to.display()))

@@ -392,7 +392,8 @@ fn gits_side(
     let urls: Vec<String> = if rule.names_what_it_is_for() {
         // Other owners keep the helpers that they have.
         let owners = rule.owners.iter().cloned();
-        let repositories = rule.repositories.iter().map(ToString::to_string);
+        // git compares whole names between slashes, and URLs are written with the suffix and without.
+        let repositories = rule.repositories.iter().flat_map(|it| [it.to_string(), format!("{it}.git")]);
         owners.chain(repositories).map(|path| format!("https://{host}/{path}")).collect()
     } else {
         vec![format!("https://{host}")]
@@ -484,14 +485,11 @@ fn try_it(
     if repository.is_none()
         && let Some((route, found)) = usable(rule, installations)
     {
-        Connection::with(rule, config, world, |connection| {
-            let token = connection.token_of(&route, &found, Wanted::Any)?.entry.token;
-            connection.github()?.repositories(&token, |page| {
-                repository = page.repositories.into_iter().map(|it| it.full_name).next();
-                ControlFlow::Break(())
-            })
-        })
-        .map_err(Failure::into_error)?;
+        let first = Connection::with(rule, config, world, |connection| {
+            let issued = connection.token_of(&route, &found, Wanted::Any)?;
+            connection.try_with_any_repository(&issued.entry)
+        });
+        repository = first.map_err(Failure::into_error)?.map(|it| it.to_string());
     }
     let Some(repository) = repository else {
         return output.line("not tried: the App can reach no repository yet");
