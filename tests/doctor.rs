@@ -130,6 +130,7 @@ fn what_keeps_git_from_asking_is_found() {
     finds(&env, "failure", "git's URL", "to git@github.com:acme/widgets", "insteadof");
     clear("url.git@github.com:.insteadOf");
     env.git_config("http.https://github.com/.extraHeader", "AUTHORIZATION: basic c2VjcmV0");
+    env.git(["config", "--global", "--add", "http.https://github.com/.extraHeader", "X-Other: 1"]).ok();
     finds(&env, "failure", "headers", "an Authorization header of its own", "persist-credentials");
     assert!(!examined(&env).stdout.contains("c2VjcmV0"));
     clear("http.https://github.com/.extraHeader");

@@ -454,18 +454,21 @@ fn a_person_is_asked_for_what_is_missing() {
         command.args(["--quiet", "--return", "--command", &format!("{helper} setup {flags}"), "/dev/null"]);
         run(&mut command, answers.as_bytes())
     };
-    let declined = typed(&format!("{ACME_APP}\n{}\nn\n", fresh.key.display()), "");
+    let declined = typed(&format!("{ACME_APP}\n{}\nfolder\nn\n", fresh.key.display()), "");
     assert_eq!(declined.code, Some(1), "{declined:?}");
     for asked in [
         "client ID or App ID: ",
         "file of the App's private key: ",
+        "keep, folder, keyring [keep]: ",
+        "acme.pem is moved to ",
         "go on? [Y/n]: ",
         "error: nothing was changed",
     ] {
         assert!(declined.stdout.contains(asked), "{asked:?}: {declined:?}");
     }
     assert_eq!((fresh.config(), fresh.gitconfig()), (None, None));
-    let agreed = typed(&format!("{ACME_APP}\n{}\n\n", fresh.key.display()), "");
+    assert!(fresh.key.exists());
+    let agreed = typed(&format!("{ACME_APP}\n{}\n\n\n", fresh.key.display()), "");
     assert_eq!(agreed.code, Some(0), "{agreed:?}");
     assert!(agreed.stdout.contains("git ls-remote https://github.com/acme/widgets.git works"), "{agreed:?}");
     // With --yes nobody is asked.

@@ -288,10 +288,11 @@ fn examine_helpers(
             what.hint("git config --show-origin --get-regexp 'credential.*username'"),
         )?;
     }
-    if git_config::for_url("http.extraHeader", &url).is_some_and(|it| is_authorization(&it)) {
-        let what = Error::new(
-            "git sends an Authorization header of its own (http.extraHeader), so no helper is asked",
-        );
+    let headers = git_config::all_for_url("http", "extraheader", &url, &outside)?;
+    if let Some((_, origin)) = headers.iter().rfind(|(header, _)| is_authorization(header)) {
+        let what = Error::new(format!(
+            "git sends an Authorization header of its own, so no helper is asked (http.extraHeader in {origin})"
+        ));
         let hint = "find it: git config --show-origin --name-only --get-regexp 'extraheader'; actions/checkout sets it unless persist-credentials is false";
         report.failure("headers", what.hint(hint))?;
     }

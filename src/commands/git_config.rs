@@ -55,24 +55,37 @@ pub(super) fn is_ours(value: &str) -> bool {
 
 /// The helpers that git asks for a URL, in its order. An empty value makes git forget those before it.
 pub(super) fn helpers(url: &str, outside: &Path) -> Result<Vec<Helper>> {
-    let said = git::call(["config", "--null", "--show-origin", "--get-regexp", r"^credential\..*helper$"])?;
     let mut helpers: Vec<Helper> = Vec::new();
-    let mut fields = said.stdout.split('\0');
-    while let (Some(origin), Some(setting)) = (fields.next(), fields.next()) {
-        let (key, value) = setting.split_once('\n').unwrap_or((setting, ""));
-        let pattern = key.strip_prefix("credential.").and_then(|rest| rest.strip_suffix("helper"));
-        let Some(pattern) = pattern.map(|pattern| pattern.trim_end_matches('.')) else { continue };
-        if !pattern.is_empty() && !matches_url(pattern, url, outside)? {
-            continue;
-        }
+    for (value, origin) in all_for_url("credential", "helper", url, outside)? {
         if value.is_empty() {
             helpers.clear();
         } else {
-            let origin = origin.trim_start_matches("file:").to_owned();
-            helpers.push(Helper { value: value.to_owned(), origin });
+            helpers.push(Helper { value, origin });
         }
     }
     Ok(helpers)
+}
+
+/// All values of a setting that git uses for a URL, in git's order, with where they stand.
+pub(super) fn all_for_url(
+    section: &str,
+    name: &str,
+    url: &str,
+    outside: &Path,
+) -> Result<Vec<(String, String)>> {
+    let pattern = format!(r"^{section}\.(.*\.)?{name}$");
+    let said = git::call(["config", "--null", "--show-origin", "--get-regexp", pattern.as_str()])?;
+    let mut values = Vec::new();
+    let mut fields = said.stdout.split('\0');
+    while let (Some(origin), Some(setting)) = (fields.next(), fields.next()) {
+        let (key, value) = setting.split_once('\n').unwrap_or((setting, ""));
+        let inner = key.strip_prefix(section).and_then(|rest| rest.strip_suffix(name)).unwrap_or_default();
+        let urls = inner.trim_matches('.');
+        if urls.is_empty() || matches_url(urls, url, outside)? {
+            values.push((value.to_owned(), origin.trim_start_matches("file:").to_owned()));
+        }
+    }
+    Ok(values)
 }
 
 /// Whether a section for this pattern of URLs is for this URL, by git's own rules.

@@ -304,19 +304,7 @@ fn where_the_key_goes(
         return Ok(stays());
     }
     let wish = match options.move_key {
-        None if is_open_to_others(&path) => {
-            let shown = path.display();
-            let question = format!("{shown} is readable by others; move it to {}?", safe.display());
-            if person.present && person.agrees(&question)? {
-                Some(MoveKey::Folder)
-            } else {
-                person.world.terminal.warning(
-                    &Error::new(format!("the private key {shown} is readable by others"))
-                        .hint(format!("chmod 600 '{shown}', or let setup move it: --move-key folder")),
-                );
-                None
-            }
-        }
+        None => offer_to_move(&path, &safe, person)?,
         wish => wish,
     };
     Ok(match wish {
@@ -329,6 +317,33 @@ fn where_the_key_goes(
             change: Some(Change::key_to_keyring(path, app.slug.clone())),
         },
     })
+}
+
+/// Asks a person where the key is to be. Where nobody is there it stays, and that others can read it is told.
+fn offer_to_move(path: &Path, safe: &Path, person: &mut Person<'_>) -> Result<Option<MoveKey>> {
+    let shown = path.display();
+    let open = is_open_to_others(path);
+    if open {
+        person.world.terminal.warning(
+            &Error::new(format!("the private key {shown} is readable by others"))
+                .hint(format!("chmod 600 '{shown}', or let setup move it: --move-key folder")),
+        );
+    }
+    let default = if open { "folder" } else { "keep" };
+    let question = format!(
+        "keep the private key at {shown}, move it to the folder {}, or into the keyring? keep, folder, keyring [{default}]",
+        safe.parent().unwrap_or(safe).display()
+    );
+    if !person.present {
+        return Ok(None);
+    }
+    match person.asked(&question)?.as_deref().unwrap_or(default) {
+        "keep" => Ok(None),
+        "folder" => Ok(Some(MoveKey::Folder)),
+        "keyring" => Ok(Some(MoveKey::Keyring)),
+        other => Err(Error::new(format!("{other:?} is neither keep nor folder nor keyring"))
+            .hint("nothing was changed; run setup again")),
+    }
 }
 
 #[cfg(unix)]
