@@ -8,8 +8,9 @@ use std::path::Path;
 
 use crate::app::PrivateKey;
 use crate::cache::Entry;
+use crate::commands::place;
 use crate::config::{Config, Folders, KeySource, Origin};
-use crate::github::answers::{AccessToken, AppInfo, Installation, complaint};
+use crate::github::answers::{AccessToken, AppInfo, Installation, RepositoriesPage, complaint};
 use crate::names::{ApiUrl, Host, Repository, is_name};
 use crate::protocol::{Request, can_carry};
 use crate::route::route;
@@ -71,6 +72,10 @@ pub fn path(bytes: &[u8]) {
         assert!(url.strip_prefix(api.origin()).is_some_and(|rest| rest.starts_with('/')));
     }
     assert!(!escape(text).chars().any(char::is_control));
+    if let Ok(place) = place::parse(text, &Host::github(), &|host| *host == Host::github()) {
+        let shown = place.to_string();
+        assert!(shown.starts_with("https://") && !shown.chars().any(|c| c.is_control() || c == ' '));
+    }
 }
 
 /// A configuration file.
@@ -97,6 +102,7 @@ pub fn api_answer(bytes: &[u8]) {
     }
     let _ = serde_json::from_slice::<Vec<Installation>>(bytes);
     let _ = serde_json::from_slice::<AppInfo>(bytes);
+    let _ = serde_json::from_slice::<RepositoriesPage>(bytes);
     assert!(complaint(bytes).is_none_or(|message| message.chars().count() <= 200));
 }
 

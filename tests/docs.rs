@@ -1,6 +1,6 @@
 //! Every command in the documentation is run, as it stands there, against the simulator.
 
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, missing_docs, reason = "a page that cannot be read is a failure")]
 
 mod common;

@@ -49,6 +49,12 @@ impl Fresh {
         self.text(TestEnv::CONFIG)
     }
 
+    /// A file beside the configuration.
+    fn beside(&self, name: &str) -> PathBuf {
+        let folder = self.env.home().join(TestEnv::CONFIG).parent().unwrap().to_owned();
+        if name.is_empty() { folder } else { folder.join(name) }
+    }
+
     fn gitconfig(&self) -> Option<String> {
         self.text(".gitconfig")
     }
@@ -93,7 +99,7 @@ fn one_command_leads_to_the_first_clone_and_another_one_back() {
     let told = fresh.undo().ok();
     assert!(told.starts_with("taken back:\n"), "{told}");
     assert_eq!((fresh.config(), fresh.gitconfig().unwrap().as_str()), (None, ""));
-    assert!(fresh.text(".config/git-credential-ghapp/setup.json").is_none());
+    assert!(!fresh.beside("setup.json").exists());
     assert_eq!(fresh.undo().ok(), "setup has written nothing that could be taken back\n");
     assert!(fresh.key.exists());
 }
@@ -236,7 +242,7 @@ fn two_apps_are_two_rules_and_one_can_be_taken_back_alone() {
 fn the_key_moves_to_a_safe_place_and_back() {
     let fresh = Fresh::new();
     fresh.setup(&["--move-key", "folder"]).ok();
-    let safe = fresh.env.home().join(".config/git-credential-ghapp/keys/acme-ci.pem");
+    let safe = fresh.beside("keys").join("acme-ci.pem");
     assert!(!fresh.key.exists());
     assert_eq!(std::fs::read_to_string(&safe).unwrap(), ACME_KEY);
     #[cfg(unix)]
@@ -323,10 +329,12 @@ fn without_a_network_nothing_is_written() {
 fn what_cannot_be_written_leaves_nothing_half_done() {
     let fresh = Fresh::new();
     // A file where a folder would be.
-    fresh.env.write("home/.config/git-credential-ghapp", "not a folder");
+    let folder = fresh.beside("");
+    std::fs::create_dir_all(folder.parent().unwrap()).unwrap();
+    std::fs::write(&folder, "not a folder").unwrap();
     refused(&fresh.setup(&[]), "setup.json: ", "look at the permissions");
     assert_eq!(fresh.gitconfig(), None);
-    std::fs::remove_file(fresh.env.home().join(".config/git-credential-ghapp")).unwrap();
+    std::fs::remove_file(&folder).unwrap();
     // git's own lock: another git is at it, or was killed.
     fresh.env.write("home/.gitconfig.lock", "");
     refused(&fresh.setup(&["--move-key", "folder"]), "could not lock config file", "permissions");

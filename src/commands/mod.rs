@@ -8,7 +8,7 @@ mod installations;
 mod logout;
 mod man;
 mod output;
-mod place;
+pub(crate) mod place;
 mod repositories;
 mod setup;
 mod status;

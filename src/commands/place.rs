@@ -55,7 +55,7 @@ fn remote() -> Option<String> {
 }
 
 /// Parses a URL of any scheme, git's short form for SSH, `HOST/OWNER/REPO`, `OWNER/REPO`, or `OWNER`.
-pub(super) fn parse(text: &str, default: &Host, configured: &dyn Fn(&Host) -> bool) -> Result<Place> {
+pub(crate) fn parse(text: &str, default: &Host, configured: &dyn Fn(&Host) -> bool) -> Result<Place> {
     let wrong = || {
         Error::new(format!("{text:?} is not a repository or an owner"))
             .hint("write OWNER/REPO, OWNER, or https://HOST/OWNER/REPO")
