@@ -20,4 +20,10 @@ fn main() {
         }
     }
     println!("cargo::rerun-if-changed=build.rs");
+    let target = |name| std::env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
+    if (target("OS"), target("ENV")) == ("linux".to_owned(), "gnu".to_owned()) {
+        // One shared library less to find, map and relocate before every `get`. It is gcc's unwinder, which a
+        // program that aborts on panics does not call.
+        println!("cargo::rustc-link-lib=static:-bundle=gcc_eh");
+    }
 }

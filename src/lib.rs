@@ -46,7 +46,7 @@ pub mod world;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead, Write};
 use std::path::Path;
 
 use cli::{Command, Operation};
@@ -76,7 +76,12 @@ pub struct Ambient<'a> {
 
 /// Runs the program; gives its exit code: 0 if all is well, 1 if something failed, 2 for a wrong command line. A
 /// command that `exec` runs gives its own.
-pub fn run(ambient: Ambient<'_>, stdin: impl Read, stdout: impl Write, stderr: impl Write + 'static) -> u8 {
+pub fn run(
+    ambient: Ambient<'_>,
+    stdin: impl BufRead,
+    stdout: impl Write,
+    stderr: impl Write + 'static,
+) -> u8 {
     let mut terminal = Terminal::new(stderr);
     let Ambient { arguments, variables, folders, clock, screen, hand_over } = ambient;
     if let Some(wish) = variables.path(TRACE_VARIABLE) {
@@ -139,7 +144,7 @@ fn operate(
     operation: Operation,
     flags: &Flags,
     world: &World<'_>,
-    stdin: impl Read,
+    stdin: impl BufRead,
     stdout: impl Write,
 ) -> Result<()> {
     if operation == Operation::Capability {

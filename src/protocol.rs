@@ -2,7 +2,7 @@
 //!
 //! The format is described in git-credential(1), section INPUT/OUTPUT FORMAT, and in gitcredentials(7).
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, Write};
 
 use zeroize::Zeroizing;
 
@@ -48,9 +48,9 @@ impl Request {
     /// # Errors
     /// If the input cannot be read or is larger than [`MAX_REQUEST`], if a line is not `key=value`, or if a
     /// value that this helper uses is not UTF-8 or holds a control character.
-    pub fn read(input: impl Read) -> Result<Self> {
+    pub fn read(input: impl BufRead) -> Result<Self> {
         let mut request = Self::default();
-        let mut input = BufReader::new(input).take(MAX_REQUEST as u64 + 1);
+        let mut input = input.take(MAX_REQUEST as u64 + 1);
         let mut line = Zeroizing::new(Vec::new());
         let mut total = 0;
         for number in 1.. {

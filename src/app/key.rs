@@ -21,32 +21,22 @@ pub struct PrivateKey {
     der: Zeroizing<Vec<u8>>,
 }
 
-impl PrivateKey {
-    /// Loads the key from where the configuration says it is. `bus`: whether there is a D-Bus session bus.
-    ///
-    /// # Errors
-    /// If the file cannot be read, or if it holds no RSA key in PEM that is not encrypted. The message names
-    /// the file, where it was configured, and what it holds instead.
-    pub fn load(source: &KeySource, bus: bool) -> Result<Self> {
+/// A private key as it is written, not yet known to be one.
+pub(crate) struct WrittenKey(Zeroizing<Vec<u8>>);
+
+impl WrittenKey {
+    /// Reads the key from where the configuration says it is. `bus`: whether there is a D-Bus session bus.
+    pub(super) fn read(source: &KeySource, bus: bool) -> Result<Self> {
+        let shown = described(source);
+        let copied = |text: &str| Self(Zeroizing::new(text.as_bytes().to_vec()));
         match source {
-            KeySource::Text { pem, origin } => Self::from_text(pem.expose()).map_err(|wrong| {
-                match wrong.into_error(&format!("in the {origin}")) {
-                    error if wrong == NotAKey::NotPem => error.hint(
-                        "it must hold the key itself; for the name of a file there is GHAPP_PRIVATE_KEY_FILE",
-                    ),
-                    error => error,
-                }
-            }),
-            KeySource::Keyring { name, origin } => {
-                let shown = format!("{name} in the keyring ({origin})");
-                let pem = keychain::read(name, bus).map_err(|why| {
-                    Error::new(format!("cannot read the private key {shown}: {why}"))
-                        .hint("unlock the keyring, or name the key's file in private-key")
-                })?;
-                Self::from_text(pem.expose()).map_err(|wrong| wrong.into_error(&shown))
-            }
-            KeySource::File { path, origin } => {
-                let shown = format!("{} ({origin})", path.display());
+            KeySource::Text { pem, .. } => Ok(copied(pem.expose())),
+            KeySource::Keyring { name, .. } => match keychain::read(name, bus) {
+                Ok(pem) => Ok(copied(pem.expose())),
+                Err(why) => Err(Error::new(format!("cannot read the private key {shown}: {why}"))
+                    .hint("unlock the keyring, or name the key's file in private-key")),
+            },
+            KeySource::File { path, .. } => {
                 let unreadable = |e| {
                     Error::new(format!("cannot read the private key {shown}: {}", cause(&e))).hint(
                         "download a private key on the App's settings page and name its file in private-key",
@@ -59,17 +49,59 @@ impl PrivateKey {
                 }
                 let mut bytes = Zeroizing::new(Vec::with_capacity(8 * 1024));
                 file.take(MAX_KEY + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-                let wrong = if bytes.len() as u64 > MAX_KEY {
-                    NotAKey::TooLarge
-                } else {
-                    match std::str::from_utf8(&bytes).map_err(|_| NotAKey::NotPem).and_then(Self::from_text) {
-                        Ok(key) => return Ok(key),
-                        Err(wrong) => wrong,
-                    }
-                };
-                Err(wrong.into_error(&shown))
+                Ok(Self(bytes))
             }
         }
+    }
+
+    /// The bytes, from which the key of the sealed file is derived.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.trim_ascii()
+    }
+}
+
+impl fmt::Debug for WrittenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WrittenKey(…)")
+    }
+}
+
+/// Where a key is, for messages.
+fn described(source: &KeySource) -> String {
+    match source {
+        KeySource::Text { origin, .. } => format!("in the {origin}"),
+        KeySource::Keyring { name, origin } => format!("{name} in the keyring ({origin})"),
+        KeySource::File { path, origin } => format!("{} ({origin})", path.display()),
+    }
+}
+
+impl PrivateKey {
+    /// Loads the key from where the configuration says it is. `bus`: whether there is a D-Bus session bus.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or if it holds no RSA key in PEM that is not encrypted. The message names
+    /// the file, where it was configured, and what it holds instead.
+    pub fn load(source: &KeySource, bus: bool) -> Result<Self> {
+        Self::parse(&WrittenKey::read(source, bus)?, source)
+    }
+
+    /// Parses a key that was read from `source`.
+    pub(super) fn parse(written: &WrittenKey, source: &KeySource) -> Result<Self> {
+        let text = std::str::from_utf8(&written.0).map_err(|_| NotAKey::NotPem);
+        let key = if written.0.len() as u64 > MAX_KEY && matches!(source, KeySource::File { .. }) {
+            Err(NotAKey::TooLarge)
+        } else {
+            text.and_then(Self::from_text)
+        };
+        key.map_err(|wrong| {
+            let error = wrong.into_error(&described(source));
+            match source {
+                KeySource::Text { .. } if wrong == NotAKey::NotPem => error.hint(
+                    "it must hold the key itself; for the name of a file there is GHAPP_PRIVATE_KEY_FILE",
+                ),
+                _ => error,
+            }
+        })
     }
 
     /// Parses PEM: as it is, with line ends written out as `\n` (how it often ends up in an environment
@@ -138,7 +170,7 @@ impl PrivateKey {
         Ok(format!("SHA256:{}", STANDARD.encode(digest)))
     }
 
-    /// The key's DER, from which the key of the sealed file is derived.
+    /// The key's DER.
     pub(crate) fn der(&self) -> &[u8] {
         &self.der
     }

@@ -12,6 +12,7 @@ use crate::error::Result;
 
 pub use jwt::AppJwt;
 pub use key::PrivateKey;
+pub(crate) use key::WrittenKey;
 
 /// An App as it is configured. Its key is read when it is first needed, and once.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub struct App<'c> {
     source: &'c KeySource,
     /// Whether there is a D-Bus session bus, where the key may be behind it.
     bus: bool,
+    written: OnceCell<WrittenKey>,
     key: OnceCell<PrivateKey>,
 }
 
@@ -27,7 +29,7 @@ impl<'c> App<'c> {
     /// An App by its client ID or App ID, where its key is, and whether there is a D-Bus session bus.
     #[must_use]
     pub fn new(issuer: &'c str, source: &'c KeySource, bus: bool) -> Self {
-        Self { issuer, source, bus, key: OnceCell::new() }
+        Self { issuer, source, bus, written: OnceCell::new(), key: OnceCell::new() }
     }
 
     /// The client ID or App ID.
@@ -44,8 +46,17 @@ impl<'c> App<'c> {
         if let Some(key) = self.key.get() {
             return Ok(key);
         }
-        let key = PrivateKey::load(self.source, self.bus)?;
+        let key = PrivateKey::parse(self.written_key()?, self.source)?;
         Ok(self.key.get_or_init(|| key))
+    }
+
+    /// The private key as it is written. To parse it costs half of a warm `get`.
+    pub(crate) fn written_key(&self) -> Result<&WrittenKey> {
+        if let Some(written) = self.written.get() {
+            return Ok(written);
+        }
+        let written = WrittenKey::read(self.source, self.bus)?;
+        Ok(self.written.get_or_init(|| written))
     }
 
     /// A JWT that is valid at `now`, by GitHub's clock, and for `lifetime` seconds.

@@ -1,5 +1,8 @@
 //! The sealed file: a token encrypted under a key that is derived from the App's private key.
 //!
+//! Derived from the key as it is written, because to parse it would cost more than everything else here: a key that
+//! is written in another way opens nothing, which is a miss.
+//!
 //! Whoever can open such a file has the private key, and so could mint the token anyway; whoever finds the
 //! file alone, in a backup for example, has nothing.
 
@@ -16,8 +19,8 @@ use crate::error::cause;
 
 const KIND: &str = "tokens";
 /// The first byte of a file; another one is another format, and its file a miss.
-const FORMAT: u8 = 1;
-const PURPOSE: &[u8] = b"git-credential-ghapp sealed file, format 1";
+const FORMAT: u8 = 2;
+const PURPOSE: &[u8] = b"git-credential-ghapp sealed file, format 2";
 
 /// Keeps each token in a file of its own in the cache folder.
 pub(super) struct SealedFiles<'a> {
@@ -31,9 +34,9 @@ impl<'a> SealedFiles<'a> {
     }
 
     fn sealing_key(&self, key: &CacheKey) -> Result<LessSafeKey, StoreError> {
-        let secret = self.app.key().map_err(|e| e.to_string())?;
+        let secret = self.app.written_key().map_err(|e| e.to_string())?;
         let bytes = Salt::new(HKDF_SHA256, PURPOSE);
-        let bytes = bytes.extract(secret.der());
+        let bytes = bytes.extract(secret.bytes());
         let info = [key.name().as_bytes()];
         bytes
             .expand(&info, &CHACHA20_POLY1305)

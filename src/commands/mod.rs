@@ -14,7 +14,7 @@ mod setup;
 mod status;
 mod token;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Write};
 
 use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
@@ -66,7 +66,7 @@ pub fn run(
     flags: &Flags,
     definition: clap::Command,
     world: &World<'_>,
-    mut stdin: impl Read,
+    mut stdin: impl BufRead,
     mut stdout: impl Write,
 ) -> Result<u8> {
     let mut output = Output::new(&mut stdout, world);

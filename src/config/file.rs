@@ -71,8 +71,10 @@ impl<'de> Deserialize<'de> for Id {
 
 /// Parses a file's text; `path` is for messages and for what the file names relative to itself.
 pub(super) fn parse(text: &str, path: &Path, rank: u8, folders: &Folders) -> Result<Parsed> {
+    // Counted once: there is an origin for every setting.
+    let line_ends: Vec<usize> = text.match_indices('\n').map(|(end, _)| end).collect();
     let at = |offset: usize| {
-        let line = text.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = line_ends.partition_point(|end| *end < offset) + 1;
         Origin::File { path: path.to_owned(), line }
     };
     let contents: Contents = toml::from_str(text).map_err(|e| {

@@ -7,7 +7,7 @@ mod journal;
 mod rule;
 
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::BufRead;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -79,7 +79,7 @@ pub(super) fn setup(
     options: Options,
     flags: &Flags,
     world: &World<'_>,
-    stdin: &mut dyn Read,
+    stdin: &mut dyn BufRead,
     output: &mut Output<'_>,
 ) -> Result<()> {
     let scope = match (options.system, options.local) {
@@ -139,7 +139,7 @@ pub(super) fn setup(
 /// A person, if there is one.
 struct Person<'p> {
     present: bool,
-    stdin: &'p mut dyn Read,
+    stdin: &'p mut dyn BufRead,
     world: &'p World<'p>,
 }
 
@@ -151,10 +151,7 @@ impl Person<'_> {
         }
         self.world.terminal.ask(question);
         let mut line = String::new();
-        // A buffer of one byte, so that nothing of the next line is taken.
-        BufReader::with_capacity(1, &mut self.stdin)
-            .read_line(&mut line)
-            .map_err(|_| Error::new("the answer cannot be read"))?;
+        self.stdin.read_line(&mut line).map_err(|_| Error::new("the answer cannot be read"))?;
         Ok(Some(line.trim().to_owned()).filter(|line| !line.is_empty()))
     }
 
