@@ -2,15 +2,16 @@
 //!
 //! Whole processes, pinned to one core, in random order, medians. `cargo bench --bench cost -- counts` prints
 //! instructions, page faults and system calls instead, which do not depend on load; `-- check` compares those
-//! with `benches/counts.txt` and fails where a warm `get` became dearer.
+//! with `benches/counts.txt` and fails where a warm `get` became dearer; `-- plots` draws the plots in `docs`.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a measurement that cannot be made has failed")]
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "it prints figures about processes")]
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use git_credential_ghapp::app::App;
@@ -29,14 +30,19 @@ fn main() {
         "alone" => alone(),
         "counts" => print!("{}", Bench::new().counts()),
         "check" => check(),
-        _ if std::env::var_os("GHAPP_BENCH_PINNED").is_none() && has("taskset") => {
-            let core = std::thread::available_parallelism().map_or(1, usize::from) - 1;
-            let mut pinned = Command::new("taskset");
-            pinned.args(["-c", &core.to_string()]).arg(std::env::current_exe().unwrap());
-            let status = pinned.env("GHAPP_BENCH_PINNED", "1").status().unwrap();
-            assert!(status.success());
-        }
+        "plots" => Bench::new().plots(),
         _ => Bench::new().measure(),
+    }
+}
+
+/// Pins this thread, and so the processes that it starts, to one core. The simulator's threads were there before:
+/// they run on the others, as GitHub does.
+fn pin() {
+    let core = std::thread::available_parallelism().map_or(1, usize::from) - 1;
+    let mut taskset = Command::new("taskset");
+    taskset.args(["-pc", &core.to_string(), &std::process::id().to_string()]).stdout(Stdio::null());
+    if !has("taskset") || !taskset.status().is_ok_and(|status| status.success()) {
+        println!("not pinned to one core: taskset is not there\n");
     }
 }
 
@@ -218,6 +224,7 @@ impl Bench {
     }
 
     fn measure(&self) {
+        pin();
         let mut subjects: Vec<(&str, Subject)> = vec![("empty process", self.empty.clone())];
         let mut foreign = self.glibc.clone();
         foreign.input = self.folder.path().join("foreign");
@@ -238,23 +245,14 @@ impl Bench {
             }
         }
         let _daemon = self.anchors(&mut subjects);
-        let medians = self.medians(&subjects);
-        let ratio = |name: &str, to: &str| {
-            let of = |name: &str| {
-                subjects.iter().position(|(n, _)| *n == name).map(|i| medians[i].0.as_secs_f64())
-            };
-            Some(of(name)? / of(to)?)
-        };
         println!("{ROUNDS} runs each, interleaved in random order, pinned to one core\n");
-        println!("| process | median ms | quartiles apart ms | × empty | × git-credential-cache |");
-        println!("|---|---|---|---|---|");
-        for ((name, _), (median, spread)) in subjects.iter().zip(&medians) {
-            let to = |other: &str| {
-                ratio(name, other).map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
-            };
-            let ms = |time: &Duration| time.as_secs_f64() * 1000.0;
-            let (empty, cache) = (to("empty process"), to("git-credential-cache"));
-            println!("| {name} | {:.3} | {:.3} | {empty} | {cache} |", ms(median), ms(spread));
+        let mut rows = self.compare(&subjects, "git-credential-cache");
+        // Apart, because they and their daemons leave nothing of the others in the processor's caches.
+        let session = Session::start(&self.folder.path().join("session"));
+        if let Some(session) = &session {
+            let mut subjects: Vec<(&str, Subject)> = vec![("empty process", self.empty.clone())];
+            self.on_a_session_bus(session, &mut subjects);
+            rows.extend(self.compare(&subjects, "git-credential-libsecret"));
         }
         println!("\n| target | measured | limit | holds |\n|---|---|---|---|");
         for (name, to, limit) in [
@@ -264,9 +262,12 @@ impl Bench {
             ("kernel keyring, musl", "git-credential-cache", 0.33),
             ("sealed file, glibc", "empty process", 1.15),
             ("sealed file, musl", "empty process", 0.45),
+            ("Secret Service, glibc", "empty process", 3.0),
+            ("Secret Service, glibc", "git-credential-libsecret", 0.22),
             ("declined, glibc", "empty process", 1.05),
         ] {
-            report(&format!("{name} / {to}"), ratio(name, to), limit);
+            let found = rows.iter().find(|row| row.0 == name && row.1 == to);
+            report(&format!("{name} / {to}"), found.map(|row| row.2), limit);
         }
         self.many();
         self.cold();
@@ -276,6 +277,30 @@ impl Bench {
         report("peak memory above an empty process, MiB", above, 4.0);
         let size = std::fs::metadata(GLIBC).unwrap().len() as f64 / 1_000_000.0;
         report("stripped binary, MB", Some(size), 4.0);
+    }
+
+    /// Measures side by side, and prints a table; gives the ratios to an empty process and to another helper.
+    fn compare<'s>(&self, subjects: &[(&'s str, Subject)], other: &'s str) -> Vec<(&'s str, &'s str, f64)> {
+        let medians = self.medians(subjects);
+        let of = |name: &str| {
+            let position = subjects.iter().position(|(subject, _)| *subject == name);
+            position.map(|position| medians[position].0.as_secs_f64())
+        };
+        let mut rows = Vec::new();
+        println!("| process | median ms | quartiles apart ms | × empty | × {other} |\n|---|---|---|---|---|");
+        for ((name, _), (median, spread)) in subjects.iter().zip(&medians) {
+            let mut cells = String::new();
+            for to in ["empty process", other] {
+                let ratio = of(to).map(|to| median.as_secs_f64() / to);
+                rows.extend(ratio.map(|ratio| (*name, to, ratio)));
+                write!(cells, " {} |", ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")))
+                    .unwrap();
+            }
+            let ms = |time: &Duration| time.as_secs_f64() * 1000.0;
+            println!("| {name} | {:.3} | {:.3} |{cells}", ms(median), ms(spread));
+        }
+        println!();
+        rows
     }
 
     /// git's own helpers, each holding a credential.
@@ -302,6 +327,95 @@ impl Bench {
         daemon.is_file().then(|| {
             Daemon(Subject { program: daemon, arguments: vec!["exit".to_owned()], ..self.glibc.clone() })
         })
+    }
+
+    /// The Secret Service, and git's own helper for it, built from the source that Debian's git brings.
+    fn on_a_session_bus(&self, session: &Session, subjects: &mut Vec<(&str, Subject)>) {
+        let bus = |subject: &Subject| {
+            let subject = subject.with("DBUS_SESSION_BUS_ADDRESS", &session.address);
+            subject.with("XDG_RUNTIME_DIR", session.runtime.to_str().unwrap())
+        };
+        let ours = bus(&self.glibc).with("GHAPP_CACHE", "secret-service");
+        assert!(ours.answers());
+        let before = self.github.log().len();
+        assert!(ours.answers());
+        assert_eq!(self.github.log().len(), before, "the Secret Service does not keep it");
+        subjects.push(("Secret Service, glibc", ours));
+        let source = "/usr/share/doc/git/contrib/credential/libsecret/git-credential-libsecret.c";
+        let program = self.folder.path().join("git-credential-libsecret");
+        let line = "gcc -O2 -o \"$1\" \"$2\" $(pkg-config --cflags --libs libsecret-1 glib-2.0)";
+        let mut build = Command::new("sh");
+        build.args(["-c", line, "sh"]).arg(&program).arg(source).stderr(Stdio::null());
+        if !Path::new(source).is_file() || !build.status().is_ok_and(|status| status.success()) {
+            println!("git-credential-libsecret cannot be built here (libsecret-1-dev, and Debian's git)\n");
+            return;
+        }
+        let mut theirs = Subject { program, ..bus(&self.glibc) };
+        theirs.arguments = vec!["store".to_owned()];
+        let get_input = std::mem::replace(&mut theirs.input, self.folder.path().join("stored"));
+        theirs.time();
+        theirs.arguments = vec!["get".to_owned()];
+        theirs.input = get_input;
+        assert!(theirs.answers(), "git-credential-libsecret");
+        subjects.push(("git-credential-libsecret", theirs));
+    }
+
+    /// A warm `get` by the number of routes, and the slowest of some cold ones at once.
+    fn plots(&self) {
+        let machine = machine();
+        pin();
+        let warm = self.glibc.with("GHAPP_CACHE", "file");
+        assert!(warm.answers());
+        let routes = self.folder.path().join("home/.cache/git-credential-ghapp/routes");
+        let template = std::fs::read_dir(&routes).unwrap().next().unwrap().unwrap().path();
+        let content = std::fs::read(template).unwrap();
+        let (mut there, mut by_routes) = (1_u32, Vec::new());
+        for count in [1_u32, 10, 100, 1000, 10_000] {
+            for number in there..count {
+                std::fs::write(routes.join(format!("{number:064x}")), &content).unwrap();
+            }
+            there = count;
+            let medians = self.medians(&[("empty", self.empty.clone()), ("warm", warm.clone())]);
+            by_routes.push((f64::from(count), medians[1].0.as_secs_f64() / medians[0].0.as_secs_f64()));
+        }
+        let mut by_callers = Vec::new();
+        for callers in [1, 2, 4, 8, 16, 32, 64] {
+            let mut times: Vec<Duration> =
+                (0..5).map(|round| self.at_once(callers, &format!("callers{callers}-{round}"))).collect();
+            times.sort_unstable();
+            by_callers.push((f64::from(callers), times[2].as_secs_f64() * 1000.0));
+        }
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+        draw(
+            &docs.join("cost-by-routes.svg"),
+            "a warm get, times an empty process",
+            "routes remembered",
+            &machine,
+            &by_routes,
+        );
+        draw(
+            &docs.join("cost-by-callers.svg"),
+            "the slowest of cold gets at once, ms",
+            "callers",
+            &machine,
+            &by_callers,
+        );
+        println!("{by_routes:?}\n{by_callers:?}\n{machine}");
+    }
+
+    /// So many cold `get`s of one installation at once: how long until the last one has its answer.
+    fn at_once(&self, callers: u32, name: &str) -> Duration {
+        let subject = self.cold_subject(name);
+        let before = self.github.world().tokens.len();
+        let began = Instant::now();
+        let children: Vec<_> =
+            (0..callers).map(|_| subject.command(&[]).stderr(Stdio::null()).spawn().unwrap()).collect();
+        for mut child in children {
+            assert!(child.wait().unwrap().success());
+        }
+        let took = began.elapsed();
+        assert_eq!(self.github.world().tokens.len() - before, 1);
+        took
     }
 
     /// 10,000 routes, 50 rules and 100 cached installations against one of each.
@@ -368,19 +482,8 @@ impl Bench {
         let mut single: Vec<Duration> =
             (0..5).map(|n| self.cold_subject(&format!("single{n}")).time()).collect();
         let mut starts: Vec<Duration> = (0..21).map(|_| self.empty.time()).collect();
-        let mut slowest = Vec::new();
-        for round in 0..3 {
-            let subject = self.cold_subject(&format!("parallel{round}"));
-            let before = self.github.world().tokens.len();
-            let began = Instant::now();
-            let children: Vec<_> =
-                (0..CALLERS).map(|_| subject.command(&[]).stderr(Stdio::null()).spawn().unwrap()).collect();
-            for mut child in children {
-                assert!(child.wait().unwrap().success());
-            }
-            slowest.push(began.elapsed());
-            assert_eq!(self.github.world().tokens.len() - before, 1);
-        }
+        let mut slowest: Vec<Duration> =
+            (0..3).map(|round| self.at_once(CALLERS, &format!("parallel{round}"))).collect();
         let allowed = median(&mut single) + median(&mut starts) * CALLERS;
         let ratio = median(&mut slowest).as_secs_f64() / allowed.as_secs_f64();
         report("64 parallel cold gets, the slowest / (one cold get + 64 process starts)", Some(ratio), 1.5);
@@ -420,6 +523,90 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.0.time();
     }
+}
+
+/// A session bus with a Secret Service, which end with the measurement.
+struct Session {
+    bus: Child,
+    keyring: Child,
+    address: String,
+    runtime: PathBuf,
+}
+
+impl Session {
+    fn start(folder: &Path) -> Option<Self> {
+        if !has("dbus-daemon") || !has("gnome-keyring-daemon") {
+            println!("there is no Secret Service here (dbus-daemon, gnome-keyring-daemon)\n");
+            return None;
+        }
+        std::fs::create_dir_all(folder).unwrap();
+        let mut bus = Command::new("dbus-daemon");
+        bus.args(["--session", "--nofork", "--nopidfile", "--print-address=1"]).stdout(Stdio::piped());
+        let mut bus = bus.stderr(Stdio::null()).spawn().unwrap();
+        let mut address = String::new();
+        BufReader::new(bus.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        let address = address.trim().to_owned();
+        let mut keyring = Command::new("gnome-keyring-daemon");
+        keyring.args(["--unlock", "--foreground", "--components=secrets"]);
+        keyring.env("DBUS_SESSION_BUS_ADDRESS", &address).env("XDG_RUNTIME_DIR", folder).env("HOME", folder);
+        keyring.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut keyring = keyring.spawn().unwrap();
+        keyring.stdin.take().unwrap().write_all(b"password").unwrap();
+        // It unlocks its collection after it has taken the name on the bus.
+        std::thread::sleep(Duration::from_secs(2));
+        Some(Self { bus, keyring, address, runtime: folder.to_owned() })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for child in [&mut self.keyring, &mut self.bus] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Processor, kernel and versions, for the plots.
+fn machine() -> String {
+    let said = |program: &str, argument: &str| {
+        let output = Command::new(program).arg(argument).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let version = |text: String| text.split(" (").next().unwrap_or_default().to_owned();
+    format!(
+        "{cores}-core {} virtual machine, Linux {}, {}, {}",
+        std::env::consts::ARCH,
+        said("uname", "-r").split('-').next().unwrap_or_default(),
+        version(said("rustc", "--version")),
+        said("git", "--version")
+    )
+}
+
+/// A line through points, over a logarithmic axis.
+fn draw(file: &Path, title: &str, axis: &str, machine: &str, points: &[(f64, f64)]) {
+    use plotters::prelude::*;
+    let root = SVGBackend::new(file, (720, 400)).into_drawing_area();
+    root.fill(&WHITE).unwrap();
+    let highest = points.iter().map(|(_, y)| *y).fold(0.0, f64::max) * 1.2;
+    let last = points.last().unwrap().0;
+    let mut chart = ChartBuilder::on(&root)
+        .caption(title, ("sans-serif", 18))
+        .margin(12)
+        .x_label_area_size(48)
+        .y_label_area_size(48)
+        .build_cartesian_2d((1.0..last).log_scale(), 0.0..highest)
+        .unwrap();
+    chart
+        .configure_mesh()
+        .x_desc(format!("{axis} — {machine}"))
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .draw()
+        .unwrap();
+    chart.draw_series(LineSeries::new(points.iter().copied(), &BLUE)).unwrap();
+    chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, BLUE.filled()))).unwrap();
+    root.present().unwrap();
 }
 
 fn report(target: &str, measured: Option<f64>, limit: f64) {
