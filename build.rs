@@ -20,10 +20,17 @@ fn main() {
         }
     }
     println!("cargo::rerun-if-changed=build.rs");
-    let target = |name| std::env::var(format!("CARGO_CFG_TARGET_{name}")).unwrap_or_default();
-    if (target("OS"), target("ENV")) == ("linux".to_owned(), "gnu".to_owned()) {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let native = variable("HOST") == variable("TARGET") && variable("TARGET").ends_with("-linux-gnu");
+    if native && has_static_unwinder() {
         // One shared library less to find, map and relocate before every `get`. It is gcc's unwinder, which a
         // program that aborts on panics does not call.
         println!("cargo::rustc-link-lib=static:-bundle=gcc_eh");
     }
+}
+
+/// Whether the compiler that links has gcc's unwinder as a static library; clang alone has not.
+fn has_static_unwinder() -> bool {
+    let said = Command::new("cc").arg("-print-file-name=libgcc_eh.a").output();
+    said.is_ok_and(|said| std::path::Path::new(String::from_utf8_lossy(&said.stdout).trim()).is_absolute())
 }

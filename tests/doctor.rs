@@ -304,6 +304,35 @@ fn a_store_that_does_not_work_is_found() {
 }
 
 #[test]
+fn a_remote_by_ssh_is_found() {
+    let env = healthy();
+    env.git(["init", "--quiet", "here"]).ok();
+    env.git_in("here", ["remote", "add", "origin", "git@github.com:acme/widgets.git"]).ok();
+    let doctor = || {
+        let mut command = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
+        run(command.arg("doctor").current_dir(env.home().join("here")), b"")
+    };
+    let told = doctor();
+    assert_eq!(told.code, Some(1));
+    let expected = "failure  git's URL: git goes to git@github.com:acme/widgets.git by SSH, where no helper is asked\n         \
+                    hint: git remote set-url origin https://github.com/acme/widgets, or for all";
+    assert!(told.stdout.contains(expected), "{told:#?}");
+    env.git_config("url.https://github.com/.insteadOf", "git@github.com:");
+    assert_eq!(doctor().code, Some(0), "{:#?}", doctor());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_helper_that_git_does_not_find_is_found() {
+    let env = healthy();
+    let mut command = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
+    // Without this program's folder.
+    let told = run(command.args(["doctor", WIDGETS]).env("PATH", common::variable("PATH").unwrap()), b"");
+    assert_eq!(told.code, Some(1));
+    assert!(told.stdout.contains("helpers: git asks ghapp, but finds no git-credential-ghapp"), "{told:#?}");
+}
+
+#[test]
 fn in_a_clone_it_is_about_its_remote_and_elsewhere_about_the_only_installation() {
     let env = healthy();
     env.git(["clone", "--quiet", WIDGETS]).ok();

@@ -418,8 +418,34 @@ fn a_machine_can_be_set_up_for_all_its_users() {
     env.helper(arguments[..8].iter().copied(), "");
     assert!(std::fs::read_to_string(&system).unwrap().contains("helper = ghapp"));
     assert!(std::fs::read_to_string(file).unwrap().contains(ACME_APP));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o600, 0o600);
+        // As the umask of the test's user has it.
+        let other = std::fs::metadata(&system).unwrap().permissions().mode();
+        assert_eq!(mode & 0o044, other & 0o044, "all users can read it");
+    }
     env.helper(["setup", "--undo", "--config", file], "").ok();
     assert_eq!(std::fs::read_to_string(&system).unwrap(), "");
+}
+
+#[cfg(unix)]
+#[test]
+fn where_git_does_not_find_the_program_it_is_given_the_whole_path() {
+    let fresh = Fresh::new();
+    let program = fresh.env.folder.path().join("a b/it's/git-credential-ghapp");
+    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_git-credential-ghapp"), &program).unwrap();
+    let path = common::variable("PATH").unwrap();
+    let mut setup = fresh.env.command(&program);
+    setup.args(["setup", "--app-id", ACME_APP, "--private-key"]).arg(&fresh.key).env("PATH", &path);
+    let told = run(&mut setup, b"").ok();
+    assert!(told.ends_with("git ls-remote https://github.com/acme/widgets.git works\n"), "{told}");
+    let mut again = fresh.env.command(&program);
+    again.args(["setup", "--app-id", ACME_APP]).env("PATH", &path);
+    assert!(run(&mut again, b"").ok().contains("everything is set up already"));
 }
 
 #[test]

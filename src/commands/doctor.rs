@@ -142,6 +142,7 @@ pub(super) fn doctor(
     let rule = route.rule;
     let why = why_this_rule(&route);
     report.ok("rule", format!("App {} answers for {place}: {why} ({})", rule.issuer, rule.origin))?;
+    examine_ssh(options.name.clone().or_else(place::remote), &place, &mut report)?;
     examine_helpers(&place, &route, &config, world, &mut report)?;
     examine_network(rule, world, &mut report)?;
     Connection::with(rule, &config, world, |connection| {
@@ -200,6 +201,21 @@ fn why_this_rule(route: &Route<'_>) -> String {
         _ if rule.names_what_it_is_for() => "it names the owner".to_owned(),
         _ => format!("it is for every owner on {}", rule.host),
     }
+}
+
+/// Whether git goes by SSH, where no helper is asked.
+fn examine_ssh(asked: Option<String>, place: &Place, report: &mut Report<'_, '_>) -> Result<()> {
+    let by_ssh = |url: &str| url.starts_with("ssh://") || (url.contains('@') && !url.contains("://"));
+    let Some(url) = asked.filter(|url| by_ssh(url)) else { return Ok(()) };
+    let rewritten = git::call(["ls-remote", "--get-url", url.as_str()]).ok().and_then(git::Said::line);
+    if rewritten.is_some_and(|rewritten| !by_ssh(&rewritten)) {
+        return Ok(());
+    }
+    let what = Error::new(format!("git goes to {url} by SSH, where no helper is asked"));
+    let hint = format!(
+        "git remote set-url origin {place}, or for all such URLs git-credential-ghapp setup --rewrite-ssh"
+    );
+    report.failure("git's URL", what.hint(hint))
 }
 
 /// What git would do with the URL before and after it asks this program.
@@ -261,7 +277,12 @@ fn examine_helpers(
                     format!("take it out of {}, or let git-credential-ghapp setup do it", helpers[0].origin);
                 report.warning("helpers", Error::new(what).hint(hint))?;
             }
-            if before.is_empty() && keeper(after).is_none() {
+            let short = rest.first().is_some_and(|it| it.value.split_whitespace().next() == Some("ghapp"));
+            if short && git_config::found_by_git().is_none() {
+                let what = "git asks ghapp, but finds no git-credential-ghapp: its folder is not in PATH";
+                let hint = "add the folder to PATH, or name the whole path as the helper, as setup does where it must";
+                report.failure("helpers", Error::new(what).hint(hint))?;
+            } else if before.is_empty() && keeper(after).is_none() {
                 report.ok("helpers", format!("git asks {}", shown(&helpers)))?;
             }
         }

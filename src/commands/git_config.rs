@@ -53,6 +53,12 @@ pub(super) fn is_ours(value: &str) -> bool {
     })
 }
 
+/// Where git finds this program under its short name: in git's own folder, or in `PATH`.
+pub(super) fn found_by_git() -> Option<PathBuf> {
+    let said = git::call(["-c", "alias.ghapp-where=!command -v git-credential-ghapp", "ghapp-where"]);
+    said.ok()?.line().map(PathBuf::from)
+}
+
 /// The helpers that git asks for a URL, in its order. An empty value makes git forget those before it.
 pub(super) fn helpers(url: &str, outside: &Path) -> Result<Vec<Helper>> {
     let mut helpers: Vec<Helper> = Vec::new();

@@ -220,7 +220,8 @@ pub(super) fn replace(path: &Path, content: &str) -> Result<()> {
         real.file_name().unwrap_or_default().to_string_lossy(),
         std::process::id()
     ));
-    let written = private_file(&temporary, true).and_then(|mut file| {
+    // Nothing of this is secret, and a machine's configuration is for all its users.
+    let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(content.as_bytes())?;
         if let Ok(metadata) = fs::metadata(&real) {
             file.set_permissions(metadata.permissions())?;
@@ -235,14 +236,10 @@ pub(super) fn replace(path: &Path, content: &str) -> Result<()> {
     })
 }
 
-fn private_file(path: &Path, truncate: bool) -> io::Result<File> {
+/// A file that was not there before, for this user alone.
+fn private_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true);
-    if truncate {
-        options.create(true).truncate(true)
-    } else {
-        options.create_new(true)
-    };
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
@@ -266,7 +263,7 @@ fn read_key(path: &Path) -> Result<Secret> {
 
 /// Writes a key where no other file is, for this user alone.
 fn write_key(path: &Path, key: &Secret) -> Result<()> {
-    let written = private_file(path, false).and_then(|mut file| {
+    let written = private_file(path).and_then(|mut file| {
         file.write_all(key.expose().as_bytes())?;
         file.sync_all()
     });

@@ -464,10 +464,8 @@ fn single(scope: &Scope, key: String, value: &str) -> Result<Change> {
 fn helper_value() -> Result<String> {
     let here = std::env::current_exe().and_then(std::fs::canonicalize);
     let here = here.map_err(|_| Error::new("this program does not know where it is"))?;
-    // What git itself finds, in its own folder or in PATH.
-    let found = git::call(["-c", "alias.ghapp-where=!command -v git-credential-ghapp", "ghapp-where"]);
-    let found = found.ok().and_then(git::Said::line).map(PathBuf::from);
-    if found.and_then(|path| std::fs::canonicalize(path).ok()).is_some_and(|path| path == here) {
+    let found = git_config::found_by_git().and_then(|path| std::fs::canonicalize(path).ok());
+    if found.is_some_and(|path| path == here) {
         return Ok("ghapp".to_owned());
     }
     let path = here.display().to_string().replace('\\', "/");
