@@ -167,11 +167,6 @@ fn examine_git(report: &mut Report<'_, '_>) -> Result<()> {
         .take(2)
         .filter_map(|number| number.parse().ok())
         .collect();
-    if numbers.as_slice() < [2, 41].as_slice() {
-        let what = Error::new(format!("{said} is old: it does not know when a token expires"))
-            .hint("2.41 and later do; everything else works");
-        return report.warning("git", what);
-    }
     let heals = if numbers.as_slice() >= [2, 46].as_slice() {
         "a token that is refused is replaced within the same command"
     } else {
