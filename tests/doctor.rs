@@ -321,6 +321,37 @@ fn a_remote_by_ssh_is_found() {
     assert_eq!(doctor().code, Some(0), "{:#?}", doctor());
 }
 
+#[test]
+fn a_credential_in_a_url_or_in_a_helper_is_found_and_not_shown() {
+    let env = healthy();
+    let doctor = |url: &str| {
+        let told = env.helper(["doctor", url], "");
+        assert!(!format!("{told:?}").contains("ghp_canary"), "{told:#?}");
+        told
+    };
+    let told = doctor("https://octocat:ghp_canary@github.com/acme/widgets");
+    assert!(told.stdout.contains("failure  git's URL: the URL has a password in it"), "{told:#?}");
+    let told = doctor("https://ghp_canary@github.com/acme/widgets");
+    assert!(told.stdout.contains("failure  git's URL: the URL has a user name in it"), "{told:#?}");
+    assert!(
+        doctor("https://x:ghp_canary@github.com/a/b/c")
+            .stdout
+            .contains("\"https://…@github.com/a/b/c\" is not")
+    );
+    env.git_config("credential.helper", "!f() { echo username=x; echo password=ghp_canary; }; f");
+    let told = doctor(WIDGETS);
+    assert!(
+        told.stdout.contains(
+            "git does not ask this helper for https://github.com/acme/widgets, but a shell command ("
+        )
+    );
+    env.git_config("credential.helper", "ghapp");
+    env.git_config("url.https://x:ghp_canary@github.com/.insteadOf", "https://github.com/");
+    let told = doctor(WIDGETS);
+    let expected = "failure  git's URL: git rewrites https://github.com/acme/widgets to https://…@github.com/acme/widgets";
+    assert!(told.stdout.contains(expected), "{told:#?}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_helper_that_git_does_not_find_is_found() {

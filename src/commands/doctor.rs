@@ -142,7 +142,7 @@ pub(super) fn doctor(
     let rule = route.rule;
     let why = why_this_rule(&route);
     report.ok("rule", format!("App {} answers for {place}: {why} ({})", rule.issuer, rule.origin))?;
-    examine_ssh(options.name.clone().or_else(place::remote), &place, &mut report)?;
+    examine_url(options.name.clone().or_else(place::remote), &place, &mut report)?;
     examine_helpers(&place, &route, &config, world, &mut report)?;
     examine_network(rule, world, &mut report)?;
     Connection::with(rule, &config, world, |connection| {
@@ -198,19 +198,33 @@ fn why_this_rule(route: &Route<'_>) -> String {
     }
 }
 
-/// Whether git goes by SSH, where no helper is asked.
-fn examine_ssh(asked: Option<String>, place: &Place, report: &mut Report<'_, '_>) -> Result<()> {
+/// Whether the URL as it was written keeps git from asking a helper: by SSH, or with a credential in it.
+fn examine_url(asked: Option<String>, place: &Place, report: &mut Report<'_, '_>) -> Result<()> {
+    let Some(url) = asked else { return Ok(()) };
     let by_ssh = |url: &str| url.starts_with("ssh://") || (url.contains('@') && !url.contains("://"));
-    let Some(url) = asked.filter(|url| by_ssh(url)) else { return Ok(()) };
-    let rewritten = git::call(["ls-remote", "--get-url", url.as_str()]).ok().and_then(git::Said::line);
-    if rewritten.is_some_and(|rewritten| !by_ssh(&rewritten)) {
-        return Ok(());
+    if by_ssh(&url) {
+        let rewritten = git::call(["ls-remote", "--get-url", url.as_str()]).ok().and_then(git::Said::line);
+        if rewritten.is_some_and(|rewritten| !by_ssh(&rewritten)) {
+            return Ok(());
+        }
+        let shown = place::redacted(&url);
+        let what = Error::new(format!("git goes to {shown} by SSH, where no helper is asked"));
+        let hint = format!(
+            "git remote set-url origin {place}, or for all such URLs git-credential-ghapp setup --rewrite-ssh"
+        );
+        return report.failure("git's URL", what.hint(hint));
     }
-    let what = Error::new(format!("git goes to {url} by SSH, where no helper is asked"));
-    let hint = format!(
-        "git remote set-url origin {place}, or for all such URLs git-credential-ghapp setup --rewrite-ssh"
-    );
-    report.failure("git's URL", what.hint(hint))
+    match place::userinfo(&url) {
+        None | Some(USERNAME) => Ok(()),
+        Some(user) => {
+            let what = if user.contains(':') {
+                "the URL has a password in it, which git takes instead of asking a helper"
+            } else {
+                "the URL has a user name in it, whose password this helper leaves to others"
+            };
+            report.failure("git's URL", Error::new(what).hint(format!("git remote set-url origin {place}")))
+        }
+    }
 }
 
 /// What git would do with the URL before and after it asks this program.
@@ -227,8 +241,8 @@ fn examine_helpers(
         git::call(["ls-remote", "--get-url", url.as_str()]).ok().and_then(git::Said::line)
         && rewritten != url
     {
-        let what = Error::new(format!("git rewrites {url} to {rewritten}"));
-        if rewritten.starts_with("https://") {
+        let what = Error::new(format!("git rewrites {url} to {}", place::redacted(&rewritten)));
+        if rewritten.starts_with("https://") && place::userinfo(&rewritten).is_none() {
             report
                 .warning("git's URL", what.hint("git config --show-origin --get-regexp 'url.*insteadof'"))?;
         } else {
@@ -238,9 +252,7 @@ fn examine_helpers(
     }
     let outside = world.folders.cache.clone().unwrap_or_default();
     let helpers = git_config::helpers(&url, &outside)?;
-    let shown = |helpers: &[Helper]| {
-        helpers.iter().map(|it| format!("{} ({})", it.value, it.origin)).collect::<Vec<_>>().join(", then ")
-    };
+    let shown = |helpers: &[Helper]| helpers.iter().map(Helper::shown).collect::<Vec<_>>().join(", then ");
     let add = format!("git config --global --add credential.https://{host}.helper ghapp");
     match helpers.iter().position(Helper::is_ours) {
         None if helpers.is_empty() => {

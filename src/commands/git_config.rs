@@ -19,6 +19,14 @@ pub(super) struct Helper {
 }
 
 impl Helper {
+    /// The helper and where it stands. A piece of shell may have a password in it, so it is not shown.
+    pub(super) fn shown(&self) -> String {
+        let is_script =
+            self.value.starts_with('!') && self.value.contains(['=', ';', '{', '$', '`', '|', '&']);
+        let value = if is_script { "a shell command" } else { &self.value };
+        format!("{value} ({})", self.origin)
+    }
+
     /// Whether it is this program.
     pub(super) fn is_ours(&self) -> bool {
         is_ours(&self.value)

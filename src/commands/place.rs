@@ -54,10 +54,24 @@ pub(super) fn remote() -> Option<String> {
     git::call(["ls-remote", "--get-url"]).ok()?.line().filter(|url| url.contains([':', '/']))
 }
 
+/// A URL without the user and the password that may be in it.
+pub(super) fn redacted(url: &str) -> String {
+    match (url.split_once("://"), userinfo(url)) {
+        (Some((scheme, rest)), Some(user)) => format!("{scheme}://…{}", &rest[user.len()..]),
+        _ => url.to_owned(),
+    }
+}
+
+/// What stands before the `@` of a URL's authority.
+pub(super) fn userinfo(url: &str) -> Option<&str> {
+    let authority = url.split_once("://")?.1.split(['/', '?', '#']).next()?;
+    authority.rsplit_once('@').map(|(user, _)| user)
+}
+
 /// Parses a URL of any scheme, git's short form for SSH, `HOST/OWNER/REPO`, `OWNER/REPO`, or `OWNER`.
 pub(crate) fn parse(text: &str, default: &Host, configured: &dyn Fn(&Host) -> bool) -> Result<Place> {
     let wrong = || {
-        Error::new(format!("{text:?} is not a repository or an owner"))
+        Error::new(format!("{:?} is not a repository or an owner", redacted(text)))
             .hint("write OWNER/REPO, OWNER, or https://HOST/OWNER/REPO")
     };
     if text.contains("://") {
@@ -99,6 +113,19 @@ fn on(host: Host, path: &str) -> Option<Place> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_of_a_url_has_no_password() {
+        for (url, shown) in [
+            ("https://x:ghp_1@github.com/a/b", "https://…@github.com/a/b"),
+            ("https://ghp_1@github.com", "https://…@github.com"),
+            ("https://github.com/a@b", "https://github.com/a@b"),
+            ("https://a:b@c@github.com/", "https://…@github.com/"),
+            ("git@github.com:a/b", "git@github.com:a/b"),
+        ] {
+            assert_eq!(redacted(url), shown);
+        }
+    }
 
     #[test]
     fn repositories_and_owners_are_named_in_every_usual_way() {
