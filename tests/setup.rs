@@ -137,6 +137,19 @@ fn what_is_there_stays_as_it_is_and_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_secret_in_another_helper_is_neither_shown_nor_copied() {
+    let fresh = Fresh::new();
+    let script = "!f() { echo username=x; echo password=ghp_canary; }; f";
+    fresh.env.git_config("credential.https://github.com.helper", script);
+    let told = fresh.setup(&[]);
+    assert!(told.stdout.contains("a value that stays -> and \"\", \"ghapp\""), "{told:?}");
+    assert!(!format!("{told:?}").contains("ghp_canary"));
+    assert!(!std::fs::read_to_string(fresh.beside("setup.json")).unwrap().contains("ghp_canary"));
+    fresh.undo().ok();
+    assert_eq!(fresh.git_values("credential.https://github.com.helper"), [script]);
+}
+
+#[test]
 fn other_helpers_may_stay_first() {
     let fresh = Fresh::new();
     fresh.env.git_config("credential.helper", "cache");

@@ -28,7 +28,16 @@ pub(super) enum Change {
     /// The private key, moved to the keyring.
     KeyToKeyring { from: PathBuf, name: String },
     /// A setting of git's.
-    Git { scope: Scope, key: String, before: Vec<String>, after: Vec<String> },
+    Git {
+        scope: Scope,
+        key: String,
+        /// The values that stood there, if they were replaced. Otherwise what stood there is none of setup's business,
+        /// and may hold a secret: a helper can be a piece of shell.
+        replaced: Vec<String>,
+        added: Vec<String>,
+        /// How many values stand before those that are added.
+        kept: usize,
+    },
 }
 
 impl Change {
@@ -44,15 +53,26 @@ impl Change {
         Self::KeyToKeyring { from, name }
     }
 
-    pub(super) fn git(scope: Scope, key: String, before: Vec<String>, after: Vec<String>) -> Self {
-        Self::Git { scope, key, before, after }
+    /// Adds values to those that are there.
+    pub(super) fn add(scope: &Scope, key: String, present: &[String], added: Vec<String>) -> Self {
+        Self::Git { scope: scope.clone(), key, replaced: Vec::new(), added, kept: present.len() }
+    }
+
+    /// Puts a value in the place of those that are there.
+    pub(super) fn replace(scope: &Scope, key: String, replaced: Vec<String>, value: &str) -> Self {
+        let added = if replaced.last().is_some_and(|last| last == value) {
+            Vec::new()
+        } else {
+            vec![value.to_owned()]
+        };
+        Self::Git { scope: scope.clone(), key, replaced, added, kept: 0 }
     }
 
     /// Whether everything is as it is to be.
     pub(super) fn is_done(&self) -> bool {
         match self {
             Self::File { before, after, .. } => before.as_ref() == Some(after),
-            Self::Git { before, after, .. } => before == after,
+            Self::Git { added, .. } => added.is_empty(),
             Self::KeyFile { .. } | Self::KeyToKeyring { .. } => false,
         }
     }
@@ -81,12 +101,18 @@ impl Change {
             Self::KeyToKeyring { from, name } => {
                 output.line(&format!("  {} is moved to the keyring, as {name}", from.display()))
             }
-            Self::Git { scope, key, before, after } => {
-                let shown = |values: &[String]| match values {
-                    [] => "not set".to_owned(),
-                    values => values.iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", "),
+            Self::Git { scope, key, replaced, added, kept } => {
+                let listed = |values: &[String]| {
+                    values.iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", ")
                 };
-                output.line(&format!("  git config --{scope} {key}: {} -> {}", shown(before), shown(after)))
+                let before = match (replaced.as_slice(), kept) {
+                    ([], 0) => "not set".to_owned(),
+                    ([], 1) => "a value that stays".to_owned(),
+                    ([], kept) => format!("{kept} values that stay"),
+                    (replaced, _) => listed(replaced),
+                };
+                let and = if *kept > 0 { "and " } else { "" };
+                output.line(&format!("  git config --{scope} {key}: {before} -> {and}{}", listed(added)))
             }
         }
     }
@@ -108,7 +134,14 @@ impl Change {
                 })?;
                 remove(from)
             }
-            Self::Git { scope, key, after, .. } => git_config::set_values(scope, key, after),
+            Self::Git { scope, key, replaced, added, .. } => {
+                let mut wanted = git_config::values(scope, key)?;
+                if !replaced.is_empty() {
+                    wanted.clear();
+                }
+                wanted.extend(added.iter().cloned());
+                git_config::set_values(scope, key, &wanted)
+            }
         }
     }
 
@@ -137,13 +170,18 @@ impl Change {
                 keychain::remove(name, bus)?;
                 Ok(Some(format!("{name} is out of the keyring, and back at {}", from.display())))
             }
-            Self::Git { scope, key, before, after } => {
+            Self::Git { scope, key, replaced, added, kept } => {
                 let present = git_config::values(scope, key)?;
-                let target = if present == *after {
-                    before.clone()
+                let target = if present.len() <= *kept {
+                    // It was never added, or is gone.
+                    present.clone()
+                } else if replaced.is_empty() {
+                    without_added(&present, added)
+                } else if present == *added {
+                    replaced.clone()
                 } else {
-                    // Somebody changed it since: only what was added goes.
-                    without_added(&present, before, after)
+                    // Somebody gave it another value since.
+                    present.clone()
                 };
                 if target == present {
                     return Ok(None);
@@ -156,8 +194,7 @@ impl Change {
 }
 
 /// The values without those that were added, each once, the last ones first.
-fn without_added(present: &[String], before: &[String], after: &[String]) -> Vec<String> {
-    let Some(added) = after.strip_prefix(before) else { return present.to_vec() };
+fn without_added(present: &[String], added: &[String]) -> Vec<String> {
     let mut left = present.to_vec();
     for value in added.iter().rev() {
         if let Some(position) = left.iter().rposition(|it| it == value) {
@@ -281,15 +318,13 @@ mod tests {
     #[test]
     fn only_what_was_added_goes() {
         let list = |text: &str| text.split_terminator(',').map(str::to_owned).collect::<Vec<_>>();
-        for (present, before, after, left) in [
-            (",ghapp", "", ",ghapp", ""),
-            (",ghapp,store", "", ",ghapp", "store"),
-            (",gh,,ghapp,more", ",gh", ",gh,,ghapp", ",gh,more"),
-            ("store", "", ",ghapp", "store"),
-            ("other", "old", "new", "other"),
+        for (present, added, left) in [
+            (",ghapp", ",ghapp", ""),
+            (",ghapp,store", ",ghapp", "store"),
+            (",gh,,ghapp,more", ",ghapp", ",gh,more"),
+            ("store", ",ghapp", "store"),
         ] {
-            let left_over = without_added(&list(present), &list(before), &list(after));
-            assert_eq!(left_over, list(left), "{present}");
+            assert_eq!(without_added(&list(present), &list(added)), list(left), "{present}");
         }
     }
 }

@@ -417,27 +417,21 @@ fn gits_side(
         let asked = &present[last..];
         let others_first = asked.iter().position(|value| is_ours(value)).is_none_or(|ours| ours > 0);
         let cleared = last > 0 || options.keep_other_helpers;
-        let mut wanted = present.clone();
-        if options.keep_other_helpers {
-            if !asked.iter().any(|value| is_ours(value)) {
-                wanted.push(helper.clone());
-            }
-        } else if others_first || !cleared {
-            wanted.extend([String::new(), helper.clone()]);
-        }
-        changes.push(Change::git(scope.clone(), key, present, wanted));
+        let missing = match options.keep_other_helpers {
+            true if asked.iter().any(|value| is_ours(value)) => Vec::new(),
+            true => vec![helper.clone()],
+            false if others_first || !cleared => vec![String::new(), helper.clone()],
+            false => Vec::new(),
+        };
+        changes.push(Change::add(scope, key, &present, missing));
         changes.push(single(scope, format!("credential.{url}.useHttpPath"), "true")?);
     }
     if options.rewrite_ssh {
         let key = format!("url.https://{host}/.insteadOf");
         let present = git_config::values(scope, &key)?;
-        let mut wanted = present.clone();
-        for ssh in [format!("git@{host}:"), format!("ssh://git@{host}/")] {
-            if !wanted.contains(&ssh) {
-                wanted.push(ssh);
-            }
-        }
-        changes.push(Change::git(scope.clone(), key, present, wanted));
+        let mut missing = vec![format!("git@{host}:"), format!("ssh://git@{host}/")];
+        missing.retain(|ssh| !present.contains(ssh));
+        changes.push(Change::add(scope, key, &present, missing));
     }
     if options.proactive {
         changes.push(single(scope, format!("http.https://{host}.proactiveAuth"), "basic")?);
@@ -452,12 +446,7 @@ fn gits_side(
 /// A setting with one value.
 fn single(scope: &Scope, key: String, value: &str) -> Result<Change> {
     let present = git_config::values(scope, &key)?;
-    let wanted = if present.last().is_some_and(|last| last == value) {
-        present.clone()
-    } else {
-        vec![value.to_owned()]
-    };
-    Ok(Change::git(scope.clone(), key, present, wanted))
+    Ok(Change::replace(scope, key, present, value))
 }
 
 /// How git calls this program: by its short name where git finds it, else by its path.
