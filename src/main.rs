@@ -1,8 +1,9 @@
 //! Collects what surrounds the process, and runs.
 
+#![cfg_attr(all(target_os = "linux", target_env = "gnu"), no_main)]
+
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::SystemTime;
 
 use directories::{BaseDirs, ProjectDirs};
@@ -13,8 +14,38 @@ use git_credential_ghapp::{Ambient, run};
 #[cfg(unix)]
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// Where C begins: what Rust does before its own `main` costs a tenth of a warm `get`. It looks at the process' memory
+/// map and puts up a guard against a stack that overflows, which the kernel has as well. The rest is done here.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "only the name is: nothing else of this program is called main")]
+#[unsafe(no_mangle)]
+extern "C" fn main() -> std::ffi::c_int {
+    open_standard_streams();
+    // A closed pipe is an error that is told, and not the end before git has its answer.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, std::sync::Arc::default());
+    begin().into()
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn main() -> std::process::ExitCode {
+    begin().into()
+}
+
+/// A standard stream that is closed would let the next file that is opened take its place: the answer would go there.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn open_standard_streams() {
+    use rustix::stdio::{stderr, stdin, stdout};
+    for stream in [stdin(), stdout(), stderr()] {
+        if rustix::io::fcntl_getfd(stream).is_err()
+            && let Ok(nothing) = std::fs::File::options().read(true).write(true).open("/dev/null")
+        {
+            std::mem::forget(nothing);
+        }
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads environment and clock")]
-fn main() -> ExitCode {
+fn begin() -> u8 {
     let core_limit = keep_memory_private();
     let project = ProjectDirs::from("", "", "git-credential-ghapp");
     let folders = Folders {
@@ -35,7 +66,7 @@ fn main() -> ExitCode {
         },
         hand_over: &|| allow_core_dumps(core_limit),
     };
-    run(ambient, io::stdin().lock(), io::stdout().lock(), io::stderr()).into()
+    run(ambient, io::stdin().lock(), io::stdout().lock(), io::stderr())
 }
 
 /// Neither a core dump nor another process of the same user shows what this one holds. A debugger or a system

@@ -53,3 +53,19 @@ fn modules_import_only_what_stands_below_them() {
     assert!(imports > 30, "the test does not find the imports any more");
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+#[test]
+fn the_only_unsafe_thing_is_the_name_of_main() {
+    let mut found = Vec::new();
+    for path in sources(Path::new("src")) {
+        let source = std::fs::read_to_string(&path).unwrap();
+        // Comments may speak of it.
+        let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+        found.extend(code.filter(|line| line.contains("unsafe")).map(|line| line.trim().to_owned()));
+    }
+    let expected = [
+        "#[expect(unsafe_code, reason = \"only the name is: nothing else of this program is called main\")]",
+        "#[unsafe(no_mangle)]",
+    ];
+    assert_eq!(found, expected);
+}
