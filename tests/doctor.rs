@@ -176,6 +176,29 @@ fn what_keeps_git_from_asking_is_found() {
 }
 
 #[test]
+fn a_netrc_that_comes_before_every_helper_is_found() {
+    let env = healthy();
+    env.write("home/.netrc", "machine other.example login x password ghp_canary\n");
+    assert_eq!(examined(&env).code, Some(0));
+    env.write("home/.netrc", "machine github.com\n  login x\n  password ghp_canary\n");
+    finds(
+        &env,
+        "failure",
+        "netrc",
+        ".netrc has a credential for github.com, which git takes",
+        "take the entry out",
+    );
+    assert!(!examined(&env).stdout.contains("ghp_canary"));
+    // And so it is.
+    env.git(["ls-remote", WIDGETS]).ok();
+    let log = env.github.log();
+    assert!(
+        log.iter().any(|line| line.contains("info/refs") && line.contains("[not a token] 401")),
+        "{log:#?}"
+    );
+}
+
+#[test]
 fn helpers_beside_this_one_are_judged_by_their_order_and_by_what_they_keep() {
     let env = healthy();
     let add = |key: &str, value: &str| drop(env.git(["config", "--global", "--add", key, value]));

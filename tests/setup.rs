@@ -428,7 +428,11 @@ fn a_machine_can_be_set_up_for_all_its_users() {
     assert!(
         env.helper(arguments, "").ok().contains("git config --system credential.https://github.com.helper")
     );
-    env.helper(arguments[..8].iter().copied(), "");
+    let told = env.helper(arguments[..8].iter().copied(), "");
+    assert!(
+        !cfg!(unix) || told.stderr.contains("warning: only its owner can read the private key"),
+        "{told:?}"
+    );
     assert!(std::fs::read_to_string(&system).unwrap().contains("helper = ghapp"));
     assert!(std::fs::read_to_string(file).unwrap().contains(ACME_APP));
     #[cfg(unix)]

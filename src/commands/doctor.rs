@@ -316,6 +316,11 @@ fn examine_helpers(
             what.hint("git config --show-origin --get-regexp 'credential.*username'"),
         )?;
     }
+    if let Some(file) = netrc_with(&host.to_string(), world) {
+        let what = format!("{file} has a credential for {host}, which git takes before it asks a helper");
+        report
+            .failure("netrc", Error::new(what).hint("take the entry out, unless its token is to be used"))?;
+    }
     let headers = git_config::all_for_url("http", "extraheader", &url, &outside)?;
     if let Some((_, origin)) = headers.iter().rfind(|(header, _)| is_authorization(header)) {
         let what = Error::new(format!(
@@ -325,6 +330,18 @@ fn examine_helpers(
         report.failure("headers", what.hint(hint))?;
     }
     Ok(())
+}
+
+/// The file that gives curl, and so git, a credential for a host, or for all. (netrc(5))
+fn netrc_with(host: &str, world: &World<'_>) -> Option<String> {
+    let name = host.split(':').next().unwrap_or_default();
+    let home = world.folders.home.as_ref()?;
+    [".netrc", "_netrc"].into_iter().map(|file| home.join(file)).find_map(|path| {
+        let text = zeroize::Zeroizing::new(std::fs::read_to_string(&path).ok()?);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let names_it = words.windows(2).any(|pair| pair == ["machine", name]) || words.contains(&"default");
+        names_it.then(|| path.display().to_string())
+    })
 }
 
 fn is_authorization(header: &str) -> bool {

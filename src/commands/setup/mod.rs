@@ -111,6 +111,11 @@ pub(super) fn setup(
     };
     changes.extend(gits_side(&options, &scope, rule, bot)?);
     changes.retain(|change| !change.is_done());
+    if scope == Scope::System && !rule_key_is_shared(&rule.key, &options) {
+        let what = "only its owner can read the private key, so git of other users gets no token";
+        let hint = "let a group read it: chgrp GROUP FILE && chmod 640 FILE, and its folder too";
+        world.terminal.warning(&Error::new(what).hint(hint));
+    }
     if changes.is_empty() {
         output.line("everything is set up already")?;
     } else {
@@ -341,6 +346,11 @@ fn offer_to_move(path: &Path, safe: &Path, person: &mut Person<'_>) -> Result<Op
         other => Err(Error::new(format!("{other:?} is neither keep nor folder nor keyring"))
             .hint("nothing was changed; run setup again")),
     }
+}
+
+/// Whether other users than the key's owner will be able to read it.
+fn rule_key_is_shared(key: &KeySource, options: &Options) -> bool {
+    matches!(key, KeySource::File { path, .. } if options.move_key.is_none() && is_open_to_others(path))
 }
 
 #[cfg(unix)]
