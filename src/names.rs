@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// A host as git names it: lower case, with its port unless that is 443. Hosts are equal or not; there is
 /// no "ends with".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Host(String);
 
 impl Host {
@@ -141,7 +141,7 @@ impl fmt::Display for ApiUrl {
 }
 
 /// A repository's full name, in lower case: GitHub ignores the case of owners and names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Repository {
     /// The user or organisation.
     pub owner: String,

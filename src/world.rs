@@ -5,7 +5,7 @@ use ureq::Agent;
 use crate::app::App;
 use crate::cache::{Cache, Settings};
 use crate::clock::Clock;
-use crate::config::{Config, Folders, Rule, Variables};
+use crate::config::{Config, Folders, KeySource, Rule, StoreKind, Variables};
 use crate::error::Result;
 use crate::network;
 use crate::terminal::Terminal;
@@ -40,7 +40,8 @@ pub struct Screen {
 impl World<'_> {
     /// The App that a rule names.
     pub(crate) fn app<'c>(&self, rule: &'c Rule) -> App<'c> {
-        App::new(&rule.issuer, &rule.key, self.has_session_bus())
+        let asks_bus = matches!(rule.key, KeySource::Keyring { .. });
+        App::new(&rule.issuer, &rule.key, asks_bus && self.has_session_bus())
     }
 
     /// The cache, for one App.
@@ -50,7 +51,7 @@ impl World<'_> {
             min_fresh: config.min_fresh,
             deadline: config.deadline,
             folder: self.folders.cache.as_deref(),
-            session_bus: self.has_session_bus(),
+            session_bus: config.store == StoreKind::SecretService && self.has_session_bus(),
         };
         Cache::open(settings, app, self.clock, self.terminal)
     }

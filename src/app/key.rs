@@ -27,27 +27,30 @@ pub(crate) struct WrittenKey(Zeroizing<Vec<u8>>);
 impl WrittenKey {
     /// Reads the key from where the configuration says it is. `bus`: whether there is a D-Bus session bus.
     pub(super) fn read(source: &KeySource, bus: bool) -> Result<Self> {
-        let shown = described(source);
+        let shown = || described(source);
         let copied = |text: &str| Self(Zeroizing::new(text.as_bytes().to_vec()));
         match source {
             KeySource::Text { pem, .. } => Ok(copied(pem.expose())),
             KeySource::Keyring { name, .. } => match keychain::read(name, bus) {
                 Ok(pem) => Ok(copied(pem.expose())),
-                Err(why) => Err(Error::new(format!("cannot read the private key {shown}: {why}"))
+                Err(why) => Err(Error::new(format!("cannot read the private key {}: {why}", shown()))
                     .hint("unlock the keyring, or name the key's file in private-key")),
             },
             KeySource::File { path, .. } => {
                 let unreadable = |e| {
-                    Error::new(format!("cannot read the private key {shown}: {}", cause(&e))).hint(
+                    Error::new(format!("cannot read the private key {}: {}", shown(), cause(&e))).hint(
                         "download a private key on the App's settings page and name its file in private-key",
                     )
                 };
                 let file = File::open(path).map_err(unreadable)?;
-                if file.metadata().map_err(unreadable)?.is_dir() {
-                    return Err(Error::new(format!("the private key {shown} is a directory"))
+                let metadata = file.metadata().map_err(unreadable)?;
+                if metadata.is_dir() {
+                    return Err(Error::new(format!("the private key {} is a directory", shown()))
                         .hint("name the .pem file itself in private-key"));
                 }
-                let mut bytes = Zeroizing::new(Vec::with_capacity(8 * 1024));
+                // All of it is wiped in the end, so no more than is needed. A pipe has no size.
+                let room = if metadata.is_file() { metadata.len() + 1 } else { MAX_KEY };
+                let mut bytes = Zeroizing::new(Vec::with_capacity(room.min(MAX_KEY + 1) as usize));
                 file.take(MAX_KEY + 1).read_to_end(&mut bytes).map_err(unreadable)?;
                 Ok(Self(bytes))
             }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use zeroize::Zeroizing;
 
 use crate::error::{Error, Result, cause};
 
@@ -58,9 +57,9 @@ impl Folder {
         Ok(Self { root: root.to_owned() })
     }
 
-    /// The file's content; `None` if there is no such file.
-    pub(super) fn read(&self, kind: &str, name: &str) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-        let mut content = Zeroizing::new(Vec::with_capacity(1024));
+    /// The file's content, which is never secret as it is: what is, is sealed. `None` if there is no such file.
+    pub(super) fn read(&self, kind: &str, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let mut content = Vec::with_capacity(1024);
         match File::open(self.root.join(kind).join(name)) {
             Ok(file) => file.take(MAX_FILE).read_to_end(&mut content).map(|_| Some(content)),
             Err(e) if is_absent(&e) => Ok(None),

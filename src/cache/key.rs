@@ -1,10 +1,9 @@
 //! Names of what is cached: digests over everything that makes a difference.
 
-use std::fmt::Write as _;
-
 use ring::digest::{Context, SHA256};
 
 use crate::names::{ApiUrl, InstallationId, RepositoryRef, Scope};
+use crate::secret::hex;
 
 /// Names a cached token: a digest over everything that changes the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,9 +90,5 @@ fn digest(fields: &[&str]) -> String {
         context.update(&(field.len() as u64).to_le_bytes());
         context.update(field.as_bytes());
     }
-    context.finish().as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(context.finish().as_ref())
 }

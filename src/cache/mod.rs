@@ -122,7 +122,7 @@ pub struct Settings<'a> {
     pub deadline: Duration,
     /// Where files are kept.
     pub folder: Option<&'a Path>,
-    /// Whether a D-Bus session bus has an address.
+    /// Whether a D-Bus session bus has an address, for the store that is behind one.
     pub session_bus: bool,
 }
 

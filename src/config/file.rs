@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -73,9 +74,10 @@ impl<'de> Deserialize<'de> for Id {
 pub(super) fn parse(text: &str, path: &Path, rank: u8, folders: &Folders) -> Result<Parsed> {
     // Counted once: there is an origin for every setting.
     let line_ends: Vec<usize> = text.match_indices('\n').map(|(end, _)| end).collect();
+    let shown: Rc<Path> = Rc::from(path);
     let at = |offset: usize| {
         let line = line_ends.partition_point(|end| *end < offset) + 1;
-        Origin::File { path: path.to_owned(), line }
+        Origin::File { path: Rc::clone(&shown), line }
     };
     let contents: Contents = toml::from_str(text).map_err(|e| {
         let offset = e.span().map_or(0, |span| span.start.min(text.len()));
@@ -90,15 +92,23 @@ pub(super) fn parse(text: &str, path: &Path, rank: u8, folders: &Folders) -> Res
         contents.min_fresh.map(|v| check::min_fresh(*v.get_ref(), &at(v.span().start))).transpose()?;
     let deadline =
         contents.deadline.map(|v| check::deadline(*v.get_ref(), &at(v.span().start))).transpose()?;
+    let beside = path.parent();
     let rules = contents
         .app
         .into_iter()
-        .map(|app| rule(app, rank, path, folders, &at))
+        .map(|app| rule(app, rank, beside, folders, &at))
         .collect::<Result<Vec<_>>>()?;
     Ok(Parsed { rules, store, min_fresh, deadline })
 }
 
-fn rule(app: App, rank: u8, path: &Path, folders: &Folders, at: &dyn Fn(usize) -> Origin) -> Result<Rule> {
+/// A rule as it is written; what it names relatively is relative to the folder that the file is in.
+fn rule(
+    app: App,
+    rank: u8,
+    beside: Option<&Path>,
+    folders: &Folders,
+    at: &dyn Fn(usize) -> Origin,
+) -> Result<Rule> {
     /// Applies a check to a setting that may be absent, with the place where it stands.
     fn checked<T, V>(
         setting: Option<Spanned<V>>,
@@ -107,24 +117,26 @@ fn rule(app: App, rank: u8, path: &Path, folders: &Folders, at: &dyn Fn(usize) -
     ) -> Result<Option<T>> {
         setting.map(|v| check(v.get_ref(), &at(v.span().start))).transpose()
     }
+    /// The same for each of several.
+    fn all<T>(
+        settings: Vec<Spanned<String>>,
+        at: &dyn Fn(usize) -> Origin,
+        check: impl Fn(&str, &Origin) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        settings.iter().map(|v| check(v.get_ref(), &at(v.span().start))).collect()
+    }
     let origin = at(app.id.span().start);
     let host = checked(app.host, at, |v, o| check::host(v, o))?.unwrap_or_else(Host::github);
     let api = checked(app.api_url, at, |v, o| api(v, o))?.unwrap_or_else(|| host.api());
     let key_origin = at(app.private_key.span().start);
-    let key = key_file(app.private_key.get_ref(), key_origin, path.parent(), folders)?;
-    let all = |settings: Vec<Spanned<String>>| {
-        settings.into_iter().map(|v| (at(v.span().start), v.into_inner())).collect::<Vec<_>>()
-    };
+    let key = key_file(app.private_key.get_ref(), key_origin, beside, folders)?;
     Ok(Rule {
         issuer: check::issuer(&app.id.get_ref().0, &origin)?,
         key,
         api,
         host,
-        owners: all(app.owners).iter().map(|(o, v)| check::owner(v, o)).collect::<Result<_>>()?,
-        repositories: all(app.repositories)
-            .iter()
-            .map(|(o, v)| check::repository(v, o))
-            .collect::<Result<_>>()?,
+        owners: all(app.owners, at, check::owner)?,
+        repositories: all(app.repositories, at, check::repository)?,
         installation: app.installation_id.map(InstallationId),
         per_repository: checked(app.scope, at, |v, o| check::per_repository(v, o))?.unwrap_or(false),
         permissions: checked(app.permissions, at, |v, o| {

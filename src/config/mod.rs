@@ -6,8 +6,11 @@
 mod file;
 mod settings;
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::error::{Error, Result, cause};
@@ -84,28 +87,23 @@ impl Rule {
     /// come before those of files.
     #[must_use]
     pub fn specificity(&self, repository: &Repository) -> Option<u8> {
-        let specific = if self.repositories.contains(repository) {
-            2
-        } else if self.owners.contains(&repository.owner) {
-            1
-        } else if !self.names_what_it_is_for() {
-            0
-        } else {
-            return None;
-        };
-        Some(if self.is_for_this_call() { 3 } else { specific })
+        if self.repositories.contains(repository) {
+            return Some(self.strength(2));
+        }
+        self.specificity_for_owner(&repository.owner)
     }
 
     /// The same for an owner as a whole.
     #[must_use]
     pub fn specificity_for_owner(&self, owner: &str) -> Option<u8> {
         if self.owners.iter().any(|named| named == owner) {
-            Some(if self.is_for_this_call() { 3 } else { 1 })
-        } else if !self.names_what_it_is_for() {
-            Some(if self.is_for_this_call() { 3 } else { 0 })
-        } else {
-            None
+            return Some(self.strength(1));
         }
+        (!self.names_what_it_is_for()).then(|| self.strength(0))
+    }
+
+    fn strength(&self, specific: u8) -> u8 {
+        if self.is_for_this_call() { 3 } else { specific }
     }
 
     /// Whether the rule names owners or repositories, and so promises that the App is installed there.
@@ -120,13 +118,30 @@ impl Rule {
         self.rank == AMBIENT
     }
 
-    /// What two rules must not have in common: what they match, as text.
-    fn selectors(&self) -> Vec<String> {
-        let owners = self.owners.iter().map(|owner| format!("owner {owner}"));
-        let repositories = self.repositories.iter().map(|repository| format!("repository {repository}"));
-        let named: Vec<_> = owners.chain(repositories).collect();
-        let named = if named.is_empty() { vec!["every owner".to_owned()] } else { named };
-        named.into_iter().map(|selector| format!("{selector} on {}", self.host)).collect()
+    /// What the rule matches on its host.
+    fn selectors(&self) -> impl Iterator<Item = Selector<'_>> {
+        let owners = self.owners.iter().map(|owner| Selector::Owner(owner));
+        let repositories = self.repositories.iter().map(Selector::Repository);
+        let every_owner = (!self.names_what_it_is_for()).then_some(Selector::EveryOwner);
+        owners.chain(repositories).chain(every_owner)
+    }
+}
+
+/// What two rules for a host must not have in common.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Selector<'r> {
+    EveryOwner,
+    Owner(&'r str),
+    Repository(&'r Repository),
+}
+
+impl fmt::Display for Selector<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EveryOwner => f.write_str("every owner"),
+            Self::Owner(owner) => write!(f, "owner {owner}"),
+            Self::Repository(repository) => write!(f, "repository {repository}"),
+        }
     }
 }
 
@@ -137,8 +152,8 @@ const AMBIENT: u8 = 2;
 pub enum Origin {
     /// In a configuration file.
     File {
-        /// The file.
-        path: PathBuf,
+        /// The file, which all settings of it share.
+        path: Rc<Path>,
         /// Line, counted from 1.
         line: usize,
     },
@@ -308,17 +323,22 @@ impl Config {
     /// If the text cannot be parsed, a value is not valid, or two rules of it match the same.
     pub fn add_file(&mut self, text: &str, path: &Path, rank: u8, folders: &Folders) -> Result<()> {
         let parsed = file::parse(text, path, rank, folders)?;
-        let mut seen: Vec<(String, &Origin)> = Vec::new();
+        let mut seen = BTreeMap::new();
         for rule in &parsed.rules {
             for selector in rule.selectors() {
-                if let Some((_, first)) = seen.iter().find(|(other, _)| *other == selector) {
-                    return Err(Error::new(format!(
-                        "two rules match {selector}: {first} and {}",
-                        rule.origin
-                    ))
-                    .hint("name different owners or repositories in each [[app]]"));
+                match seen.entry((selector, &rule.host)) {
+                    Entry::Vacant(free) => {
+                        free.insert(&rule.origin);
+                    }
+                    Entry::Occupied(first) => {
+                        let ((selector, host), origin) = (first.key(), first.get());
+                        return Err(Error::new(format!(
+                            "two rules match {selector} on {host}: {origin} and {}",
+                            rule.origin
+                        ))
+                        .hint("name different owners or repositories in each [[app]]"));
+                    }
                 }
-                seen.push((selector, &rule.origin));
             }
         }
         self.rules.extend(parsed.rules);
