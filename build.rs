@@ -1,4 +1,4 @@
-//! Tells the program which commit it is built from, for `--version`.
+//! Tells the program which commit it is built from, for `--version`, and the linker what to keep together.
 
 #![allow(missing_docs, clippy::disallowed_methods, reason = "a build script reads the environment")]
 
@@ -21,12 +21,28 @@ fn main() {
     }
     println!("cargo::rerun-if-changed=build.rs");
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let linker = variable("RUSTC_LINKER") + &variable("CARGO_ENCODED_RUSTFLAGS");
+    if variable("PROFILE") == "release"
+        && variable("CARGO_CFG_TARGET_OS") == "linux"
+        && takes_scripts(&linker)
+    {
+        // What a warm `get` runs lies together, so that a tenth of the program is loaded and not half of it.
+        let layout = std::path::Path::new(&variable("CARGO_MANIFEST_DIR")).join("src/warm.ld");
+        println!("cargo::rustc-link-arg-bins=-T\ncargo::rustc-link-arg-bins={}", layout.display());
+        println!("cargo::rerun-if-changed=src/warm.ld");
+    }
     let native = variable("HOST") == variable("TARGET") && variable("TARGET").ends_with("-linux-gnu");
     if native && has_static_unwinder() {
         // One shared library less to find, map and relocate before every `get`. It is gcc's unwinder, which a
         // program that aborts on panics does not call.
         println!("cargo::rustc-link-lib=static:-bundle=gcc_eh");
     }
+}
+
+/// Whether the linker is one that takes a script which adds to its own, as GNU ld and lld do, and others do not.
+fn takes_scripts(flags: &str) -> bool {
+    let others = ["gold", "mold", "wild"];
+    !others.iter().any(|other| flags.contains(other))
 }
 
 /// Whether the compiler that links has gcc's unwinder as a static library; clang alone has not.

@@ -1,14 +1,19 @@
 //! What a `get` costs, beside an empty process and git's own helpers: `cargo bench --bench cost`.
 //!
 //! Whole processes, pinned to one core, in random order, medians. `cargo bench --bench cost -- counts` prints
-//! instructions, page faults and system calls instead, which do not depend on load; `-- check` compares those
-//! with `benches/counts.txt` and fails where a warm `get` became dearer; `-- plots` draws the plots in `docs`.
+//! instructions, pages of code, page faults and system calls instead, which do not depend on load; `-- check` compares
+//! those with `benches/cost/counts.txt` and fails where a warm `get` became dearer; `-- plots` draws the plots in
+//! `docs`; `-- layout` writes `src/warm.ld`, which keeps together what a warm `get` runs.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a measurement that cannot be made has failed")]
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "it prints figures about processes")]
 
+mod counts;
+mod layout;
+mod plots;
+mod process;
+
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,6 +24,7 @@ use git_credential_ghapp::clock::Timestamp;
 use git_credential_ghapp::config::{KeySource, Origin};
 use git_credential_ghapp::secret::Secret;
 use github_simulator::{ACME_KEY, Simulator};
+use process::{Subject, has, pin};
 
 const GLIBC: &str = env!("CARGO_BIN_EXE_git-credential-ghapp");
 const APP: &str = "Iv23liAcmeCi";
@@ -29,104 +35,10 @@ fn main() {
     match mode.as_str() {
         "alone" => alone(),
         "counts" => print!("{}", Bench::new().counts()),
-        "check" => check(),
+        "check" => counts::check(),
+        "layout" => Bench::new().layout(),
         "plots" => Bench::new().plots(),
         _ => Bench::new().measure(),
-    }
-}
-
-/// Pins this thread, and so the processes that it starts, to one core. The simulator's threads were there before:
-/// they run on the others, as GitHub does.
-fn pin() {
-    let core = std::thread::available_parallelism().map_or(1, usize::from) - 1;
-    let mut taskset = Command::new("taskset");
-    taskset.args(["-pc", &core.to_string(), &std::process::id().to_string()]).stdout(Stdio::null());
-    if !has("taskset") || !taskset.status().is_ok_and(|status| status.success()) {
-        println!("not pinned to one core: taskset is not there\n");
-    }
-}
-
-fn has(program: &str) -> bool {
-    find(program).is_some()
-}
-
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
-}
-
-/// A command line to measure.
-#[derive(Clone)]
-struct Subject {
-    program: PathBuf,
-    arguments: Vec<String>,
-    variables: Vec<(String, String)>,
-    input: PathBuf,
-}
-
-impl Subject {
-    fn with(&self, name: &str, value: &str) -> Self {
-        let mut changed = self.clone();
-        changed.variables.push((name.to_owned(), value.to_owned()));
-        changed
-    }
-
-    fn command(&self, before: &[&str]) -> Command {
-        let mut command = match before {
-            [] => Command::new(&self.program),
-            [first, rest @ ..] => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(&self.program);
-                command
-            }
-        };
-        command
-            .args(&self.arguments)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .stdin(File::open(&self.input).unwrap())
-            .stdout(Stdio::null());
-        command
-    }
-
-    fn time(&self) -> Duration {
-        let mut command = self.command(&[]);
-        command.stderr(Stdio::null());
-        let began = Instant::now();
-        command.status().unwrap();
-        began.elapsed()
-    }
-
-    fn answers(&self) -> bool {
-        let output = self.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).contains("password=")
-    }
-
-    /// Instructions, as callgrind counts them.
-    fn instructions(&self) -> Option<u64> {
-        let tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
-        let output = has("valgrind").then(|| self.command(&tool).output().unwrap())?;
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        let line = text.lines().find(|line| line.contains("Collected"))?;
-        line.rsplit(' ').next()?.parse().ok()
-    }
-
-    /// How many system calls it makes, as strace counts them.
-    fn calls(&self) -> Option<u64> {
-        let output = has("strace").then(|| self.command(&["strace", "-f", "-c"]).output().unwrap())?;
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        let total = text.lines().find(|line| line.ends_with("total"))?;
-        total.split_whitespace().rev().find_map(|word| word.parse::<u64>().ok().filter(|n| *n > 20))
-    }
-
-    /// Its peak memory in KiB, and its minor page faults, as time(1) reports them.
-    fn memory(&self) -> Option<(u64, u64)> {
-        let time = find("time")?;
-        let output = self.command(&[time.to_str()?, "-f", "%M %R"]).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        let (memory, faults) = text.lines().last()?.split_once(' ')?;
-        Some((memory.parse().ok()?, faults.parse().ok()?))
     }
 }
 
@@ -360,49 +272,6 @@ impl Bench {
         subjects.push(("git-credential-libsecret", theirs));
     }
 
-    /// A warm `get` by the number of routes, and the slowest of some cold ones at once.
-    fn plots(&self) {
-        let machine = machine();
-        pin();
-        let warm = self.glibc.with("GHAPP_CACHE", "file");
-        assert!(warm.answers());
-        let routes = self.folder.path().join("home/.cache/git-credential-ghapp/routes");
-        let template = std::fs::read_dir(&routes).unwrap().next().unwrap().unwrap().path();
-        let content = std::fs::read(template).unwrap();
-        let (mut there, mut by_routes) = (1_u32, Vec::new());
-        for count in [1_u32, 10, 100, 1000, 10_000] {
-            for number in there..count {
-                std::fs::write(routes.join(format!("{number:064x}")), &content).unwrap();
-            }
-            there = count;
-            let medians = self.medians(&[("empty", self.empty.clone()), ("warm", warm.clone())]);
-            by_routes.push((f64::from(count), medians[1].0.as_secs_f64() / medians[0].0.as_secs_f64()));
-        }
-        let mut by_callers = Vec::new();
-        for callers in [1, 2, 4, 8, 16, 32, 64] {
-            let mut times: Vec<Duration> =
-                (0..5).map(|round| self.at_once(callers, &format!("callers{callers}-{round}"))).collect();
-            times.sort_unstable();
-            by_callers.push((f64::from(callers), times[2].as_secs_f64() * 1000.0));
-        }
-        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-        draw(
-            &docs.join("cost-by-routes.svg"),
-            "a warm get, times an empty process",
-            "routes remembered",
-            &machine,
-            &by_routes,
-        );
-        draw(
-            &docs.join("cost-by-callers.svg"),
-            "the slowest of cold gets at once, ms",
-            "callers",
-            &machine,
-            &by_callers,
-        );
-        println!("{by_routes:?}\n{by_callers:?}\n{machine}");
-    }
-
     /// So many cold `get`s of one installation at once: how long until the last one has its answer.
     fn at_once(&self, callers: u32, name: &str) -> Duration {
         let subject = self.cold_subject(name);
@@ -468,8 +337,9 @@ impl Bench {
         let mut alone = self.glibc.clone();
         alone.program = std::env::current_exe().unwrap();
         alone.arguments = vec!["alone".to_owned()];
-        let counted = self.cold_subject("counted").instructions();
-        let ratio = counted.zip(alone.instructions()).map(|(cold, alone)| cold as f64 / alone as f64);
+        let instructions = |subject: &Subject| subject.profile().map(|profile| profile.instructions);
+        let counted = instructions(&self.cold_subject("counted"));
+        let ratio = counted.zip(instructions(&alone)).map(|(cold, alone)| cold as f64 / alone as f64);
         report("cold get: instructions / key, signature and two handshakes alone", ratio, 1.5);
     }
 
@@ -487,32 +357,6 @@ impl Bench {
         let allowed = median(&mut single) + median(&mut starts) * CALLERS;
         let ratio = median(&mut slowest).as_secs_f64() / allowed.as_secs_f64();
         report("64 parallel cold gets, the slowest / (one cold get + 64 process starts)", Some(ratio), 1.5);
-    }
-
-    /// What does not depend on load, one line each.
-    fn counts(&self) -> String {
-        let mut text = String::new();
-        for (name, subject) in [
-            ("empty", self.empty.clone()),
-            ("keyring", self.glibc.with("GHAPP_CACHE", "keyring")),
-            ("file", self.glibc.with("GHAPP_CACHE", "file")),
-        ] {
-            if name != "empty" {
-                assert!(subject.answers(), "{name}");
-            }
-            let shown = |count: Option<u64>| count.map_or_else(|| "–".to_owned(), |count| count.to_string());
-            let (instructions, calls) = (subject.instructions(), subject.calls());
-            let faults = subject.memory().map(|(_, faults)| faults);
-            writeln!(
-                text,
-                "{name}: instructions {}, system calls {}, page faults {}",
-                shown(instructions),
-                shown(calls),
-                shown(faults)
-            )
-            .unwrap();
-        }
-        text
     }
 }
 
@@ -567,48 +411,6 @@ impl Drop for Session {
     }
 }
 
-/// Processor, kernel and versions, for the plots.
-fn machine() -> String {
-    let said = |program: &str, argument: &str| {
-        let output = Command::new(program).arg(argument).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let version = |text: String| text.split(" (").next().unwrap_or_default().to_owned();
-    format!(
-        "{cores}-core {} virtual machine, Linux {}, {}, {}",
-        std::env::consts::ARCH,
-        said("uname", "-r").split('-').next().unwrap_or_default(),
-        version(said("rustc", "--version")),
-        said("git", "--version")
-    )
-}
-
-/// A line through points, over a logarithmic axis.
-fn draw(file: &Path, title: &str, axis: &str, machine: &str, points: &[(f64, f64)]) {
-    use plotters::prelude::*;
-    let root = SVGBackend::new(file, (720, 400)).into_drawing_area();
-    root.fill(&WHITE).unwrap();
-    let highest = points.iter().map(|(_, y)| *y).fold(0.0, f64::max) * 1.2;
-    let last = points.last().unwrap().0;
-    let mut chart = ChartBuilder::on(&root)
-        .caption(title, ("sans-serif", 18))
-        .margin(12)
-        .x_label_area_size(48)
-        .y_label_area_size(48)
-        .build_cartesian_2d((1.0..last).log_scale(), 0.0..highest)
-        .unwrap();
-    chart
-        .configure_mesh()
-        .x_desc(format!("{axis} — {machine}"))
-        .x_label_formatter(&|x| format!("{x:.0}"))
-        .draw()
-        .unwrap();
-    chart.draw_series(LineSeries::new(points.iter().copied(), &BLUE)).unwrap();
-    chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, BLUE.filled()))).unwrap();
-    root.present().unwrap();
-}
-
 fn report(target: &str, measured: Option<f64>, limit: f64) {
     match measured {
         Some(value) => {
@@ -630,33 +432,4 @@ fn alone() {
         let agent = git_credential_ghapp::network::agent(address, &variables, None, &terminal).unwrap();
         agent.head(address).call().unwrap();
     }
-}
-
-/// How much dearer than committed a warm `get` may be, as a part of what was committed.
-const MARGIN: f64 = 0.10;
-
-/// Fails where a warm `get` became dearer than `benches/counts.txt` says.
-fn check() {
-    let counted = Bench::new().counts();
-    print!("{counted}");
-    let committed = include_str!("counts.txt");
-    let number = |text: &str, name: &str, what: &str| -> Option<f64> {
-        let line = text.lines().find(|line| line.starts_with(&format!("{name}: ")))?;
-        line.split(&format!("{what} ")).nth(1)?.split(',').next()?.trim().parse().ok()
-    };
-    let mut dearer = Vec::new();
-    for what in ["instructions", "system calls"] {
-        for name in ["keyring", "file"] {
-            // Above an empty process, which differs between machines and toolchains.
-            let above = |text: &str| Some(number(text, name, what)? - number(text, "empty", what)?);
-            match (above(&counted), above(committed), number(committed, name, what)) {
-                (Some(now), Some(then), Some(whole)) if now > then + whole * MARGIN => {
-                    dearer.push(format!("{name}: {what} {now} above an empty process, was {then}"))
-                }
-                (Some(_), Some(_), Some(_)) => {}
-                _ => println!("skipped: {what} of {name} cannot be counted here"),
-            }
-        }
-    }
-    assert!(dearer.is_empty(), "a warm get became dearer: {dearer:?}");
 }

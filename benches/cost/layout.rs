@@ -1,0 +1,104 @@
+//! Finds out which functions a warm `get` runs, and writes them down for the linker.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::Bench;
+use crate::process::{Subject, has};
+
+const HEAD: &str = "\
+/* What a warm get runs, for the linker to keep together: scattered over the program it would be ten times as many places
+ * to load. Written by `cargo bench --bench cost -- layout`, used by build.rs. What matches nothing does no harm. */
+SECTIONS
+{
+  .text.warm :
+  {
+";
+const TAIL: &str = "  }\n}\nINSERT BEFORE .text;\n";
+
+impl Bench {
+    /// Writes `src/warm.ld`. Another build that still has its symbols is looked at too, if `GHAPP_LAYOUT_ALSO` names it:
+    /// a static one, say.
+    pub(crate) fn layout(&self) {
+        assert!(has("valgrind"), "the functions are found with valgrind");
+        let mut functions = BTreeSet::new();
+        let also = std::env::var_os("GHAPP_LAYOUT_ALSO").map(PathBuf::from);
+        for program in [Some(with_symbols()), also].into_iter().flatten() {
+            for subject in self.what_git_does(program) {
+                functions.extend(subject.profile().unwrap().functions);
+            }
+        }
+        let patterns: BTreeSet<String> =
+            functions.iter().filter(|name| is_symbol(name)).map(|name| pattern(name)).collect();
+        let lines = patterns.iter().map(|pattern| format!("    *(.text*.{pattern})\n"));
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/warm.ld");
+        std::fs::write(&file, HEAD.to_owned() + &lines.collect::<String>() + TAIL).unwrap();
+        println!("{} functions in {}", patterns.len(), file.display());
+    }
+
+    /// What git calls when there is a token: with either store, as older and newer ones ask, and once it was accepted.
+    fn what_git_does(&self, program: PathBuf) -> Vec<Subject> {
+        let input = |name: &str, text: &str| {
+            let path = self.folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let get = Subject { program, ..self.glibc.clone() };
+        let request = std::fs::read_to_string(&get.input).unwrap();
+        let newer = input("newer", &format!("capability[]=authtype\ncapability[]=state\n{request}"));
+        let foreign = input("foreign", "protocol=https\nhost=evil.example\npath=acme/widgets.git\n");
+        let mut subjects = vec![Subject { input: foreign, ..get.clone() }];
+        for store in ["keyring", "file"] {
+            let get = get.with("GHAPP_CACHE", store);
+            let answer = get.command(&[]).stdout(Stdio::piped()).output().unwrap().stdout;
+            let answer = String::from_utf8(answer).unwrap();
+            assert!(answer.contains("password="), "{store}");
+            let accepted = input(&format!("accepted-{store}"), &format!("{request}{answer}"));
+            subjects.push(Subject { input: newer.clone(), ..get.clone() });
+            subjects.push(Subject { input: accepted, arguments: vec!["store".to_owned()], ..get.clone() });
+            subjects.push(get);
+        }
+        subjects
+    }
+}
+
+/// The program as it is released, but with its symbol table.
+fn with_symbols() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut build = Command::new(env!("CARGO"));
+    build.args([
+        "build",
+        "--release",
+        "--locked",
+        "--bin",
+        "git-credential-ghapp",
+        "--target-dir",
+        "target/symbols",
+    ]);
+    build.args(["--config", "profile.release.strip=\"debuginfo\""]).current_dir(root);
+    assert!(build.status().unwrap().success());
+    root.join("target/symbols/release/git-credential-ghapp")
+}
+
+fn is_symbol(name: &str) -> bool {
+    !name.starts_with("0x") && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.$".contains(&byte))
+}
+
+/// A symbol without what differs between builds: hashes, numbers of copies, and places in the name, which move with them.
+fn pattern(symbol: &str) -> String {
+    let copy = symbol.rfind('.').filter(|dot| symbol[dot + 1..].bytes().all(|byte| byte.is_ascii_digit()));
+    let end = if symbol.starts_with("_ZN") { symbol.rfind("17h") } else { copy };
+    let (name, more) = end.map_or((symbol, ""), |end| (&symbol[..end], "*"));
+    let mut pattern = String::new();
+    let mut rest = name;
+    while let Some(start) = rest.find(['B', 'C']).filter(|_| name.starts_with("_R")) {
+        // `Cs…_` is the hash of a crate, `B…_` leads back to a place in the name.
+        let (before, from) = rest.split_at(start);
+        let number = from.find('_').filter(|end| from.starts_with("Cs") || *end <= 4);
+        let (kept, after) = number.map_or((&from[..1], &from[1..]), |end| ("*", &from[end + 1..]));
+        pattern = pattern + before + kept;
+        rest = after;
+    }
+    pattern + rest + more
+}
