@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, CommandFactory as _, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Args as _, CommandFactory as _, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
 use crate::config::{Flags, SETTINGS};
@@ -153,11 +153,13 @@ impl FromArgMatches for Flags {
 /// # Errors
 /// If there is no command, or a flag is not known or lacks its value.
 pub fn parse(arguments: Vec<OsString>) -> Result<Command> {
-    // What git calls all day long needs no parser.
-    if let [only] = arguments.as_slice()
-        && let Some(operation) = only.to_str().and_then(Operation::parse)
+    // What git calls all day long needs no parser, or with flags on the helper line one of flags only: git puts the
+    // operation last. What that does not understand the whole one explains.
+    if let [flags @ .., last] = arguments.as_slice()
+        && let Some(operation) = last.to_str().and_then(Operation::parse)
+        && let Some(flags) = only_flags(flags)
     {
-        return Ok(Command::Operation(operation, Flags::default()));
+        return Ok(Command::Operation(operation, flags));
     }
     let parsed = match Cli::try_parse_from(std::iter::once("git-credential-ghapp".into()).chain(arguments)) {
         Ok(parsed) => parsed,
@@ -177,6 +179,15 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Command> {
             words.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned()),
         ),
     })
+}
+
+/// The flags, if the arguments are nothing else.
+fn only_flags(arguments: &[OsString]) -> Option<Flags> {
+    if arguments.is_empty() {
+        return Some(Flags::default());
+    }
+    let parser = Flags::augment_args(clap::Command::new("").no_binary_name(true).disable_help_flag(true));
+    Flags::from_arg_matches(&parser.try_get_matches_from(arguments).ok()?).ok()
 }
 
 /// The definition, for help, man page and completions.
@@ -239,5 +250,16 @@ mod tests {
             };
             assert!(format!("{flags:?}").contains('7'), "{flags:?}");
         }
+    }
+
+    #[test]
+    fn the_name_of_an_operation_at_the_end_may_be_something_else() {
+        let parsed = |line: &str| parse(line.split(' ').map(OsString::from).collect());
+        assert!(matches!(parsed("exec -- git-lfs get"), Ok(Command::Person(..))));
+        assert!(
+            matches!(parsed("status get"), Err(error) if error.message() == "there is an argument too many")
+        );
+        assert_eq!(parsed("--app-id get").unwrap_err().message(), "there is no command");
+        assert!(parsed("--no-such-flag get").unwrap_err().message().contains("--no-such-flag"));
     }
 }

@@ -156,6 +156,10 @@ impl Bench {
                 subjects.push((name, subject));
             }
         }
+        let mut flagged = self.glibc.with("GHAPP_CACHE", "file");
+        let config = self.folder.path().join("home/.config/git-credential-ghapp/config.toml");
+        flagged.arguments = vec!["--config".to_owned(), config.display().to_string(), "get".to_owned()];
+        subjects.push(("sealed file and a flag, glibc", flagged));
         let _daemon = self.anchors(&mut subjects);
         println!("{ROUNDS} runs each, interleaved in random order, pinned to one core\n");
         let mut rows = self.compare(&subjects, "git-credential-cache");
