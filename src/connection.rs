@@ -255,7 +255,7 @@ impl<'a> Connection<'a> {
             Target::Only => Error::new(format!("App {app} has no installation on {host} that git can use")),
         };
         match info {
-            Some(info) => error.hint(format!("install it at {}/installations/new", info.html_url)),
+            Some(info) => error.hint(info.install_it()),
             None => error.hint("install it from the App's page, for all repositories or for this one"),
         }
     }

@@ -41,9 +41,10 @@ pub fn request(bytes: &[u8]) {
             && (again.path == request.path && again.username == request.username)
     }));
     // Only https, to exactly this host, is ever answered.
-    let mut config = Config::default();
     let file = "[[app]]\nid = \"1\"\nprivate-key = \"k\"\n";
-    assert!(config.add_file(file, Path::new("f"), 0, &Folders::default()).is_ok());
+    let Ok(config) = Config::of_file(file, Path::new("f"), &Folders::default()) else {
+        panic!("the configuration of this check is not valid")
+    };
     if let Ok(Some(_)) = route(&request, &config) {
         assert_eq!(request.protocol.as_deref(), Some("https"));
         let host = request.host.unwrap_or_default().to_ascii_lowercase();
@@ -81,9 +82,8 @@ pub fn path(bytes: &[u8]) {
 /// A configuration file.
 pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let mut config = Config::default();
-    match config.add_file(text, Path::new("config.toml"), 1, &Folders::default()) {
-        Ok(()) => assert!(config.rules.iter().all(|rule| {
+    match Config::of_file(text, Path::new("config.toml"), &Folders::default()) {
+        Ok(config) => assert!(config.rules.iter().all(|rule| {
             !rule.issuer.is_empty()
                 && rule.api.origin().starts_with("https://")
                 && rule.owners.iter().all(|o| is_name(o))

@@ -42,6 +42,13 @@ pub fn call<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<S
     wait(&mut command(arguments))
 }
 
+/// Where git would go for a URL after its `insteadOf` settings, or for the current repository's remote. (git-ls-remote(1),
+/// `--get-url`)
+#[must_use]
+pub fn url(written: Option<&str>) -> Option<String> {
+    call(["ls-remote", "--get-url"].into_iter().chain(written)).ok()?.line()
+}
+
 /// Calls git with its configuration taken from these entries only, and from outside of any repository.
 ///
 /// # Errors

@@ -4,10 +4,14 @@
 //! A bus can hang, and a locked collection asks for a password that nobody types. So nothing here prompts, and
 //! everything has a deadline.
 
-use std::sync::mpsc;
-use std::thread;
+#[cfg(target_os = "linux")]
+use std::collections::HashMap;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use dbus_secret_service::SecretService;
+
+use crate::clock::within;
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 
@@ -45,7 +49,7 @@ pub fn remove(name: &str, bus: bool) -> Result<()> {
     in_time(bus, move || platform::remove(&name))
 }
 
-/// Works in a thread of its own, which is abandoned at the deadline.
+/// Works until the deadline.
 fn in_time<T: Send + 'static>(
     bus: bool,
     work: impl FnOnce() -> std::result::Result<T, String> + Send + 'static,
@@ -53,15 +57,8 @@ fn in_time<T: Send + 'static>(
     if cfg!(target_os = "linux") && !bus {
         return Err(Error::new("there is no D-Bus session bus"));
     }
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        // Nobody listens any more after the deadline.
-        let _ = sender.send(work());
-    });
-    match receiver.recv_timeout(DEADLINE) {
-        Ok(result) => result.map_err(Error::new),
-        Err(_) => Err(Error::new(format!("it did not answer within {} s", DEADLINE.as_secs()))),
-    }
+    let late = || Err(format!("it did not answer within {} s", DEADLINE.as_secs()));
+    within(DEADLINE, work).unwrap_or_else(late).map_err(Error::new)
 }
 
 /// Connects to the Secret Service and works, without ever prompting. `Err(None)`: it is not well.
@@ -70,9 +67,9 @@ fn in_time<T: Send + 'static>(
 /// Why nothing came of it, in words that follow a colon.
 #[cfg(target_os = "linux")]
 pub(crate) fn with_secret_service<T>(
-    work: impl FnOnce(&dbus_secret_service::SecretService) -> std::result::Result<T, dbus_secret_service::Error>,
+    work: impl FnOnce(&SecretService) -> std::result::Result<T, dbus_secret_service::Error>,
 ) -> std::result::Result<T, Option<String>> {
-    use dbus_secret_service::{EncryptionType, Error, SecretService};
+    use dbus_secret_service::{EncryptionType, Error};
     // Plain: a session bus is private to the user, who could read the secret anyway.
     SecretService::connect_with_max_prompt_timeout(EncryptionType::Plain, 0)
         .and_then(|service| work(&service))
@@ -86,11 +83,41 @@ pub(crate) fn with_secret_service<T>(
         })
 }
 
+/// The secret of the item with these attributes. One that is locked cannot be read without a prompt, and is none.
+#[cfg(target_os = "linux")]
+pub(crate) fn read_item(
+    service: &SecretService,
+    attributes: HashMap<&str, &str>,
+) -> std::result::Result<Option<Vec<u8>>, dbus_secret_service::Error> {
+    let found = service.search_items(attributes)?;
+    found.unlocked.first().map(|item| item.get_secret()).transpose()
+}
+
+/// Keeps a secret in the default collection, in place of the one with the same attributes.
+#[cfg(target_os = "linux")]
+pub(crate) fn write_item(
+    service: &SecretService,
+    label: &str,
+    attributes: HashMap<&str, &str>,
+    secret: &[u8],
+) -> std::result::Result<(), dbus_secret_service::Error> {
+    service.get_default_collection()?.create_item(label, attributes, secret, true, "text/plain").map(drop)
+}
+
+/// Drops the items with these attributes.
+#[cfg(target_os = "linux")]
+pub(crate) fn remove_items(
+    service: &SecretService,
+    attributes: HashMap<&str, &str>,
+) -> std::result::Result<(), dbus_secret_service::Error> {
+    service.search_items(attributes)?.unlocked.iter().try_for_each(|item| item.delete())
+}
+
 #[cfg(target_os = "linux")]
 mod platform {
     use std::collections::HashMap;
 
-    use super::with_secret_service;
+    use super::{read_item, remove_items, with_secret_service, write_item};
 
     fn attributes(name: &str) -> HashMap<&str, &str> {
         HashMap::from([("application", "git-credential-ghapp"), ("private-key", name)])
@@ -101,26 +128,16 @@ mod platform {
     }
 
     pub(super) fn read(name: &str) -> Result<Option<Vec<u8>>, String> {
-        explained(with_secret_service(|service| {
-            match service.search_items(attributes(name))?.unlocked.first() {
-                Some(item) => item.get_secret().map(Some),
-                None => Ok(None),
-            }
-        }))
+        explained(with_secret_service(|service| read_item(service, attributes(name))))
     }
 
     pub(super) fn write(name: &str, secret: &[u8]) -> Result<(), String> {
-        explained(with_secret_service(|service| {
-            let collection = service.get_default_collection()?;
-            let label = format!("git-credential-ghapp: private key {name}");
-            collection.create_item(&label, attributes(name), secret, true, "text/plain").map(drop)
-        }))
+        let label = format!("git-credential-ghapp: private key {name}");
+        explained(with_secret_service(|service| write_item(service, &label, attributes(name), secret)))
     }
 
     pub(super) fn remove(name: &str) -> Result<(), String> {
-        explained(with_secret_service(|service| {
-            service.search_items(attributes(name))?.unlocked.iter().try_for_each(|item| item.delete())
-        }))
+        explained(with_secret_service(|service| remove_items(service, attributes(name))))
     }
 }
 

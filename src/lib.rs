@@ -21,7 +21,7 @@
 //! - [`protocol`]: git's attribute lines
 //! - [`config`]: file, environment and flags
 //! - [`names`]: the words of git and GitHub as types
-//! - [`terminal`], [`clock`], [`secret`], [`error`]: usable from everywhere
+//! - [`terminal`], [`clock`], [`secret`], [`files`], [`error`]: usable from everywhere
 
 pub mod app;
 pub mod cache;
@@ -31,6 +31,7 @@ pub mod commands;
 pub mod config;
 pub mod connection;
 pub mod error;
+pub mod files;
 pub mod foreign;
 pub mod git;
 pub mod github;
@@ -133,11 +134,11 @@ fn tell_decisions(terminal: &mut Terminal, wish: &OsStr, clock: Clock) {
 }
 
 fn append_to(path: &Path) -> Result<File> {
-    let mut options = File::options();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|e| Error::new(format!("{}: {}", path.display(), cause(&e))))
+    files::private()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(|e| Error::new(format!("{}: {}", path.display(), cause(&e))))
 }
 
 fn operate(

@@ -41,7 +41,7 @@ pub fn agent(
         );
     }
     let roots = match named_roots(&git, variables, home)? {
-        Some(certificates) => RootCerts::Specific(Arc::new(certificates)),
+        Some(named) => RootCerts::Specific(Arc::new(named.certificates)),
         None => RootCerts::PlatformVerifier,
     };
     let tls = TlsConfig::builder()
@@ -79,12 +79,12 @@ pub struct Description {
 pub fn describe(address: &str, variables: &Variables<'_>, home: Option<&Path>) -> Result<Description> {
     let git = GitHttp::read(address);
     let host = address.trim_start_matches("https://").split('/').next().unwrap_or_default();
-    let roots = match (named_roots(&git, variables, home)?, named_places(&git, variables, home)) {
-        (Some(certificates), places) => {
+    let roots = match named_roots(&git, variables, home)? {
+        Some(NamedRoots { certificates, places }) => {
             let places: Vec<String> = places.iter().map(|path| path.display().to_string()).collect();
             format!("{} CAs of {}", certificates.len(), places.join(" and "))
         }
-        (None, _) => "the system's CAs".to_owned(),
+        None => "the system's CAs".to_owned(),
     };
     let proxy = proxy(host, &git, variables)?;
     Ok(Description {
@@ -161,17 +161,14 @@ fn named_file_and_folder(
     (file, folder)
 }
 
-fn named_places(git: &GitHttp, variables: &Variables<'_>, home: Option<&Path>) -> Vec<PathBuf> {
-    let (file, folder) = named_file_and_folder(git, variables, home);
-    file.into_iter().chain(folder).collect()
+/// CAs, and where they are from.
+struct NamedRoots {
+    certificates: Vec<Certificate<'static>>,
+    places: Vec<PathBuf>,
 }
 
 /// The CAs that git or the environment name. They take the place of the system's, as they do in git.
-fn named_roots(
-    git: &GitHttp,
-    variables: &Variables<'_>,
-    home: Option<&Path>,
-) -> Result<Option<Vec<Certificate<'static>>>> {
+fn named_roots(git: &GitHttp, variables: &Variables<'_>, home: Option<&Path>) -> Result<Option<NamedRoots>> {
     let (file, folder) = named_file_and_folder(git, variables, home);
     if file.is_none() && folder.is_none() {
         return Ok(None);
@@ -187,9 +184,12 @@ fn named_roots(
             certificates.extend(certificates_in(&entry.path()).unwrap_or_default());
         }
     }
-    match (certificates.is_empty(), file.or(folder)) {
-        (true, Some(path)) => Err(unusable(&path, "there is no certificate in PEM format in it")),
-        _ => Ok(Some(certificates)),
+    let places: Vec<PathBuf> = file.into_iter().chain(folder).collect();
+    match places.first() {
+        Some(path) if certificates.is_empty() => {
+            Err(unusable(path, "there is no certificate in PEM format in it"))
+        }
+        _ => Ok(Some(NamedRoots { certificates, places })),
     }
 }
 

@@ -109,8 +109,9 @@ pub fn route_to<'c>(place: &Place, config: &'c Config) -> Result<Option<Route<'c
     match place {
         Place::Repository(_, repository) => Ok(to_repository(&rules, repository.clone())),
         Place::Owner(_, owner) => {
-            let best = rules.into_iter().filter_map(|rule| Some((rule.specificity_for_owner(owner)?, rule)));
-            let Some((_, rule)) = best.max_by_key(|(specificity, _)| *specificity) else { return Ok(None) };
+            let Some(rule) = strongest(&rules, |rule| rule.specificity_for_owner(owner)) else {
+                return Ok(None);
+            };
             if rule.per_repository {
                 return Err(Error::new(format!(
                     "tokens for {place} are to be for one repository ({})",
@@ -124,10 +125,14 @@ pub fn route_to<'c>(place: &Place, config: &'c Config) -> Result<Option<Route<'c
     }
 }
 
+/// The most specific rule. Of equally specific ones the last wins: it comes from the stronger source.
+fn strongest<'c>(rules: &[&'c Rule], specificity: impl Fn(&Rule) -> Option<u8>) -> Option<&'c Rule> {
+    let fitting = rules.iter().filter_map(|rule| Some((specificity(rule)?, *rule)));
+    fitting.max_by_key(|(specificity, _)| *specificity).map(|(_, rule)| rule)
+}
+
 fn to_repository<'c>(rules: &[&'c Rule], repository: Repository) -> Option<Route<'c>> {
-    // Of equally specific rules the last one wins: it comes from the stronger source.
-    let best = rules.iter().filter_map(|rule| Some((rule.specificity(&repository)?, *rule)));
-    let (_, rule) = best.max_by_key(|(specificity, _)| *specificity)?;
+    let rule = strongest(rules, |rule| rule.specificity(&repository))?;
     let target = Target::Repository(repository.clone());
     Some(Route { rule, repository: Some(repository), target })
 }

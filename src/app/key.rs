@@ -6,6 +6,8 @@ use std::io::Read;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ring::error::KeyRejected;
+use ring::rsa::KeyPair;
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use zeroize::Zeroizing;
 
@@ -142,8 +144,8 @@ impl PrivateKey {
             <(SectionKind, Vec<u8>)>::from_pem_slice(section.as_bytes()).map_err(|_| NotAKey::Damaged)?;
         let der = Zeroizing::new(der);
         let usable = match kind {
-            SectionKind::RsaPrivateKey => ring::rsa::KeyPair::from_der(&der),
-            _ => ring::rsa::KeyPair::from_pkcs8(&der),
+            SectionKind::RsaPrivateKey => KeyPair::from_der(&der),
+            _ => KeyPair::from_pkcs8(&der),
         };
         match usable {
             Ok(_) => Ok(Some(Self { der })),
@@ -162,9 +164,7 @@ impl PrivateKey {
     /// # Errors
     /// None for a key that could be loaded.
     pub fn fingerprint(&self) -> Result<String> {
-        let pair = ring::rsa::KeyPair::from_der(&self.der)
-            .or_else(|_| ring::rsa::KeyPair::from_pkcs8(&self.der))
-            .map_err(|e| Error::new(format!("cannot read the private key: {e}")))?;
+        let pair = pair(&self.der).map_err(|e| Error::new(format!("cannot read the private key: {e}")))?;
         // RFC 5280, section 4.1.2.7: algorithm, and a bit string with no unused bits.
         let bits = [&[0], pair.public().as_ref()].concat();
         let algorithm = tagged(0x30, &rustls_pki_types::alg_id::RSA_ENCRYPTION);
@@ -177,6 +177,11 @@ impl PrivateKey {
     pub(crate) fn der(&self) -> &[u8] {
         &self.der
     }
+}
+
+/// A key pair from the DER of either form: PKCS #1 or PKCS #8.
+pub(super) fn pair(der: &[u8]) -> std::result::Result<KeyPair, KeyRejected> {
+    KeyPair::from_der(der).or_else(|_| KeyPair::from_pkcs8(der))
 }
 
 /// A value in DER: tag, length, content. (X.690, section 8.1)

@@ -6,10 +6,12 @@
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::signature::{Error as SignatureError, Signer};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey};
 use ring::rand::SystemRandom;
 use ring::rsa::KeyPair;
 use ring::signature::RSA_PKCS1_SHA256;
+
+use super::key::pair;
 
 /// What `jsonwebtoken` is to use.
 pub(super) static PROVIDER: CryptoProvider = CryptoProvider {
@@ -17,18 +19,12 @@ pub(super) static PROVIDER: CryptoProvider = CryptoProvider {
         if *algorithm != Algorithm::RS256 {
             return Err(ErrorKind::InvalidAlgorithm.into());
         }
-        Ok(Box::new(Rs256(pair(key)?)) as Box<dyn JwtSigner>)
+        let pair = pair(key.as_bytes()).map_err(|e| Error::from(ErrorKind::InvalidRsaKey(e.to_string())))?;
+        Ok(Box::new(Rs256(pair)) as Box<dyn JwtSigner>)
     },
     verifier_factory: |_, _: &DecodingKey| Err(ErrorKind::InvalidAlgorithm.into()),
     key_utils: KeyUtils::new_unimplemented(),
 };
-
-fn pair(key: &EncodingKey) -> Result<KeyPair, Error> {
-    let der = key.as_bytes();
-    KeyPair::from_der(der)
-        .or_else(|_| KeyPair::from_pkcs8(der))
-        .map_err(|e| ErrorKind::InvalidRsaKey(e.to_string()).into())
-}
 
 struct Rs256(KeyPair);
 

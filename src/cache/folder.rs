@@ -1,6 +1,6 @@
 //! The cache folder: small files, each replaced as a whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result, cause};
+use crate::files::{is_absent, make_private_folder, private};
 
 /// The most that is read of a file in here, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
@@ -32,7 +33,7 @@ impl Folder {
         let metadata = match fs::metadata(root) {
             Ok(metadata) => metadata,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                create_private(root).map_err(|e| refused(cause(&e)))?;
+                make_private_folder(root).map_err(|e| refused(cause(&e)))?;
                 fs::metadata(root).map_err(|e| refused(cause(&e)))?
             }
             Err(e) => return Err(refused(cause(&e))),
@@ -70,11 +71,11 @@ impl Folder {
     /// Replaces the file's content: whoever reads finds the old content or the new one.
     pub(super) fn write(&self, kind: &str, name: &str, content: &[u8]) -> io::Result<()> {
         let unfinished = self.root.join(UNFINISHED);
-        create_private(&unfinished)?;
-        create_private(&self.root.join(kind))?;
+        make_private_folder(&unfinished)?;
+        make_private_folder(&self.root.join(kind))?;
         sweep(&unfinished, ABANDONED);
         let temporary = unfinished.join(format!("{}-{name}", std::process::id()));
-        let written = private_file().create(true).truncate(true).open(&temporary).and_then(|mut file| {
+        let written = private().create(true).truncate(true).open(&temporary).and_then(|mut file| {
             file.write_all(content)?;
             drop(file);
             fs::rename(&temporary, self.root.join(kind).join(name))
@@ -132,34 +133,14 @@ impl Folder {
     pub(super) fn lock_file(&self, name: &str) -> io::Result<File> {
         let folder = self.root.join(LOCKS);
         let path = folder.join(name);
-        match private_file().create(true).truncate(false).open(&path) {
+        match private().create(true).truncate(false).open(&path) {
             Err(e) if is_absent(&e) => {
-                create_private(&folder)?;
-                private_file().create(true).truncate(false).open(&path)
+                make_private_folder(&folder)?;
+                private().create(true).truncate(false).open(&path)
             }
             opened => opened,
         }
     }
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
-}
-
-fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-fn create_private(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }
 
 /// Removes files that were written longer ago than `limit`. Nothing depends on it, so nothing is reported.

@@ -8,7 +8,7 @@ use super::key::{CacheKey, Name};
 use crate::clock::Timestamp;
 use crate::names::{Granted, InstallationId};
 
-const KIND: &str = "grants";
+pub(super) const KIND: &str = "grants";
 
 /// What one token is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,10 @@
 //! Stores that may hang: work on them has a deadline, and one that was found ill is left alone for a while.
 
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use super::folder::Folder;
 use super::store::StoreError;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Timestamp, within};
 
 /// How long git waits for a store, at most.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -36,19 +34,14 @@ impl<'a> Health<'a> {
         if self.is_left_alone() {
             return Err(format!("it did not answer lately and is left alone for {LEFT_ALONE} s"));
         }
-        let (sender, receiver) = mpsc::channel();
-        thread::spawn(move || {
-            // Nobody listens any more after the deadline.
-            let _ = sender.send(work());
-        });
-        match receiver.recv_timeout(DEADLINE) {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(Some(why))) => Err(why),
-            Ok(Err(None)) => {
+        match within(DEADLINE, work) {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(Some(why))) => Err(why),
+            Some(Err(None)) => {
                 self.leave_alone();
                 Err("it is not available".to_owned())
             }
-            Err(_) => {
+            None => {
                 self.leave_alone();
                 Err(format!("it did not answer within {} s", DEADLINE.as_secs()))
             }

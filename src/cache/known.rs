@@ -9,7 +9,7 @@ use crate::error::{Error, Failure};
 use crate::secret::Secret;
 
 const APIS: &str = "apis";
-const REFUSALS: &str = "refusals";
+pub(super) const REFUSALS: &str = "refusals";
 const TOLD: &str = "told";
 const DAY: i64 = 24 * 3600;
 

@@ -327,7 +327,9 @@ impl<'a> Cache<'a> {
         if let Some(folder) = self.folder()
             && self.is_first_time_today("swept")
         {
-            for (kind, age) in [("tokens", DAY), ("grants", DAY), ("refusals", DAY), ("routes", 30 * DAY)] {
+            for (kind, age) in
+                [(sealed::KIND, DAY), (grants::KIND, DAY), (known::REFUSALS, DAY), (routes::KIND, 30 * DAY)]
+            {
                 folder.sweep(kind, age);
             }
         }

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::error::{Failure, cause};
 use crate::names::Found;
 
-const KIND: &str = "routes";
+pub(super) const KIND: &str = "routes";
 
 /// How long it is remembered that there is no installation, in seconds: a person who just installed the App
 /// does not want to wait.

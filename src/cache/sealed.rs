@@ -17,7 +17,7 @@ use super::store::{StoreError, TokenStore};
 use crate::app::App;
 use crate::error::cause;
 
-const KIND: &str = "tokens";
+pub(super) const KIND: &str = "tokens";
 /// The first byte of a file; another one is another format, and its file a miss.
 const FORMAT: u8 = 2;
 const PURPOSE: &[u8] = b"git-credential-ghapp sealed file, format 2";

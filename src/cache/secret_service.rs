@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::health::Health;
 use super::key::{CacheKey, Name};
 use super::store::{StoreError, TokenStore};
-use crate::keychain::with_secret_service;
+use crate::keychain::{read_item, remove_items, with_secret_service, write_item};
 
 /// Keeps tokens in the default collection.
 pub(super) struct SecretServiceStore<'a> {
@@ -46,27 +46,20 @@ impl TokenStore for SecretServiceStore<'_> {
     fn read(&self, key: &CacheKey) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let key = key.name().to_owned();
         self.call(move |service| {
-            // A locked item cannot be read without a prompt: a miss.
-            match service.search_items(attributes(&key))?.unlocked.first() {
-                Some(item) => item.get_secret().map(|secret| Some(Zeroizing::new(secret))),
-                None => Ok(None),
-            }
+            read_item(service, attributes(&key)).map(|secret| secret.map(Zeroizing::new))
         })
     }
 
     fn write(&self, key: &CacheKey, entry: &[u8], _: u64) -> Result<(), StoreError> {
         let (key, entry) = (key.name().to_owned(), Zeroizing::new(entry.to_vec()));
         self.call(move |service| {
-            let collection = service.get_default_collection()?;
             let label = "git-credential-ghapp: installation access token";
-            collection.create_item(label, attributes(&key), &entry, true, "text/plain").map(drop)
+            write_item(service, label, attributes(&key), &entry)
         })
     }
 
     fn remove(&self, key: &CacheKey) -> Result<(), StoreError> {
         let key = key.name().to_owned();
-        self.call(move |service| {
-            service.search_items(attributes(&key))?.unlocked.iter().try_for_each(|item| item.delete())
-        })
+        self.call(move |service| remove_items(service, attributes(&key)))
     }
 }

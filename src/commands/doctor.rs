@@ -11,9 +11,10 @@ use crate::cache::Wanted;
 use crate::config::{Config, Flags, KeySource, Rule};
 use crate::connection::{Connection, Issued, Outcome};
 use crate::error::{Error, Failure, Result};
+use crate::files::open_to_others;
 use crate::git;
 use crate::github::{describe as describe_offset, matters};
-use crate::names::Found;
+use crate::names::{Found, Host};
 use crate::network;
 use crate::protocol::USERNAME;
 use crate::route::{Place, Route, Target, route_to};
@@ -143,7 +144,7 @@ pub(super) fn doctor(
     let why = why_this_rule(&route);
     report.ok("rule", format!("App {} answers for {place}: {why} ({})", rule.issuer, rule.origin))?;
     examine_url(options.name.clone().or_else(place::remote), &place, &mut report)?;
-    examine_helpers(&place, &route, &config, world, &mut report)?;
+    examine_gits_side(&place, &route, &config, world, &mut report)?;
     examine_network(rule, world, &mut report)?;
     Connection::with(rule, &config, world, |connection| {
         let usable = examine_key(rule, connection, &mut report)?;
@@ -203,7 +204,7 @@ fn examine_url(asked: Option<String>, place: &Place, report: &mut Report<'_, '_>
     let Some(url) = asked else { return Ok(()) };
     let by_ssh = |url: &str| url.starts_with("ssh://") || (url.contains('@') && !url.contains("://"));
     if by_ssh(&url) {
-        let rewritten = git::call(["ls-remote", "--get-url", url.as_str()]).ok().and_then(git::Said::line);
+        let rewritten = git::url(Some(url.as_str()));
         if rewritten.is_some_and(|rewritten| !by_ssh(&rewritten)) {
             return Ok(());
         }
@@ -228,7 +229,7 @@ fn examine_url(asked: Option<String>, place: &Place, report: &mut Report<'_, '_>
 }
 
 /// What git would do with the URL before and after it asks this program.
-fn examine_helpers(
+fn examine_gits_side(
     place: &Place,
     route: &Route<'_>,
     config: &Config,
@@ -237,76 +238,10 @@ fn examine_helpers(
 ) -> Result<()> {
     let host = &route.rule.host;
     let url = place.to_string();
-    if let Some(rewritten) =
-        git::call(["ls-remote", "--get-url", url.as_str()]).ok().and_then(git::Said::line)
-        && rewritten != url
-    {
-        let what = Error::new(format!("git rewrites {url} to {}", place::redacted(&rewritten)));
-        if rewritten.starts_with("https://") && place::userinfo(&rewritten).is_none() {
-            report
-                .warning("git's URL", what.hint("git config --show-origin --get-regexp 'url.*insteadof'"))?;
-        } else {
-            let hint = "no helper is asked for that; look for it: git config --show-origin --get-regexp 'url.*insteadof'";
-            report.failure("git's URL", what.hint(hint))?;
-        }
-    }
     let outside = world.folders.cache.clone().unwrap_or_default();
-    let helpers = git_config::helpers(&url, &outside)?;
-    let shown = |helpers: &[Helper]| helpers.iter().map(Helper::shown).collect::<Vec<_>>().join(", then ");
-    let add = format!("git config --global --add credential.https://{host}.helper ghapp");
-    match helpers.iter().position(Helper::is_ours) {
-        None if helpers.is_empty() => {
-            report.failure("helpers", Error::new(format!("git asks no helper for {url}")).hint(add))?;
-        }
-        None => {
-            let what = format!("git does not ask this helper for {url}, but {}", shown(&helpers));
-            report.failure("helpers", Error::new(what).hint(add))?;
-        }
-        Some(position) => {
-            let (before, rest) = helpers.split_at(position);
-            let after = rest.get(1..).unwrap_or_default();
-            let keeper = |some: &[Helper]| {
-                some.iter().find(|it| it.keeps_what_others_answer()).map(|it| it.value.clone())
-            };
-            if !before.is_empty() {
-                let what = format!(
-                    "git asks another helper first, whose answer may be another identity: {}",
-                    shown(&helpers)
-                );
-                let hint = format!(
-                    "put an empty one and this one last: git config --global --add credential.https://{host}.helper '' && {add}"
-                );
-                report.warning("helpers", Error::new(what).hint(hint))?;
-            }
-            if let Some(keeper) = keeper(before).or_else(|| keeper(after)) {
-                let what = format!("the helper {keeper} is given every token that works, and keeps it");
-                let hint =
-                    format!("take it out of {}, or let git-credential-ghapp setup do it", helpers[0].origin);
-                report.warning("helpers", Error::new(what).hint(hint))?;
-            }
-            let short = rest.first().is_some_and(|it| it.value.split_whitespace().next() == Some("ghapp"));
-            if short && git_config::found_by_git().is_none() {
-                let what = "git asks ghapp, but finds no git-credential-ghapp: its folder is not in PATH";
-                let hint = "add the folder to PATH, or name the whole path as the helper, as setup does where it must";
-                report.failure("helpers", Error::new(what).hint(hint))?;
-            } else if before.is_empty() && keeper(after).is_none() {
-                report.ok("helpers", format!("git asks {}", shown(&helpers)))?;
-            }
-        }
-    }
-    if git_config::is_true_for_url("credential.useHttpPath", &url) {
-        report.ok("path", "git says which repository it wants (useHttpPath)")?;
-    } else {
-        let hint = format!("git config --global credential.https://{host}.useHttpPath true");
-        match route_to(&Place::Host(host.clone()), config) {
-            Ok(_) => {
-                let what =
-                    "git does not say which repository it wants, which is enough for one installation only";
-                report.warning("path", Error::new(what).hint(hint))?;
-            }
-            Err(why) => report.failure("path", why)?,
-        }
-    }
+    examine_rewriting(&url, report)?;
+    examine_helpers(&url, host, &git_config::helpers(&url, &outside)?, report)?;
+    examine_path(&url, host, config, report)?;
     if let Some(user) = git_config::for_url("credential.username", &url).filter(|user| user != USERNAME) {
         let what = Error::new(format!(
             "git asks for the password of the user {user}, which this helper leaves to others"
@@ -330,6 +265,68 @@ fn examine_helpers(
         report.failure("headers", what.hint(hint))?;
     }
     Ok(())
+}
+
+fn examine_rewriting(url: &str, report: &mut Report<'_, '_>) -> Result<()> {
+    const SEARCH: &str = "git config --show-origin --get-regexp 'url.*insteadof'";
+    let Some(rewritten) = git::url(Some(url)).filter(|rewritten| rewritten != url) else { return Ok(()) };
+    let what = Error::new(format!("git rewrites {url} to {}", place::redacted(&rewritten)));
+    if rewritten.starts_with("https://") && place::userinfo(&rewritten).is_none() {
+        return report.warning("git's URL", what.hint(SEARCH));
+    }
+    report.failure("git's URL", what.hint(format!("no helper is asked for that; look for it: {SEARCH}")))
+}
+
+/// Whether git asks this helper, and whom else.
+fn examine_helpers(url: &str, host: &Host, helpers: &[Helper], report: &mut Report<'_, '_>) -> Result<()> {
+    let shown = helpers.iter().map(Helper::shown).collect::<Vec<_>>().join(", then ");
+    let add = format!("git config --global --add credential.https://{host}.helper ghapp");
+    let Some(position) = helpers.iter().position(Helper::is_ours) else {
+        let what = match helpers {
+            [] => format!("git asks no helper for {url}"),
+            _ => format!("git does not ask this helper for {url}, but {shown}"),
+        };
+        return report.failure("helpers", Error::new(what).hint(add));
+    };
+    let mut fine = position == 0;
+    if !fine {
+        let what = format!("git asks another helper first, whose answer may be another identity: {shown}");
+        let hint = format!(
+            "put an empty one and this one last: git config --global --add credential.https://{host}.helper '' && {add}"
+        );
+        report.warning("helpers", Error::new(what).hint(hint))?;
+    }
+    let keeps = |helper: &&Helper| !helper.is_ours() && helper.keeps_what_others_answer();
+    if let Some(keeper) = helpers.iter().find(keeps) {
+        fine = false;
+        let what = format!("the helper {} is given every token that works, and keeps it", keeper.value);
+        let hint = format!("take it out of {}, or let git-credential-ghapp setup do it", helpers[0].origin);
+        report.warning("helpers", Error::new(what).hint(hint))?;
+    }
+    let short = helpers[position].value.split_whitespace().next() == Some("ghapp");
+    if short && git_config::found_by_git().is_none() {
+        let what = "git asks ghapp, but finds no git-credential-ghapp: its folder is not in PATH";
+        let hint =
+            "add the folder to PATH, or name the whole path as the helper, as setup does where it must";
+        return report.failure("helpers", Error::new(what).hint(hint));
+    }
+    if fine { report.ok("helpers", format!("git asks {shown}")) } else { Ok(()) }
+}
+
+/// Whether git says which repository it wants, or need not.
+fn examine_path(url: &str, host: &Host, config: &Config, report: &mut Report<'_, '_>) -> Result<()> {
+    if git_config::is_true_for_url("credential.useHttpPath", url) {
+        return report.ok("path", "git says which repository it wants (useHttpPath)");
+    }
+    match route_to(&Place::Host(host.clone()), config) {
+        Ok(_) => {
+            let what =
+                "git does not say which repository it wants, which is enough for one installation only";
+            let hint = format!("git config --global credential.https://{host}.useHttpPath true");
+            report.warning("path", Error::new(what).hint(hint))
+        }
+        Err(why) => report.failure("path", why),
+    }
 }
 
 /// The file that gives curl, and so git, a credential for a host, or for all. (netrc(5))
@@ -382,17 +379,14 @@ fn examine_key(rule: &Rule, connection: &Connection<'_>, report: &mut Report<'_,
         KeySource::Keyring { name, .. } => format!("{name} in the keyring"),
     };
     let fingerprint = key.fingerprint()?;
-    #[cfg(unix)]
-    if let KeySource::File { path, .. } = &rule.key {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
-        if mode & 0o077 != 0 {
-            let what = Error::new(format!("{place} is readable by others (mode {mode:o}); {fingerprint}"));
-            report.warning("private key", what.hint(format!("chmod 600 '{}'", path.display())))?;
-            return Ok(true);
-        }
+    if let KeySource::File { path, .. } = &rule.key
+        && let Some(mode) = open_to_others(path)
+    {
+        let what = Error::new(format!("{place} is readable by others (mode {mode:o}); {fingerprint}"));
+        report.warning("private key", what.hint(format!("chmod 600 '{}'", path.display())))?;
+    } else {
+        report.ok("private key", format!("{place}, {fingerprint}"))?;
     }
-    report.ok("private key", format!("{place}, {fingerprint}"))?;
     Ok(true)
 }
 
@@ -450,9 +444,8 @@ fn examine_app(connection: &Connection<'_>, report: &mut Report<'_, '_>) -> Resu
         Some(_) => report.ok("clock", "right, within seconds")?,
         None => report.warning("clock", Error::new("the server does not say what time it is"))?,
     }
-    let owner = app.owner.and_then(|owner| owner.login).map_or_else(String::new, |it| format!(" of {it}"));
-    let name = app.name.unwrap_or_else(|| app.slug.clone());
-    report.ok("App", format!("{name}{owner}, {}", app.html_url))?;
+    let name = app.name.as_ref().unwrap_or(&app.slug);
+    report.ok("App", format!("{name}{}, {}", app.of_owner(), app.html_url))?;
     Ok(true)
 }
 

@@ -26,42 +26,46 @@ pub(super) fn installations(
     world: &World<'_>,
     output: &mut Output<'_>,
 ) -> Result<()> {
-    let mut rows: Vec<[String; 6]> = Vec::new();
-    let mut values: Vec<Value> = Vec::new();
+    let mut found: Vec<(&Rule, Installation)> = Vec::new();
     for rule in apps(config)? {
-        for found in of_app(rule, config, world)? {
-            let owner = found.owner().unwrap_or("(an enterprise)").to_owned();
-            let repositories = found.repository_selection.clone().unwrap_or_default();
-            if options.json {
-                values.push(json!({
-                    "host": rule.host.to_string(),
-                    "app": rule.issuer,
-                    "id": found.id,
-                    "owner": found.owner(),
-                    "repository_selection": found.repository_selection,
-                    "permissions": found.permissions,
-                    "suspended": found.is_suspended(),
-                    "html_url": found.html_url,
-                }));
-            }
-            let id = found.id.to_string();
-            rows.push([
-                owner,
-                rule.host.to_string(),
-                rule.issuer.clone(),
-                id,
-                repositories,
-                use_for_git(&found),
-            ]);
-        }
+        found.extend(of_app(rule, config, world)?.into_iter().map(|it| (rule, it)));
     }
     if options.json {
+        let values: Vec<Value> = found.iter().map(|(rule, it)| as_json(rule, it)).collect();
         return output.json(&values);
     }
-    if rows.is_empty() {
+    if found.is_empty() {
         return output.line("the App is not installed anywhere");
     }
+    let row = |(rule, it): &(&Rule, Installation)| {
+        let (host, app) = (rule.host.to_string(), rule.issuer.clone());
+        [owner(it), host, app, it.id.to_string(), selection(it), use_for_git(it)]
+    };
+    let rows: Vec<_> = found.iter().map(row).collect();
     output.table(["OWNER", "HOST", "APP", "ID", "REPOSITORIES", "GIT CAN"], &rows)
+}
+
+fn as_json(rule: &Rule, it: &Installation) -> Value {
+    json!({
+        "host": rule.host.to_string(),
+        "app": rule.issuer,
+        "id": it.id,
+        "owner": it.owner(),
+        "repository_selection": it.repository_selection,
+        "permissions": it.permissions,
+        "suspended": it.is_suspended(),
+        "html_url": it.html_url,
+    })
+}
+
+/// Whose it is.
+pub(super) fn owner(installation: &Installation) -> String {
+    installation.owner().unwrap_or("(an enterprise)").to_owned()
+}
+
+/// Which repositories it covers, in GitHub's words: `all` or `selected`.
+pub(super) fn selection(installation: &Installation) -> String {
+    installation.repository_selection.clone().unwrap_or_default()
 }
 
 /// What git can do with a token of the installation.

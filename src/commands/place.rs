@@ -51,7 +51,7 @@ fn default_host(config: &Config) -> Result<Host> {
 /// The URL of the remote that `git fetch` would ask, after git's own rewriting.
 pub(super) fn remote() -> Option<String> {
     // Where there is no remote, git gives the name that it looked for.
-    git::call(["ls-remote", "--get-url"]).ok()?.line().filter(|url| url.contains([':', '/']))
+    git::url(None).filter(|url| url.contains([':', '/']))
 }
 
 /// A URL without the user and the password that may be in it.

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::error::{Error, Result, cause};
+use crate::files::is_absent;
 use crate::names::{ApiUrl, Host, InstallationId, Permissions, Repository};
 use crate::secret::Secret;
 
@@ -317,11 +318,21 @@ impl Config {
         Ok(config)
     }
 
+    /// What one file says by itself.
+    ///
+    /// # Errors
+    /// If the text cannot be parsed, a value is not valid, or two rules of it match the same.
+    pub fn of_file(text: &str, path: &Path, folders: &Folders) -> Result<Self> {
+        let mut config = Self::default();
+        config.add_file(text, path, 1, folders)?;
+        Ok(config)
+    }
+
     /// Adds what one file says. Of two files the one with the higher `rank` is stronger.
     ///
     /// # Errors
     /// If the text cannot be parsed, a value is not valid, or two rules of it match the same.
-    pub fn add_file(&mut self, text: &str, path: &Path, rank: u8, folders: &Folders) -> Result<()> {
+    fn add_file(&mut self, text: &str, path: &Path, rank: u8, folders: &Folders) -> Result<()> {
         let parsed = file::parse(text, path, rank, folders)?;
         let mut seen = BTreeMap::new();
         for rule in &parsed.rules {
@@ -347,11 +358,6 @@ impl Config {
         self.deadline = parsed.deadline.unwrap_or(self.deadline);
         Ok(())
     }
-}
-
-/// A folder that cannot exist because a file stands where its parent would be is absent as well.
-fn is_absent(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 /// The checks that every source shares.

@@ -25,6 +25,21 @@ pub struct AppInfo {
     pub owner: Option<Account>,
 }
 
+impl AppInfo {
+    /// The next step for who misses an installation.
+    #[must_use]
+    pub fn install_it(&self) -> String {
+        format!("install it at {}/installations/new", self.html_url)
+    }
+
+    /// ` of OWNER`, to follow the App's name, where it is known who registered it.
+    #[must_use]
+    pub fn of_owner(&self) -> String {
+        let owner = self.owner.as_ref().and_then(|owner| owner.login.as_deref());
+        owner.map_or_else(String::new, |owner| format!(" of {owner}"))
+    }
+}
+
 /// An App on an account.
 #[derive(Debug, Deserialize)]
 pub struct Installation {

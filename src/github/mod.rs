@@ -76,6 +76,15 @@ enum Credential<'c> {
     Token(&'c Secret),
 }
 
+/// A request: sent once or several times, until there is an answer to it.
+#[derive(Clone, Copy)]
+struct Asked<'r> {
+    method: &'r Method,
+    url: &'r str,
+    body: Option<&'r [u8]>,
+    credential: Credential<'r>,
+}
+
 #[derive(Serialize)]
 struct AccessTokenRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,15 +166,14 @@ impl<'a> GitHub<'a> {
         let mut url = self.api.endpoint(path);
         let mut repository_id = None;
         for _ in 0..=MAX_REDIRECTS {
-            let reply = self.ask(&Method::GET, &url, None, Credential::App)?;
+            let reply = self.get(&url, Credential::App)?;
             match reply.status {
                 200 => {
                     let installation: Installation = self.parse(&reply)?;
                     return Ok(Some(Found { installation: installation.id, repository_id }));
                 }
                 301 | 302 | 307 | 308 => {
-                    let location = reply.headers.get("location").and_then(|value| value.to_str().ok());
-                    let location = location.unwrap_or_default();
+                    let location = header(&reply.headers, "location").unwrap_or_default();
                     url = self.api.same_origin(location).ok_or_else(|| {
                         Failure::Refused(
                             Error::new(format!(
@@ -224,7 +232,7 @@ impl<'a> GitHub<'a> {
     /// If GitHub cannot be asked or refuses.
     pub fn installation(&self, installation: InstallationId) -> Result<Option<Installation>, Failure> {
         let url = self.api.endpoint(&format!("/app/installations/{installation}"));
-        let reply = self.ask(&Method::GET, &url, None, Credential::App)?;
+        let reply = self.get(&url, Credential::App)?;
         match reply.status {
             200 => self.parse(&reply).map(Some),
             404 if !is_unknown_app(&reply) => Ok(None),
@@ -237,7 +245,7 @@ impl<'a> GitHub<'a> {
     /// # Errors
     /// If GitHub cannot be asked or refuses.
     pub fn app(&self) -> Result<AppInfo, Failure> {
-        let reply = self.ask(&Method::GET, &self.api.endpoint("/app"), None, Credential::App)?;
+        let reply = self.get(&self.api.endpoint("/app"), Credential::App)?;
         if reply.status == 200 { self.parse(&reply) } else { Err(self.complaint(&reply)) }
     }
 
@@ -260,7 +268,9 @@ impl<'a> GitHub<'a> {
         let body =
             serde_json::to_vec(&request).map_err(|e| Error::new(format!("cannot write the request: {e}")))?;
         let url = self.api.endpoint(&format!("/app/installations/{installation}/access_tokens"));
-        let reply = self.ask(&Method::POST, &url, Some(&body), Credential::App)?;
+        let asked =
+            Asked { method: &Method::POST, url: &url, body: Some(&body), credential: Credential::App };
+        let reply = self.ask(asked)?;
         if reply.status != 201 {
             return Err(self.mint_complaint(&reply, installation, scope));
         }
@@ -299,7 +309,8 @@ impl<'a> GitHub<'a> {
     /// If GitHub cannot be asked or refuses.
     pub fn revoke(&self, token: &Secret) -> Result<(), Failure> {
         let url = self.api.endpoint("/installation/token");
-        let reply = self.ask(&Method::DELETE, &url, None, Credential::Token(token))?;
+        let credential = Credential::Token(token);
+        let reply = self.ask(Asked { method: &Method::DELETE, url: &url, body: None, credential })?;
         match reply.status {
             204 | 401 => Ok(()),
             _ => Err(self.complaint(&reply)),
@@ -324,7 +335,7 @@ impl<'a> GitHub<'a> {
     /// If GitHub cannot be asked or refuses.
     pub fn bot(&self, slug: &str, token: &Secret) -> Result<u64, Failure> {
         let url = self.api.endpoint(&format!("/users/{slug}%5Bbot%5D"));
-        let reply = self.ask(&Method::GET, &url, None, Credential::Token(token))?;
+        let reply = self.get(&url, Credential::Token(token))?;
         if reply.status == 200 { Ok(self.parse::<User>(&reply)?.id) } else { Err(self.complaint(&reply)) }
     }
 
@@ -337,7 +348,7 @@ impl<'a> GitHub<'a> {
     ) -> Result<(), Failure> {
         for page in 1.. {
             let url = self.api.endpoint(&format!("{path}?per_page=100&page={page}"));
-            let reply = self.ask(&Method::GET, &url, None, credential)?;
+            let reply = self.get(&url, credential)?;
             if reply.status != 200 {
                 return Err(self.complaint(&reply));
             }
@@ -349,33 +360,24 @@ impl<'a> GitHub<'a> {
         Ok(())
     }
 
+    fn get(&self, url: &str, credential: Credential<'_>) -> Result<Reply, Failure> {
+        self.ask(Asked { method: &Method::GET, url, body: None, credential })
+    }
+
     /// Asks, and asks again: at once with a corrected clock, later if GitHub is not well.
-    fn ask(
-        &self,
-        method: &Method,
-        url: &str,
-        body: Option<&[u8]>,
-        credential: Credential<'_>,
-    ) -> Result<Reply, Failure> {
+    fn ask(&self, asked: Asked<'_>) -> Result<Reply, Failure> {
         let began = Instant::now();
-        let reply = self.ask_until_deadline(method, url, body, credential, began);
+        let reply = self.ask_until_deadline(asked, began);
         self.spent.set(self.spent.get() + began.elapsed());
         reply
     }
 
-    fn ask_until_deadline(
-        &self,
-        method: &Method,
-        url: &str,
-        body: Option<&[u8]>,
-        credential: Credential<'_>,
-        began: Instant,
-    ) -> Result<Reply, Failure> {
+    fn ask_until_deadline(&self, asked: Asked<'_>, began: Instant) -> Result<Reply, Failure> {
         let left = || self.deadline.get().saturating_sub(self.spent.get() + began.elapsed());
         let mut pause = FIRST_PAUSE;
         let mut corrected = false;
         loop {
-            let (failure, wait) = match self.send(method, url, body, credential, left()) {
+            let (failure, wait) = match self.send(asked, left()) {
                 Ok(reply) => {
                     if !corrected && self.correct_clock(&reply) {
                         corrected = true;
@@ -399,21 +401,15 @@ impl<'a> GitHub<'a> {
     }
 
     /// Sends a request once, and tells so if decisions are told.
-    fn send(
-        &self,
-        method: &Method,
-        url: &str,
-        body: Option<&[u8]>,
-        credential: Credential<'_>,
-        left: Duration,
-    ) -> Result<Reply, Unsent> {
+    fn send(&self, asked: Asked<'_>, left: Duration) -> Result<Reply, Unsent> {
         let began = Instant::now();
-        let reply = self.send_once(method, url, body, credential, left);
+        let reply = self.send_once(asked, left);
         self.terminal.trace(|| {
             let result = match &reply {
                 Ok(reply) => reply.status.to_string(),
                 Err(Unsent::Passing(why) | Unsent::Lasting(why)) => why.to_string(),
             };
+            let Asked { method, url, .. } = asked;
             format!("request: {method} {url}: {result} after {} ms", began.elapsed().as_millis())
         });
         reply
@@ -431,14 +427,8 @@ impl<'a> GitHub<'a> {
         Ok(Zeroizing::new(format!("Bearer {}", jwt.as_ref().map_or("", AppJwt::expose))))
     }
 
-    fn send_once(
-        &self,
-        method: &Method,
-        url: &str,
-        body: Option<&[u8]>,
-        credential: Credential<'_>,
-        left: Duration,
-    ) -> Result<Reply, Unsent> {
+    fn send_once(&self, asked: Asked<'_>, left: Duration) -> Result<Reply, Unsent> {
+        let Asked { method, url, body, credential } = asked;
         let authorization = self.authorization(credential)?;
         let request = Request::builder()
             .method(method)

@@ -1,7 +1,7 @@
 //! One thing that setup changes: shown before, done, and taken back.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -9,13 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::super::git_config::{self, Scope};
 use super::super::output::Output;
 use super::rule;
-use crate::config::Folders;
+use crate::config::{Config, Folders};
 use crate::error::{Error, Result, cause};
+use crate::files::{is_absent, make_private_folder, private};
 use crate::keychain;
 use crate::secret::Secret;
-
-/// More than a private key has, in bytes.
-const MAX_KEY: u64 = 64 * 1024;
 
 /// A change, with all that taking it back needs. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,7 +120,9 @@ impl Change {
             Self::File { path, after, .. } => replace(path, after),
             Self::KeyFile { from, to } => {
                 let key = read_key(from)?;
-                make_private_folder(to)?;
+                let folder = to.parent().unwrap_or(Path::new("."));
+                make_private_folder(folder)
+                    .map_err(|e| Error::new(format!("cannot make {}: {}", folder.display(), cause(&e))))?;
                 write_key(to, &key)?;
                 remove(from)
             }
@@ -224,7 +224,7 @@ fn undo_file(path: &Path, before: Option<&str>, after: &str, folders: &Folders) 
         ))
         .hint("look at the file, and take out of it what is too much"));
     };
-    crate::config::Config::default().add_file(&rest, path, 1, folders)?;
+    Config::of_file(&rest, path, folders)?;
     let mut backup = path.as_os_str().to_owned();
     backup.push(".before-undo");
     let backup = PathBuf::from(backup);
@@ -238,7 +238,7 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         // Where a file stands in the place of the folder, writing is what fails.
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) if is_absent(&e) => Ok(None),
         Err(e) => Err(Error::new(format!("cannot read {}: {}", path.display(), cause(&e)))),
     }
 }
@@ -273,34 +273,15 @@ pub(super) fn replace(path: &Path, content: &str) -> Result<()> {
     })
 }
 
-/// A file that was not there before, for this user alone.
-fn private_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-fn make_private_folder(file: &Path) -> Result<()> {
-    let Some(folder) = file.parent() else { return Ok(()) };
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|e| Error::new(format!("cannot make {}: {}", folder.display(), cause(&e))))
-}
-
 fn read_key(path: &Path) -> Result<Secret> {
-    let mut text = String::with_capacity(8 * 1024);
-    let read = File::open(path).and_then(|file| file.take(MAX_KEY).read_to_string(&mut text));
-    read.map_err(|e| Error::new(format!("cannot read the private key {}: {}", path.display(), cause(&e))))?;
-    Ok(Secret::new(text))
+    let text = fs::read_to_string(path);
+    text.map(Secret::new)
+        .map_err(|e| Error::new(format!("cannot read the private key {}: {}", path.display(), cause(&e))))
 }
 
 /// Writes a key where no other file is, for this user alone.
 fn write_key(path: &Path, key: &Secret) -> Result<()> {
-    let written = private_file(path).and_then(|mut file| {
+    let written = private().create_new(true).open(path).and_then(|mut file| {
         file.write_all(key.expose().as_bytes())?;
         file.sync_all()
     });

@@ -12,12 +12,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::git_config::{self, Scope, is_ours};
-use super::installations::use_for_git;
+use super::installations::{owner, selection, use_for_git};
 use super::output::{Output, count};
 use crate::cache::Wanted;
 use crate::config::{Config, Flags, KEYRING_PREFIX, KeySource, Rule};
 use crate::connection::Connection;
 use crate::error::{Error, Failure, Result};
+use crate::files::open_to_others;
 use crate::git;
 use crate::github::answers::{AppInfo, Installation};
 use crate::names::Found;
@@ -116,24 +117,23 @@ pub(super) fn setup(
         let hint = "let a group read it: chgrp GROUP FILE && chmod 640 FILE, and its folder too";
         world.terminal.warning(&Error::new(what).hint(hint));
     }
-    if changes.is_empty() {
-        output.line("everything is set up already")?;
-    } else {
-        output.line(if options.dry_run { "this would be changed:" } else { "this will be changed:" })?;
-        for change in &changes {
-            change.tell(output)?;
-        }
-        if options.dry_run {
-            return Ok(());
-        }
+    output.line(match options.dry_run {
+        _ if changes.is_empty() => "everything is set up already",
+        true => "this would be changed:",
+        false => "this will be changed:",
+    })?;
+    for change in &changes {
+        change.tell(output)?;
+    }
+    if options.dry_run {
+        return Ok(());
+    }
+    if !changes.is_empty() {
         if person.present && !person.agrees("go on?")? {
             return Err(Error::new("nothing was changed"));
         }
         journal.apply(&rule.issuer, changes, world.has_session_bus())?;
         output.line("done; git-credential-ghapp setup --undo takes it back")?;
-    }
-    if options.dry_run {
-        return Ok(());
     }
     // The key may have moved.
     let _ = flags.set("private-key", OsString::from(key.name));
@@ -213,8 +213,7 @@ fn complete(flags: &Flags, file: &Path, world: &World<'_>, person: &mut Person<'
 /// The key of an App for which there is a rule in the file, perhaps because setup moved it.
 fn known_key(flags: &Flags, file: &Path, world: &World<'_>) -> Result<Option<OsString>> {
     let Some(text) = change::read_if_there(file)? else { return Ok(None) };
-    let mut present = Config::default();
-    present.add_file(&text, file, 1, world.folders)?;
+    let present = Config::of_file(&text, file, world.folders)?;
     let rule = present.rules.iter().find(|rule| Some(rule.issuer.as_str()) == flags.last("app-id"));
     Ok(rule.and_then(|rule| match &rule.key {
         KeySource::File { path, .. } => Some(path.clone().into()),
@@ -242,22 +241,15 @@ fn tell_about(
     world: &World<'_>,
     output: &mut Output<'_>,
 ) -> Result<()> {
-    let owner = app.owner.as_ref().and_then(|owner| owner.login.as_deref());
-    let owner = owner.map_or_else(String::new, |owner| format!(" of {owner}"));
     let installed = count(installations.len(), "installation", "installations");
-    output.line(&format!("App {}{owner} on {}, {installed}", app.slug, rule.host))?;
+    output.line(&format!("App {}{} on {}, {installed}", app.slug, app.of_owner(), rule.host))?;
     let rows: Vec<[String; 4]> = installations
         .iter()
-        .map(|it| {
-            let owner = it.owner().unwrap_or("(an enterprise)").to_owned();
-            let repositories = it.repository_selection.clone().unwrap_or_default();
-            [owner, it.id.to_string(), repositories, use_for_git(it)]
-        })
+        .map(|it| [owner(it), it.id.to_string(), selection(it), use_for_git(it)])
         .collect();
     if !rows.is_empty() {
         output.table(["OWNER", "ID", "REPOSITORIES", "GIT CAN"], &rows)?;
     }
-    let install = format!("install it at {}/installations/new", app.html_url);
     let wanted: Vec<&String> =
         rule.owners.iter().chain(rule.repositories.iter().map(|repository| &repository.owner)).collect();
     let covered = |owner: &str| {
@@ -266,11 +258,11 @@ fn tell_about(
     for owner in wanted {
         if !covered(owner) {
             let what = format!("the App is not installed on {owner}");
-            world.terminal.warning(&Error::new(what).hint(install.clone()));
+            world.terminal.warning(&Error::new(what).hint(app.install_it()));
         }
     }
     if installations.is_empty() {
-        world.terminal.warning(&Error::new("the App is not installed anywhere").hint(install));
+        world.terminal.warning(&Error::new("the App is not installed anywhere").hint(app.install_it()));
     }
     Ok(())
 }
@@ -324,7 +316,7 @@ fn where_the_key_goes(
 /// Asks a person where the key is to be. Where nobody is there it stays, and that others can read it is told.
 fn offer_to_move(path: &Path, safe: &Path, person: &mut Person<'_>) -> Result<Option<MoveKey>> {
     let shown = path.display();
-    let open = is_open_to_others(path);
+    let open = open_to_others(path).is_some();
     if open {
         person.world.terminal.warning(
             &Error::new(format!("the private key {shown} is readable by others"))
@@ -350,18 +342,7 @@ fn offer_to_move(path: &Path, safe: &Path, person: &mut Person<'_>) -> Result<Op
 
 /// Whether other users than the key's owner will be able to read it.
 fn rule_key_is_shared(key: &KeySource, options: &Options) -> bool {
-    matches!(key, KeySource::File { path, .. } if options.move_key.is_none() && is_open_to_others(path))
-}
-
-#[cfg(unix)]
-fn is_open_to_others(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_open_to_others(_: &Path) -> bool {
-    false
+    matches!(key, KeySource::File { path, .. } if options.move_key.is_none() && open_to_others(path).is_some())
 }
 
 /// Name and address for commits of the App.
@@ -374,7 +355,7 @@ fn bot(
 ) -> Result<(String, String)> {
     let Some((route, found)) = usable(rule, installations) else {
         return Err(Error::new("the App's identity can be found only once it is installed somewhere")
-            .hint(format!("install it at {}/installations/new", app.html_url)));
+            .hint(app.install_it()));
     };
     let id = Connection::with(rule, config, world, |connection| {
         let token = connection.token_of(&route, &found, Wanted::Any)?.entry.token;

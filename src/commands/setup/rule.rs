@@ -13,8 +13,7 @@ pub(super) fn write(file: &Path, rule: &Rule, key: &str, folders: &Folders) -> R
     let before = read_if_there(file)?;
     let text = before.as_deref().unwrap_or_default();
     // A file with errors is not made worse.
-    let mut present = Config::default();
-    present.add_file(text, file, 1, folders)?;
+    let present = Config::of_file(text, file, folders)?;
     let same = present.rules.iter().position(|other| {
         other.issuer == rule.issuer
             && other.host == rule.host
@@ -33,7 +32,7 @@ pub(super) fn write(file: &Path, rule: &Rule, key: &str, folders: &Folders) -> R
         }
     };
     // What two rules would both match is found here, before anything is written.
-    Config::default().add_file(&after, file, 1, folders)?;
+    Config::of_file(&after, file, folders)?;
     Ok((after != text).then(|| Change::file(file.to_owned(), before, after)))
 }
 
