@@ -29,13 +29,9 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
 
 /// A machine as the pages assume it: git, the keys of two Apps, and repositories that tools can use.
 fn machine() -> TestEnv {
-    let env = TestEnv::bare();
-    let (proxy, ca) = (env.github.proxy().to_owned(), env.github.ca_file().display().to_string());
-    std::fs::remove_file(env.home().join(".gitconfig")).unwrap();
+    let env = TestEnv::fresh();
     for (name, key) in [("acme.pem", ACME_KEY), ("globex.pem", GLOBEX_KEY)] {
-        use std::os::unix::fs::PermissionsExt as _;
-        let file = env.write(&format!("home/{name}"), key);
-        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        env.write_private(&format!("home/{name}"), key);
     }
     {
         let mut world = env.github.world();
@@ -76,9 +72,8 @@ fn machine() -> TestEnv {
         );
     }
     let own = env.home().join("pip").display().to_string();
-    env.with("HTTPS_PROXY", &proxy)
-        .with("HTTP_PROXY", &proxy)
-        .with("GIT_SSL_CAINFO", &ca)
+    let (proxy, ca) = (env.github.proxy().to_owned(), env.github.ca_file().display().to_string());
+    env.with("HTTP_PROXY", &proxy)
         .with("SSL_CERT_FILE", &ca)
         .with("CURL_CA_BUNDLE", &ca)
         .with("npm_config_cafile", &ca)

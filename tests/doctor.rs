@@ -8,18 +8,6 @@ use common::{ACME_APP, ACME_ON_ACME, Ran, TestEnv, WIDGETS, run};
 use github_simulator::{ACME_KEY, Effect, ROGUE_KEY, Selection};
 use serde_json::Value;
 
-/// Everything right, the key's mode included.
-fn healthy() -> TestEnv {
-    let env = TestEnv::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let key = env.folder.path().join("keys/acme.pem");
-        std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).unwrap();
-    }
-    env
-}
-
 fn examined(env: &TestEnv) -> Ran {
     env.helper(["doctor", WIDGETS], "")
 }
@@ -44,7 +32,7 @@ fn finds(env: &TestEnv, result: &str, step: &str, message: &str, hint: &str) {
 
 #[test]
 fn a_healthy_setup_has_no_failures_and_no_warnings() {
-    let env = healthy();
+    let env = TestEnv::new();
     let told = examined(&env);
     assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{told:#?}");
     let steps: Vec<&str> =
@@ -73,7 +61,7 @@ fn a_healthy_setup_has_no_failures_and_no_warnings() {
 
 #[test]
 fn json_says_the_same_to_a_program() {
-    let env = healthy();
+    let env = TestEnv::new();
     let told = env.helper(["doctor", WIDGETS, "--json"], "").ok();
     let value: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(value["ok"], true);
@@ -95,7 +83,7 @@ fn the_fingerprint_of_the_key_is_githubs() {
     if !common::has("openssl") {
         return common::skip("openssl is not installed");
     }
-    let env = healthy();
+    let env = TestEnv::new();
     let mut shell = env.command("sh");
     shell.args([
         "-c",
@@ -124,7 +112,7 @@ fn what_is_wrong_with_the_configuration_is_found() {
 
 #[test]
 fn what_keeps_git_from_asking_is_found() {
-    let env = healthy();
+    let env = TestEnv::new();
     let clear = |key: &str| drop(env.git(["config", "--global", "--unset-all", key]));
     env.git_config("url.git@github.com:.insteadOf", "https://github.com/");
     finds(&env, "failure", "git's URL", "to git@github.com:acme/widgets", "insteadof");
@@ -177,7 +165,7 @@ fn what_keeps_git_from_asking_is_found() {
 
 #[test]
 fn a_netrc_that_comes_before_every_helper_is_found() {
-    let env = healthy();
+    let env = TestEnv::new();
     env.write("home/.netrc", "machine other.example login x password ghp_canary\n");
     assert_eq!(examined(&env).code, Some(0));
     env.write("home/.netrc", "machine github.com\n  login x\n  password ghp_canary\n");
@@ -200,7 +188,7 @@ fn a_netrc_that_comes_before_every_helper_is_found() {
 
 #[test]
 fn helpers_beside_this_one_are_judged_by_their_order_and_by_what_they_keep() {
-    let env = healthy();
+    let env = TestEnv::new();
     let add = |key: &str, value: &str| drop(env.git(["config", "--global", "--add", key, value]));
     add("credential.helper", "!other");
     finds(&env, "ok", "helpers", "git asks ghapp (", "");
@@ -227,7 +215,7 @@ fn helpers_beside_this_one_are_judged_by_their_order_and_by_what_they_keep() {
 
 #[test]
 fn what_is_wrong_with_the_key_is_found() {
-    let env = healthy();
+    let env = TestEnv::new();
     let key = env.folder.path().join("keys/acme.pem");
     env.write("keys/acme.pem", ROGUE_KEY);
     finds(&env, "failure", "App", "the private key is not one of App Iv23liAcmeCi", "compare id and key");
@@ -245,7 +233,7 @@ fn what_is_wrong_with_the_key_is_found() {
 
 #[test]
 fn what_is_wrong_at_github_is_found() {
-    let env = healthy();
+    let env = TestEnv::new();
     env.github.world().clock_offset = 600;
     finds(&env, "warning", "clock", "this clock is 10m", "set the clock");
     env.github.world().clock_offset = 0;
@@ -279,7 +267,7 @@ fn what_is_wrong_at_github_is_found() {
 
 #[test]
 fn a_token_that_gits_server_does_not_take_is_found() {
-    let env = healthy();
+    let env = TestEnv::new();
     env.get("github.com", "acme/widgets");
     env.fault("GET /acme/widgets.git/info/refs", 1, Effect::Answer(404, Vec::new(), Vec::new()));
     finds(&env, "failure", "trial", "github.com answers 404", "add the repository");
@@ -289,7 +277,7 @@ fn a_token_that_gits_server_does_not_take_is_found() {
 
 #[test]
 fn what_is_wrong_with_the_network_is_found() {
-    let env = healthy().with("GHAPP_DEADLINE", "1");
+    let env = TestEnv::new().with("GHAPP_DEADLINE", "1");
     env.git_config("http.sslCAInfo", "/nonexistent/ca.pem");
     finds(
         &env,
@@ -313,7 +301,7 @@ fn what_is_wrong_with_the_network_is_found() {
 #[test]
 fn a_store_that_does_not_work_is_found() {
     use std::os::unix::fs::PermissionsExt as _;
-    let env = healthy();
+    let env = TestEnv::new();
     std::fs::create_dir_all(env.cache()).unwrap();
     std::fs::set_permissions(env.cache(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let told = examined(&env);
@@ -322,13 +310,13 @@ fn a_store_that_does_not_work_is_found() {
             .contains("token store: cache folder does not work, so every call mints: the cache folder"),
         "{told:#?}"
     );
-    let env = healthy().with("GHAPP_CACHE", "none");
+    let env = TestEnv::new().with("GHAPP_CACHE", "none");
     finds(&env, "warning", "token store", "no token is kept", "");
 }
 
 #[test]
 fn a_remote_by_ssh_is_found() {
-    let env = healthy();
+    let env = TestEnv::new();
     env.git(["init", "--quiet", "here"]).ok();
     env.git_in("here", ["remote", "add", "origin", "git@github.com:acme/widgets.git"]).ok();
     let doctor = || {
@@ -346,7 +334,7 @@ fn a_remote_by_ssh_is_found() {
 
 #[test]
 fn a_credential_in_a_url_or_in_a_helper_is_found_and_not_shown() {
-    let env = healthy();
+    let env = TestEnv::new();
     let doctor = |url: &str| {
         let told = env.helper(["doctor", url], "");
         assert!(!format!("{told:?}").contains("ghp_canary"), "{told:#?}");
@@ -378,7 +366,7 @@ fn a_credential_in_a_url_or_in_a_helper_is_found_and_not_shown() {
 #[cfg(unix)]
 #[test]
 fn a_helper_that_git_does_not_find_is_found() {
-    let env = healthy();
+    let env = TestEnv::new();
     let mut command = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
     // Without this program's folder.
     let told = run(command.args(["doctor", WIDGETS]).env("PATH", common::variable("PATH").unwrap()), b"");
@@ -388,7 +376,7 @@ fn a_helper_that_git_does_not_find_is_found() {
 
 #[test]
 fn in_a_clone_it_is_about_its_remote_and_elsewhere_about_the_only_installation() {
-    let env = healthy();
+    let env = TestEnv::new();
     env.git(["clone", "--quiet", WIDGETS]).ok();
     let mut here = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
     let told = run(here.arg("doctor").current_dir(env.home().join("widgets")), b"").ok();

@@ -524,31 +524,24 @@ fn completions_and_the_manual_know_every_command() {
 #[cfg(target_os = "linux")]
 #[test]
 fn colours_progress_and_advice_are_for_terminals() {
-    if !has("script") {
-        return skip("script is not installed");
-    }
     let env = TestEnv::new().with("TERM", "xterm");
     for number in 0..150 {
         env.github.world().install(10_000 + number, 101, &format!("owner-{number}"));
     }
-    let on_a_terminal = |env: &TestEnv, command: &str| {
-        let line = format!("{} {command}", env!("CARGO_BIN_EXE_git-credential-ghapp"));
-        let mut script = env.command("script");
-        run(script.args(["--quiet", "--return", "--command", &line, "/dev/null"]), b"")
-    };
-    let shown = on_a_terminal(&env, "doctor acme/widgets").stdout;
+    let Some(shown) = env.at_a_terminal("doctor acme/widgets", "") else { return };
+    let shown = shown.stdout;
     assert!(shown.contains("\u{1b}[32mok     \u{1b}[0m  git: "), "{shown}");
-    let shown = on_a_terminal(&env, "installations").stdout;
+    let shown = env.at_a_terminal("installations", "").unwrap().stdout;
     assert!(
         shown.contains("\r\u{1b}[K100 installations\r\u{1b}[K152 installations\r\u{1b}[KOWNER"),
         "{shown}"
     );
-    let mistyped = on_a_terminal(&env, "doctr");
+    let mistyped = env.at_a_terminal("doctr", "").unwrap();
     assert_eq!(mistyped.code, Some(2));
     assert!(
         mistyped.stdout.contains("error: there is no command \"doctr\"\r\ngit-credential-ghapp: hint: "),
         "{mistyped:?}"
     );
-    let plain = on_a_terminal(&env.with("NO_COLOR", "1"), "doctor acme/widgets").stdout;
+    let plain = env.with("NO_COLOR", "1").at_a_terminal("doctor acme/widgets", "").unwrap().stdout;
     assert!(plain.contains("ok       git: ") && !plain.contains("\u{1b}[3"), "{plain}");
 }

@@ -6,7 +6,7 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{ACME_APP, ACME_ON_ACME, GLOBEX_APP, Ran, TestEnv, WIDGETS, has, run, skip};
+use common::{ACME_APP, ACME_ON_ACME, GLOBEX_APP, Ran, TestEnv, WIDGETS, run};
 use github_simulator::{ACME_KEY, GLOBEX_KEY, ROGUE_KEY};
 
 /// A machine with git and a key, where nothing else is set up.
@@ -17,17 +17,9 @@ struct Fresh {
 
 impl Fresh {
     fn new() -> Self {
-        let env = TestEnv::bare();
-        // The way to the simulator is in the environment, so that git's file is as a person has it.
-        let (proxy, ca) = (env.github.proxy().to_owned(), env.github.ca_file().display().to_string());
-        std::fs::remove_file(env.home().join(".gitconfig")).unwrap();
-        let key = env.write("home/acme.pem", ACME_KEY);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
-        }
-        Self { env: env.with("HTTPS_PROXY", proxy).with("GIT_SSL_CAINFO", ca), key }
+        let env = TestEnv::fresh();
+        let key = env.write_private("home/acme.pem", ACME_KEY);
+        Self { env, key }
     }
 
     /// `setup` for the App of acme, with more arguments.
@@ -495,17 +487,10 @@ fn an_app_that_is_not_installed_yet_is_set_up_and_told_where_to_install() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_person_is_asked_for_what_is_missing() {
-    if !has("script") {
-        return skip("script is not installed");
-    }
     let fresh = Fresh::new();
-    let typed = |answers: &str, flags: &str| {
-        let helper = env!("CARGO_BIN_EXE_git-credential-ghapp");
-        let mut command = fresh.env.command("script");
-        command.args(["--quiet", "--return", "--command", &format!("{helper} setup {flags}"), "/dev/null"]);
-        run(&mut command, answers.as_bytes())
-    };
-    let declined = typed(&format!("{ACME_APP}\n{}\nfolder\nn\n", fresh.key.display()), "");
+    let typed = |answers: &str, flags: &str| fresh.env.at_a_terminal(&format!("setup {flags}"), answers);
+    let answers = format!("{ACME_APP}\n{}\nfolder\nn\n", fresh.key.display());
+    let Some(declined) = typed(&answers, "") else { return };
     assert_eq!(declined.code, Some(1), "{declined:?}");
     for asked in [
         "client ID or App ID: ",
@@ -519,10 +504,10 @@ fn a_person_is_asked_for_what_is_missing() {
     }
     assert_eq!((fresh.config(), fresh.gitconfig()), (None, None));
     assert!(fresh.key.exists());
-    let agreed = typed(&format!("{ACME_APP}\n{}\n\n\n", fresh.key.display()), "");
+    let agreed = typed(&format!("{ACME_APP}\n{}\n\n\n", fresh.key.display()), "").unwrap();
     assert_eq!(agreed.code, Some(0), "{agreed:?}");
     assert!(agreed.stdout.contains("git ls-remote https://github.com/acme/widgets.git works"), "{agreed:?}");
     // With --yes nobody is asked.
-    let missing = typed("", "--yes");
+    let missing = typed("", "--yes").unwrap();
     assert!(missing.stdout.contains("error: the client ID or App ID is missing"), "{missing:?}");
 }

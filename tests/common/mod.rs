@@ -62,7 +62,7 @@ impl TestEnv {
     /// One App, configured for `github.com`, which is reached through the simulator's proxy.
     pub fn new() -> Self {
         let env = Self::bare();
-        let key = env.write("keys/acme.pem", ACME_KEY);
+        let key = env.write_private("keys/acme.pem", ACME_KEY);
         env.configure(&format!("[[app]]\nid = '{ACME_APP}'\nprivate-key = '{}'\n", key.display()));
         env
     }
@@ -101,6 +101,15 @@ impl TestEnv {
         env.with("GHAPP_CACHE", "file")
     }
 
+    /// A machine with git where nothing is set up, neither git nor the helper. The way to the simulator is in the
+    /// environment, so that git's configuration is as a person has it.
+    pub fn fresh() -> Self {
+        let env = Self::bare();
+        std::fs::remove_file(env.home().join(".gitconfig")).unwrap();
+        let (proxy, ca) = (env.github.proxy().to_owned(), env.github.ca_file().display().to_string());
+        env.with("HTTPS_PROXY", proxy).with("GIT_SSL_CAINFO", ca)
+    }
+
     /// Sets an environment variable for everything that is run from now on.
     pub fn with(mut self, name: &str, value: impl AsRef<str>) -> Self {
         self.variables.insert(name.to_owned(), value.as_ref().to_owned());
@@ -128,6 +137,17 @@ impl TestEnv {
         let path = self.folder.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The same, for nobody else to read.
+    pub fn write_private(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.write(name, content);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
         path
     }
 
@@ -193,6 +213,19 @@ impl TestEnv {
         let mut command = self.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
         command.args(arguments);
         run(&mut command, input.as_ref())
+    }
+
+    /// Runs the helper as a person does who sits at a terminal and types; what is written to either stream is its
+    /// standard output. `None` where there is no `script` to play the terminal.
+    pub fn at_a_terminal(&self, arguments: &str, typed: &str) -> Option<Ran> {
+        if !has("script") {
+            skip("script is not installed");
+            return None;
+        }
+        let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_git-credential-ghapp"));
+        let mut script = self.command("script");
+        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        Some(run(&mut script, typed.as_bytes()))
     }
 
     /// Asks the helper as git does.
