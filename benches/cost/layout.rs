@@ -14,6 +14,7 @@ SECTIONS
 {
   .text.warm :
   {
+    *(.text*8dlmalloc*)
 ";
 const TAIL: &str = "  }\n}\nINSERT BEFORE .text;\n";
 
