@@ -50,8 +50,9 @@ impl WrittenKey {
                     return Err(Error::new(format!("the private key {} is a directory", shown()))
                         .hint("name the .pem file itself in private-key"));
                 }
-                // All of it is wiped in the end, so no more than is needed. A pipe has no size.
-                let room = if metadata.is_file() { metadata.len() + 1 } else { MAX_KEY };
+                // All of it is wiped in the end, so no more than is needed; and never less, or a copy would stay
+                // behind. A pipe does not say its size.
+                let room = if metadata.len() > 0 { metadata.len() + 1 } else { MAX_KEY };
                 let mut bytes = Zeroizing::new(Vec::with_capacity(room.min(MAX_KEY + 1) as usize));
                 file.take(MAX_KEY + 1).read_to_end(&mut bytes).map_err(unreadable)?;
                 Ok(Self(bytes))
