@@ -86,11 +86,15 @@ fn is_symbol(name: &str) -> bool {
     !name.starts_with("0x") && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.$".contains(&byte))
 }
 
-/// A symbol without what differs between builds: hashes, numbers of copies, and places in the name, which move with them.
+/// A symbol without what differs between builds: hashes, numbers of copies, places in the name, which move with them, and
+/// the crate that happened to instantiate what is generic.
 fn pattern(symbol: &str) -> String {
     let copy = symbol.rfind('.').filter(|dot| symbol[dot + 1..].bytes().all(|byte| byte.is_ascii_digit()));
     let end = if symbol.starts_with("_ZN") { symbol.rfind("17h") } else { copy };
-    let (name, more) = end.map_or((symbol, ""), |end| (&symbol[..end], "*"));
+    let (mut name, mut more) = end.map_or((symbol, ""), |end| (&symbol[..end], "*"));
+    if let Some(start) = name.rfind("Cs").filter(|start| is_crate(&name[*start..])) {
+        (name, more) = (&name[..start], "*");
+    }
     let mut pattern = String::new();
     let mut rest = name;
     while let Some(start) = rest.find(['B', 'C']).filter(|_| name.starts_with("_R")) {
@@ -102,4 +106,12 @@ fn pattern(symbol: &str) -> String {
         rest = after;
     }
     pattern + rest + more
+}
+
+/// Whether this is a crate and nothing else, like `Cs4X4t9plMPHF_9addr2line`. (Rust RFC 2603)
+fn is_crate(name: &str) -> bool {
+    let Some((_, named)) = name.split_once('_') else { return false };
+    let digits = named.bytes().take_while(u8::is_ascii_digit).count();
+    let (length, identifier) = named.split_at(digits);
+    length.parse() == Ok(identifier.trim_start_matches('_').len())
 }
