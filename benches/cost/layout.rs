@@ -48,8 +48,7 @@ impl Bench {
         let get = Subject { program, ..self.glibc.clone() };
         let request = std::fs::read_to_string(&get.input).unwrap();
         let newer = input("newer", &format!("capability[]=authtype\ncapability[]=state\n{request}"));
-        let foreign = input("foreign", "protocol=https\nhost=evil.example\npath=acme/widgets.git\n");
-        let mut subjects = vec![Subject { input: foreign, ..get.clone() }];
+        let mut subjects = vec![self.declined(&get)];
         for store in ["keyring", "file"] {
             let get = get.with("GHAPP_CACHE", store);
             let answer = get.command(&[]).stdout(Stdio::piped()).output().unwrap().stdout;

@@ -107,6 +107,13 @@ impl Bench {
         Self { empty, glibc: helper(PathBuf::from(GLIBC)), musl, github, folder }
     }
 
+    /// A request for a host that is not configured.
+    fn declined(&self, helper: &Subject) -> Subject {
+        let input = self.folder.path().join("foreign");
+        std::fs::write(&input, "protocol=https\nhost=evil.example\npath=acme/widgets.git\n").unwrap();
+        Subject { input, ..helper.clone() }
+    }
+
     /// Interleaved runs in random order; the median of each, and how far its quartiles lie apart.
     fn medians(&self, subjects: &[(&str, Subject)]) -> Vec<(Duration, Duration)> {
         let mut samples = vec![Vec::new(); subjects.len()];
@@ -138,10 +145,7 @@ impl Bench {
     fn measure(&self) {
         pin();
         let mut subjects: Vec<(&str, Subject)> = vec![("empty process", self.empty.clone())];
-        let mut foreign = self.glibc.clone();
-        foreign.input = self.folder.path().join("foreign");
-        std::fs::write(&foreign.input, "protocol=https\nhost=evil.example\npath=acme/widgets.git\n").unwrap();
-        subjects.push(("declined, glibc", foreign));
+        subjects.push(("declined, glibc", self.declined(&self.glibc)));
         let helpers = [Some(("glibc", &self.glibc)), self.musl.as_ref().map(|musl| ("musl", musl))];
         for (libc, helper) in helpers.into_iter().flatten() {
             for store in ["keyring", "file"] {
@@ -300,12 +304,7 @@ impl Bench {
             Command::new("cp").arg("-a").arg(self.folder.path().join("home")).arg(&home).status().unwrap();
         assert!(copy.success());
         for (kind, count) in [("routes", 10_000), ("tokens", 100)] {
-            let folder = cache.join(kind);
-            let template = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
-            let content = std::fs::read(template).unwrap();
-            for number in 0..count {
-                std::fs::write(folder.join(format!("{number:064x}")), &content).unwrap();
-            }
+            fill(&cache.join(kind), 0..count);
         }
         let mut rules = format!("[[app]]\nid = \"{APP}\"\nprivate-key = \"~/acme.pem\"\n");
         for number in 1..50 {
@@ -349,10 +348,6 @@ impl Bench {
 
     fn parallel(&self) {
         const CALLERS: u32 = 64;
-        let median = |times: &mut Vec<Duration>| {
-            times.sort_unstable();
-            times[times.len() / 2]
-        };
         let mut single: Vec<Duration> =
             (0..5).map(|n| self.cold_subject(&format!("single{n}")).time()).collect();
         let mut starts: Vec<Duration> = (0..21).map(|_| self.empty.time()).collect();
@@ -362,6 +357,20 @@ impl Bench {
         let ratio = median(&mut slowest).as_secs_f64() / allowed.as_secs_f64();
         report("64 parallel cold gets, the slowest / (one cold get + 64 process starts)", Some(ratio), 1.5);
     }
+}
+
+/// Puts as many more files into a folder of the cache, like the one that is there.
+fn fill(folder: &Path, numbers: std::ops::Range<u32>) {
+    let template = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let content = std::fs::read(template).unwrap();
+    for number in numbers {
+        std::fs::write(folder.join(format!("{number:064x}")), &content).unwrap();
+    }
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
 }
 
 /// The cache daemon, which ends with the measurement.

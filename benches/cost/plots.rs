@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::Bench;
 use crate::process::pin;
+use crate::{Bench, fill, median};
 
 impl Bench {
     /// A warm `get` by the number of routes, and the slowest of some cold ones at once.
@@ -15,13 +15,9 @@ impl Bench {
         let warm = self.glibc.with("GHAPP_CACHE", "file");
         assert!(warm.answers());
         let routes = self.folder.path().join("home/.cache/git-credential-ghapp/routes");
-        let template = std::fs::read_dir(&routes).unwrap().next().unwrap().unwrap().path();
-        let content = std::fs::read(template).unwrap();
         let (mut there, mut by_routes) = (1_u32, Vec::new());
         for count in [1_u32, 10, 100, 1000, 10_000] {
-            for number in there..count {
-                std::fs::write(routes.join(format!("{number:064x}")), &content).unwrap();
-            }
+            fill(&routes, there..count);
             there = count;
             let medians = self.medians(&[("empty", self.empty.clone()), ("warm", warm.clone())]);
             by_routes.push((f64::from(count), medians[1].0.as_secs_f64() / medians[0].0.as_secs_f64()));
@@ -30,8 +26,7 @@ impl Bench {
         for callers in [1, 2, 4, 8, 16, 32, 64] {
             let mut times: Vec<Duration> =
                 (0..5).map(|round| self.at_once(callers, &format!("callers{callers}-{round}"))).collect();
-            times.sort_unstable();
-            by_callers.push((f64::from(callers), times[2].as_secs_f64() * 1000.0));
+            by_callers.push((f64::from(callers), median(&mut times).as_secs_f64() * 1000.0));
         }
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
         draw(

@@ -465,7 +465,7 @@ fn examine_installation(
         match details {
             Ok(Some(details)) => {
                 let owner = details.owner().unwrap_or("an enterprise").to_owned();
-                let selection = details.repository_selection.clone().unwrap_or_default();
+                let selection = super::installations::selection(&details);
                 let use_for_git = super::installations::use_for_git(&details);
                 let text =
                     format!("{installation} on {owner}, {selection} repositories; git can: {use_for_git}");
