@@ -1,6 +1,6 @@
 //! Names of what is cached: digests over everything that makes a difference.
 
-use ring::digest::{Context, SHA256};
+use hmac_sha256::Hash;
 
 use crate::names::{ApiUrl, InstallationId, RepositoryRef, Scope};
 use crate::secret::hex;
@@ -85,10 +85,10 @@ impl Name for ApiKey {
 
 /// SHA-256 over the fields, each after its length, so that no two lists of fields look the same.
 fn digest(fields: &[&str]) -> String {
-    let mut context = Context::new(&SHA256);
+    let mut hash = Hash::new();
     for field in fields {
-        context.update(&(field.len() as u64).to_le_bytes());
-        context.update(field.as_bytes());
+        hash.update((field.len() as u64).to_le_bytes());
+        hash.update(field.as_bytes());
     }
-    hex(context.finish().as_ref())
+    hex(&hash.finalize())
 }
