@@ -1,5 +1,6 @@
 //! The words of git and GitHub as types: what could be parsed into one is valid from there on.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -11,13 +12,16 @@ use crate::error::{Error, Result};
 /// A host as git names it: lower case, with its port unless that is 443. Hosts are equal or not; there is
 /// no "ends with".
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Host(String);
+pub struct Host(Cow<'static, str>);
+
+/// The host that most rules are for, and its API: neither is built anew for each of them.
+const GITHUB: (&str, &str) = ("github.com", "https://api.github.com");
 
 impl Host {
     /// The host that an App without one belongs to.
     #[must_use]
     pub fn github() -> Self {
-        Self("github.com".to_owned())
+        Self(Cow::Borrowed(GITHUB.0))
     }
 
     /// Parses `NAME`, `NAME:PORT`, or an IPv6 address in brackets with or without a port.
@@ -44,11 +48,11 @@ impl Host {
             }
         };
         match port.strip_prefix(':') {
-            None if port.is_empty() => Some(Self(lower)),
-            Some("443") => Some(Self(name.to_owned())),
+            None if port.is_empty() => Some(Self(lower.into())),
+            Some("443") => Some(Self(name.to_owned().into())),
             Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
                 digits.parse::<u16>().ok().filter(|port| *port != 0)?;
-                Some(Self(lower))
+                Some(Self(lower.into()))
             }
             _ => None,
         }
@@ -57,19 +61,19 @@ impl Host {
     /// Whether GitHub runs it, and not somebody else as a GitHub Enterprise Server.
     #[must_use]
     pub fn is_on_github_com(&self) -> bool {
-        self.0 == "github.com" || self.0.ends_with(".ghe.com")
+        self.0 == GITHUB.0 || self.0.ends_with(".ghe.com")
     }
 
     /// Where this host's REST API is: `api.github.com`, `api.TENANT.ghe.com`, or `HOST/api/v3` on GitHub
     /// Enterprise Server.
     #[must_use]
     pub fn api(&self) -> ApiUrl {
-        let origin = if self.is_on_github_com() {
-            format!("https://api.{}", self.0)
-        } else {
-            return ApiUrl { origin: format!("https://{}", self.0), base: "/api/v3".to_owned() };
+        let (origin, base) = match &*self.0 {
+            host if host == GITHUB.0 => (GITHUB.1.into(), ""),
+            host if self.is_on_github_com() => (format!("https://api.{host}").into(), ""),
+            host => (format!("https://{host}").into(), "/api/v3"),
         };
-        ApiUrl { origin, base: String::new() }
+        ApiUrl { origin, base: base.to_owned() }
     }
 }
 
@@ -82,7 +86,7 @@ impl fmt::Display for Host {
 /// Where a REST API is: always `https`, split into the origin and the path that all endpoints begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiUrl {
-    origin: String,
+    origin: Cow<'static, str>,
     base: String,
 }
 
@@ -99,7 +103,10 @@ impl ApiUrl {
         if uri.scheme_str() != Some("https") || uri.query().is_some() || text.contains('#') {
             return Err(wrong());
         }
-        Ok(Self { origin: format!("https://{host}"), base: uri.path().trim_end_matches('/').to_owned() })
+        Ok(Self {
+            origin: format!("https://{host}").into(),
+            base: uri.path().trim_end_matches('/').to_owned(),
+        })
     }
 
     /// Scheme, host and port: what may see the App's JWT.

@@ -99,7 +99,7 @@ fn what_is_wrong_with_the_configuration_is_found() {
     let env = TestEnv::bare();
     finds(&env, "failure", "configuration", "no App is configured", "git-credential-ghapp setup");
     env.configure("[[app]]\nid = '1'\n");
-    finds(&env, "failure", "configuration", "line 1, column 1: missing field `private-key`", "README");
+    finds(&env, "failure", "configuration", "line 1, column 1: missing required key 'private-key'", "README");
     env.configure(&format!("[[app]]\nid = '{ACME_APP}'\nprivate-key = 'k'\nowners = ['globex']\n"));
     finds(
         &env,

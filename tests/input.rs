@@ -138,7 +138,7 @@ fn a_broken_configuration_fails_without_an_answer() {
     assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), ""));
     assert!(
         told(&env, &failed.stderr).replace(TestEnv::CONFIG, "CONFIG").starts_with(
-            "git-credential-ghapp: error: ~/CONFIG, line 4, column 1: unknown field `colour`, expected one of `id`"
+            "git-credential-ghapp: error: ~/CONFIG, line 4, column 1: unknown setting `colour`, expected `id`"
         ),
         "{}",
         failed.stderr

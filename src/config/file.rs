@@ -5,11 +5,11 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Visitor};
-use toml::Spanned;
+use toml_spanner::{
+    Arena, Context, ErrorKind, Failed, FromToml, FromTomlError, Item, Span, Spanned, Toml, Value,
+};
 
-use super::{Folders, KEYRING_PREFIX, KeySource, Origin, Rule, StoreKind, check};
+use super::{Folders, KEYRING_PREFIX, KeySource, Origin, Rule, Source, StoreKind, check};
 use crate::error::{Error, Result};
 use crate::names::{ApiUrl, Host, InstallationId};
 
@@ -21,117 +21,130 @@ pub(super) struct Parsed {
     pub(super) deadline: Option<Duration>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Contents {
-    cache: Option<Spanned<String>>,
+/// What a file may hold.
+const SETTINGS: &str = "`cache`, `min-fresh`, `deadline` or `[[app]]`";
+
+#[derive(Toml)]
+#[toml(deny_unknown_fields, rename_all = "kebab-case")]
+struct Contents<'de> {
+    cache: Option<Spanned<&'de str>>,
     min_fresh: Option<Spanned<i64>>,
     deadline: Option<Spanned<i64>>,
-    #[serde(default)]
-    app: Vec<App>,
+    #[toml(default)]
+    app: Vec<App<'de>>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct App {
+/// What an `[[app]]` may hold.
+const APP_SETTINGS: &str = "`id`, `private-key`, `host`, `api-url`, `owners`, `repositories`, `installation-id`, \
+                            `scope`, `permissions` or `on-failure`";
+
+#[derive(Toml)]
+#[toml(deny_unknown_fields, rename_all = "kebab-case")]
+struct App<'de> {
     id: Spanned<Id>,
-    private_key: Spanned<String>,
-    host: Option<Spanned<String>>,
-    api_url: Option<Spanned<String>>,
-    #[serde(default)]
-    owners: Vec<Spanned<String>>,
-    #[serde(default)]
-    repositories: Vec<Spanned<String>>,
+    private_key: Spanned<&'de str>,
+    host: Option<Spanned<&'de str>>,
+    api_url: Option<Spanned<&'de str>>,
+    #[toml(default)]
+    owners: Vec<Spanned<&'de str>>,
+    #[toml(default)]
+    repositories: Vec<Spanned<&'de str>>,
     installation_id: Option<u64>,
-    scope: Option<Spanned<String>>,
-    permissions: Option<Spanned<BTreeMap<String, String>>>,
-    on_failure: Option<Spanned<String>>,
+    scope: Option<Spanned<&'de str>>,
+    permissions: Option<Spanned<BTreeMap<&'de str, &'de str>>>,
+    on_failure: Option<Spanned<&'de str>>,
 }
 
 /// A client ID is text; an App ID may be written as a number too.
 struct Id(String);
 
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct IdVisitor;
-        impl Visitor<'_> for IdVisitor {
-            type Value = Id;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a client ID or an App ID")
-            }
-            fn visit_str<E>(self, text: &str) -> std::result::Result<Id, E> {
-                Ok(Id(text.to_owned()))
-            }
-            fn visit_i64<E>(self, number: i64) -> std::result::Result<Id, E> {
-                Ok(Id(number.to_string()))
-            }
+impl<'de> FromToml<'de> for Id {
+    fn from_toml(context: &mut Context<'de>, item: &Item<'de>) -> std::result::Result<Self, Failed> {
+        match item.value() {
+            Value::String(text) => Ok(Self((*text).to_owned())),
+            Value::Integer(number) => Ok(Self(number.as_i128().to_string())),
+            _ => Err(context.report_expected_but_found(&"a client ID or an App ID", item)),
         }
-        deserializer.deserialize_any(IdVisitor)
     }
 }
 
-/// Parses a file's text; `path` is for messages and for what the file names relative to itself.
-pub(super) fn parse(text: &str, path: &Path, rank: u8, folders: &Folders) -> Result<Parsed> {
-    // Counted once: there is an origin for every setting.
-    let line_ends: Vec<usize> = text.match_indices('\n').map(|(end, _)| end).collect();
-    let shown: Rc<Path> = Rc::from(path);
-    let at = |offset: usize| {
-        let line = line_ends.partition_point(|end| *end < offset) + 1;
-        Origin::File { path: Rc::clone(&shown), line }
-    };
-    let contents: Contents = toml::from_str(text).map_err(|e| {
-        let offset = e.span().map_or(0, |span| span.start.min(text.len()));
-        let column = text[..offset].chars().rev().take_while(|c| *c != '\n').count() + 1;
-        // The parser's messages for people may have several lines.
-        let message = e.message().lines().collect::<Vec<_>>().join(", ");
-        Error::new(format!("{}, column {column}: {message}", at(offset)))
+/// Parses a file; what it names relatively is relative to its folder.
+pub(super) fn parse(file: &Rc<Source>, rank: u8, folders: &Folders) -> Result<Parsed> {
+    let at = |span: Span| Origin::File { file: Rc::clone(file), offset: span.start as usize };
+    let arena = Arena::new();
+    let contents = contents(&file.text, &arena).map_err(|(span, message)| {
+        let before = file.text.get(..span.start as usize).unwrap_or(&file.text);
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        Error::new(format!("{}, column {column}: {message}", at(span)))
             .hint("every setting is described in the README, section Configuring")
     })?;
-    let store = contents.cache.map(|v| StoreKind::parse(v.get_ref(), &at(v.span().start))).transpose()?;
-    let min_fresh =
-        contents.min_fresh.map(|v| check::min_fresh(*v.get_ref(), &at(v.span().start))).transpose()?;
-    let deadline =
-        contents.deadline.map(|v| check::deadline(*v.get_ref(), &at(v.span().start))).transpose()?;
-    let beside = path.parent();
-    let rules = contents
-        .app
-        .into_iter()
-        .map(|app| rule(app, rank, beside, folders, &at))
-        .collect::<Result<Vec<_>>>()?;
+    let store = contents.cache.map(|v| StoreKind::parse(v.value, &at(v.span))).transpose()?;
+    let min_fresh = contents.min_fresh.map(|v| check::min_fresh(v.value, &at(v.span))).transpose()?;
+    let deadline = contents.deadline.map(|v| check::deadline(v.value, &at(v.span))).transpose()?;
+    let beside = file.path.parent();
+    // As many at once: rules are large, and would be moved each time the room for them grows.
+    let mut rules = Vec::with_capacity(contents.app.len());
+    for app in contents.app {
+        rules.push(rule(app, rank, beside, folders, &at)?);
+    }
     Ok(Parsed { rules, store, min_fresh, deadline })
 }
 
-/// A rule as it is written; what it names relatively is relative to the folder that the file is in.
+/// The settings of a file, or its first mistake and where that is.
+fn contents<'de>(text: &'de str, arena: &'de Arena) -> std::result::Result<Contents<'de>, (Span, String)> {
+    let parsed = toml_spanner::parse(text, arena).map_err(FromTomlError::from);
+    parsed.and_then(|mut document| document.to()).map_err(|e: FromTomlError| {
+        match e.errors.iter().min_by_key(|error| error.span()) {
+            Some(first) => (first.span(), explain(first, text)),
+            None => (Span::default(), e.to_string()),
+        }
+    })
+}
+
+fn explain(error: &toml_spanner::Error, text: &str) -> String {
+    match error.kind() {
+        ErrorKind::UnexpectedKey { .. } => {
+            let key = text.get(error.span().range()).unwrap_or_default();
+            // Within an `[[app]]` the path leads over that and its number.
+            let inside = error.path().is_some_and(|path| path.len() > 2);
+            format!("unknown setting `{key}`, expected {}", if inside { APP_SETTINGS } else { SETTINGS })
+        }
+        // What is meant for people may have several lines.
+        _ => error.message(text).lines().collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// A rule as it is written.
 fn rule(
-    app: App,
+    app: App<'_>,
     rank: u8,
     beside: Option<&Path>,
     folders: &Folders,
-    at: &dyn Fn(usize) -> Origin,
+    at: &dyn Fn(Span) -> Origin,
 ) -> Result<Rule> {
     /// Applies a check to a setting that may be absent, with the place where it stands.
     fn checked<T, V>(
         setting: Option<Spanned<V>>,
-        at: &dyn Fn(usize) -> Origin,
+        at: &dyn Fn(Span) -> Origin,
         check: impl Fn(&V, &Origin) -> Result<T>,
     ) -> Result<Option<T>> {
-        setting.map(|v| check(v.get_ref(), &at(v.span().start))).transpose()
+        setting.map(|v| check(&v.value, &at(v.span))).transpose()
     }
     /// The same for each of several.
     fn all<T>(
-        settings: Vec<Spanned<String>>,
-        at: &dyn Fn(usize) -> Origin,
+        settings: Vec<Spanned<&str>>,
+        at: &dyn Fn(Span) -> Origin,
         check: impl Fn(&str, &Origin) -> Result<T>,
     ) -> Result<Vec<T>> {
-        settings.iter().map(|v| check(v.get_ref(), &at(v.span().start))).collect()
+        settings.iter().map(|v| check(v.value, &at(v.span))).collect()
     }
-    let origin = at(app.id.span().start);
+    let origin = at(app.id.span);
     let host = checked(app.host, at, |v, o| check::host(v, o))?.unwrap_or_else(Host::github);
     let api = checked(app.api_url, at, |v, o| api(v, o))?.unwrap_or_else(|| host.api());
-    let key_origin = at(app.private_key.span().start);
-    let key = key_file(app.private_key.get_ref(), key_origin, beside, folders)?;
+    let key_origin = at(app.private_key.span);
+    let key = key_file(app.private_key.value, key_origin, beside, folders)?;
     Ok(Rule {
-        issuer: check::issuer(&app.id.get_ref().0, &origin)?,
+        issuer: check::issuer(&app.id.value.0, &origin)?,
         key,
         api,
         host,
@@ -140,7 +153,7 @@ fn rule(
         installation: app.installation_id.map(InstallationId),
         per_repository: checked(app.scope, at, |v, o| check::per_repository(v, o))?.unwrap_or(false),
         permissions: checked(app.permissions, at, |v, o| {
-            check::permissions(v.iter().map(|(name, level)| (name.as_str(), level.as_str())), o)
+            check::permissions(v.iter().map(|(name, level)| (*name, *level)), o)
         })?
         .unwrap_or_default(),
         quit_on_failure: checked(app.on_failure, at, |v, o| check::quit_on_failure(v, o))?.unwrap_or(true),

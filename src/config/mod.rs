@@ -6,8 +6,6 @@
 mod file;
 mod settings;
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -149,14 +147,14 @@ impl fmt::Display for Selector<'_> {
 const AMBIENT: u8 = 2;
 
 /// Where a setting stands, for messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Origin {
     /// In a configuration file.
     File {
         /// The file, which all settings of it share.
-        path: Rc<Path>,
-        /// Line, counted from 1.
-        line: usize,
+        file: Rc<Source>,
+        /// Where in its text, in bytes: the line is counted only for a message.
+        offset: usize,
     },
     /// In an environment variable.
     Variable(&'static str),
@@ -167,10 +165,27 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
+            Self::File { file, offset } => {
+                let before = file.text.bytes().take(*offset);
+                let line = before.filter(|byte| *byte == b'\n').count() + 1;
+                write!(f, "{}, line {line}", file.path.display())
+            }
             Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::Flag(name) => write!(f, "flag {name}"),
         }
+    }
+}
+
+/// A configuration file as it was read.
+pub struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl fmt::Debug for Source {
+    /// The path is enough: nobody knows what else stands in a file with a mistake.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.path, f)
     }
 }
 
@@ -293,7 +308,7 @@ impl Config {
         for (path, rank, must_exist) in sources {
             let Some(path) = path else { continue };
             match std::fs::read_to_string(path) {
-                Ok(text) => config.add_file(&text, path, rank, folders)?,
+                Ok(text) => config.add_file(Source { path: path.clone(), text }, rank, folders)?,
                 Err(e) if !must_exist && is_absent(&e) => {}
                 Err(e) => {
                     return Err(Error::new(format!(
@@ -324,7 +339,7 @@ impl Config {
     /// If the text cannot be parsed, a value is not valid, or two rules of it match the same.
     pub fn of_file(text: &str, path: &Path, folders: &Folders) -> Result<Self> {
         let mut config = Self::default();
-        config.add_file(text, path, 1, folders)?;
+        config.add_file(Source { path: path.to_owned(), text: text.to_owned() }, 1, folders)?;
         Ok(config)
     }
 
@@ -332,25 +347,19 @@ impl Config {
     ///
     /// # Errors
     /// If the text cannot be parsed, a value is not valid, or two rules of it match the same.
-    fn add_file(&mut self, text: &str, path: &Path, rank: u8, folders: &Folders) -> Result<()> {
-        let parsed = file::parse(text, path, rank, folders)?;
-        let mut seen = BTreeMap::new();
-        for rule in &parsed.rules {
-            for selector in rule.selectors() {
-                match seen.entry((selector, &rule.host)) {
-                    Entry::Vacant(free) => {
-                        free.insert(&rule.origin);
-                    }
-                    Entry::Occupied(first) => {
-                        let ((selector, host), origin) = (first.key(), first.get());
-                        return Err(Error::new(format!(
-                            "two rules match {selector} on {host}: {origin} and {}",
-                            rule.origin
-                        ))
-                        .hint("name different owners or repositories in each [[app]]"));
-                    }
-                }
-            }
+    fn add_file(&mut self, file: Source, rank: u8, folders: &Folders) -> Result<()> {
+        let parsed = file::parse(&Rc::new(file), rank, folders)?;
+        let mut matched: Vec<_> = parsed
+            .rules
+            .iter()
+            .flat_map(|rule| rule.selectors().map(move |selector| ((selector, &rule.host), &rule.origin)))
+            .collect();
+        matched.sort_by(|one, other| one.0.cmp(&other.0));
+        if let Some([((selector, host), first), (_, second)]) =
+            matched.windows(2).find(|pair| pair[0].0 == pair[1].0)
+        {
+            return Err(Error::new(format!("two rules match {selector} on {host}: {first} and {second}"))
+                .hint("name different owners or repositories in each [[app]]"));
         }
         self.rules.extend(parsed.rules);
         self.store = parsed.store.unwrap_or(self.store);

@@ -81,6 +81,7 @@ fn a_file_with_every_setting_is_read() {
     assert_eq!(rule.installation, Some(InstallationId(42)));
     assert!(rule.per_repository && !rule.quit_on_failure);
     assert_eq!(rule.permissions.len(), 2);
+    assert!(!format!("{config:?}").contains("[[app]]"), "the file is in the debug output");
 }
 
 #[test]
@@ -94,11 +95,20 @@ fn no_configuration_at_all_is_an_empty_one() {
 #[test]
 fn mistakes_are_told_with_file_line_and_cause() {
     for (file, expected) in [
-        (app("colour = \"red\""), "config.toml, line 4, column 1: unknown field `colour`, expected one of"),
-        ("chache = \"file\"\n".to_owned(), "config.toml, line 1, column 1: unknown field `chache`"),
-        ("[[app]]\nid = \"1\"\n".to_owned(), "config.toml, line 1, column 1: missing field `private-key`"),
+        (
+            app("colour = \"red\""),
+            "config.toml, line 4, column 1: unknown setting `colour`, expected `id`, `private-key`, `host`, ",
+        ),
+        (
+            "chache = \"file\"\n".to_owned(),
+            "config.toml, line 1, column 1: unknown setting `chache`, expected `cache`, `min-fresh`, `deadline` or",
+        ),
+        (
+            "[[app]]\nid = \"1\"\n".to_owned(),
+            "config.toml, line 1, column 1: missing required key 'private-key'",
+        ),
         ("\n[[app]\n".to_owned(), "config.toml, line 2, column"),
-        (app("id = \"2\""), "config.toml, line 4, column 1: duplicate key"),
+        (app("id = \"2\""), "config.toml, line 4, column 1: the key `id` is defined multiple times"),
         (app("installation-id = -1"), "config.toml, line 4, column 19: "),
         (
             "[[app]]\nid = \" \"\nprivate-key = \"k\"\n".to_owned(),
