@@ -1,7 +1,8 @@
 //! Collects what surrounds the process, and runs.
 
-#![cfg_attr(all(target_os = "linux", target_env = "gnu"), no_main)]
+#![cfg_attr(target_os = "linux", no_main)]
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -21,23 +22,36 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 /// Where C begins: what Rust does before its own `main` costs a tenth of a warm `get`. It looks at the process' memory
 /// map and puts up a guard against a stack that overflows, which the kernel has as well. The rest is done here.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "only the name is: nothing else of this program is called main")]
-#[unsafe(no_mangle)]
-extern "C" fn main() -> std::ffi::c_int {
-    open_standard_streams();
-    // A closed pipe is an error that is told, and not the end before git has its answer.
-    let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, std::sync::Arc::default());
-    begin().into()
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "the one place where C hands something over")]
+mod from_c {
+    use std::ffi::{CStr, OsStr, c_char, c_int};
+    use std::os::unix::ffi::OsStrExt as _;
+
+    /// C's `main`, and not Rust's.
+    #[unsafe(no_mangle)]
+    extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
+        super::open_standard_streams();
+        // A closed pipe is an error that is told, and not the end before git has its answer.
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, std::sync::Arc::default());
+        let argument = |position| {
+            // SAFETY: the position is below the count that C's main is called with, so there is a pointer to a string
+            // that ends with a zero byte and lives as long as the process. (C11, 5.1.2.2.1)
+            let argument = unsafe { CStr::from_ptr(*arguments.add(position)) };
+            OsStr::from_bytes(argument.to_bytes()).to_owned()
+        };
+        // Rust's own list of them is empty here where the C library is musl.
+        super::begin((1..usize::try_from(count).unwrap_or_default()).map(argument).collect()).into()
+    }
 }
 
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+#[cfg(not(target_os = "linux"))]
 fn main() -> std::process::ExitCode {
-    begin().into()
+    begin(std::env::args_os().skip(1).collect()).into()
 }
 
 /// A standard stream that is closed would let the next file that is opened take its place: the answer would go there.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[cfg(target_os = "linux")]
 fn open_standard_streams() {
     use rustix::stdio::{stderr, stdin, stdout};
     for stream in [stdin(), stdout(), stderr()] {
@@ -50,7 +64,7 @@ fn open_standard_streams() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads environment and clock")]
-fn begin() -> u8 {
+fn begin(arguments: Vec<OsString>) -> u8 {
     let core_limit = keep_memory_private();
     let project = ProjectDirs::from("", "", "git-credential-ghapp");
     let folders = Folders {
@@ -60,7 +74,7 @@ fn begin() -> u8 {
         cache: project.as_ref().map(|dirs| dirs.cache_dir().to_owned()),
     };
     let ambient = Ambient {
-        arguments: std::env::args_os().skip(1).collect(),
+        arguments,
         variables: Variables(&|name| std::env::var_os(name)),
         folders,
         clock: Clock::starting_at(SystemTime::now()),
@@ -71,7 +85,26 @@ fn begin() -> u8 {
         },
         hand_over: &|| allow_core_dumps(core_limit),
     };
-    run(ambient, io::stdin().lock(), io::stdout().lock(), io::stderr())
+    run(ambient, input(), io::stdout().lock(), io::stderr())
+}
+
+/// Standard input. Rust's own keeps 8 KiB for what is a request of a hundred bytes.
+#[cfg(target_os = "linux")]
+fn input() -> impl io::BufRead {
+    struct Input;
+
+    impl io::Read for Input {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            Ok(rustix::io::read(rustix::stdio::stdin(), buffer)?)
+        }
+    }
+
+    io::BufReader::with_capacity(1024, Input)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn input() -> impl io::BufRead {
+    io::stdin().lock()
 }
 
 /// Neither a core dump nor another process of the same user shows what this one holds. A debugger or a system
