@@ -161,6 +161,12 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Command> {
     {
         return Ok(Command::Operation(operation, flags));
     }
+    parse_all(arguments)
+}
+
+/// The same, of all that people call.
+#[cold]
+fn parse_all(arguments: Vec<OsString>) -> Result<Command> {
     let parsed = match Cli::try_parse_from(std::iter::once("git-credential-ghapp".into()).chain(arguments)) {
         Ok(parsed) => parsed,
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -183,9 +189,11 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Command> {
 
 /// The flags, if the arguments are nothing else.
 fn only_flags(arguments: &[OsString]) -> Option<Flags> {
-    if arguments.is_empty() {
-        return Some(Flags::default());
-    }
+    if arguments.is_empty() { Some(Flags::default()) } else { parse_flags(arguments) }
+}
+
+#[cold]
+fn parse_flags(arguments: &[OsString]) -> Option<Flags> {
     let parser = Flags::augment_args(clap::Command::new("").no_binary_name(true).disable_help_flag(true));
     Flags::from_arg_matches(&parser.try_get_matches_from(arguments).ok()?).ok()
 }

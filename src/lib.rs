@@ -120,6 +120,7 @@ pub fn run(
 /// Set to 1 it lets decisions be told on stderr, set to an absolute path in that file.
 const TRACE_VARIABLE: &str = "GHAPP_TRACE";
 
+#[cold]
 fn tell_decisions(terminal: &mut Terminal, wish: &OsStr, clock: Clock) {
     let file = match wish.to_str() {
         Some("0" | "false" | "no" | "off") => return,

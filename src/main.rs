@@ -4,7 +4,6 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use directories::{BaseDirs, ProjectDirs};
@@ -32,8 +31,10 @@ mod from_c {
     #[unsafe(no_mangle)]
     extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
         super::open_standard_streams();
-        // A closed pipe is an error that is told, and not the end before git has its answer.
-        let _ = signal_hook::flag::register(signal_hook::consts::SIGPIPE, std::sync::Arc::default());
+        // A closed pipe is an error that is told, and not the end before git has its answer. Rust's `Command` gives what it
+        // starts the default back.
+        // SAFETY: no other thread runs yet, and to ignore a signal calls nothing. (POSIX, signal())
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
         let argument = |position| {
             // SAFETY: the position is below the count that C's main is called with, so there is a pointer to a string
             // that ends with a zero byte and lives as long as the process. (C11, 5.1.2.2.1)
@@ -67,12 +68,11 @@ fn open_standard_streams() {
 fn begin(arguments: Vec<OsString>) -> u8 {
     let core_limit = keep_memory_private();
     let project = ProjectDirs::from("", "", "git-credential-ghapp");
-    let folders = Folders {
-        system_config: PathBuf::from("/etc/git-credential-ghapp/config.toml"),
-        user_config: project.as_ref().map(|dirs| dirs.config_dir().join("config.toml")),
-        home: BaseDirs::new().map(|dirs| dirs.home_dir().to_owned()),
-        cache: project.as_ref().map(|dirs| dirs.cache_dir().to_owned()),
-    };
+    let folders = Folders::new(
+        BaseDirs::new().map(|dirs| dirs.home_dir().to_owned()),
+        project.as_ref().map(ProjectDirs::config_dir),
+        project.as_ref().map(ProjectDirs::cache_dir),
+    );
     let ambient = Ambient {
         arguments,
         variables: Variables(&|name| std::env::var_os(name)),

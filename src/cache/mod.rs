@@ -208,6 +208,18 @@ impl<'a> Cache<'a> {
         {
             return Ok(entry);
         }
+        self.mint_once(key, wanted, is_refused, mint)
+    }
+
+    /// The same, when there is no fresh one.
+    #[cold]
+    fn mint_once(
+        &self,
+        key: &CacheKey,
+        wanted: Wanted<'_>,
+        is_refused: impl Fn(&Entry) -> bool,
+        mint: impl FnOnce(bool) -> Result<Entry, Failure>,
+    ) -> Result<Entry, Failure> {
         self.terminal.trace(|| "cache: no fresh token".to_owned());
         if let Err(why) = &self.folder {
             self.terminal.warning(why);

@@ -35,10 +35,20 @@ impl Cache<'_> {
         key: &RouteKey,
         look_up: impl FnOnce() -> Result<Option<Found>, Failure>,
     ) -> Result<Option<Found>, Failure> {
-        let current = || self.read_route(key).filter(|route| self.is_current(route));
-        if let Some(known) = current() {
-            return Ok(known.found);
+        match self.current_route(key) {
+            Some(known) => Ok(known.found),
+            None => self.look_up_once(key, look_up),
         }
+    }
+
+    /// The same, when nothing current is remembered.
+    #[cold]
+    fn look_up_once(
+        &self,
+        key: &RouteKey,
+        look_up: impl FnOnce() -> Result<Option<Found>, Failure>,
+    ) -> Result<Option<Found>, Failure> {
+        let current = || self.current_route(key);
         let _lock = match self.lock("route", key, "looking up the installation", current) {
             Some(Waited::Done(known)) => return Ok(known.found),
             Some(Waited::Locked(lock)) => Some(lock),
@@ -76,6 +86,10 @@ impl Cache<'_> {
 
     fn read_route(&self, key: &RouteKey) -> Option<RouteFile> {
         self.folder()?.recall(KIND, key.name())
+    }
+
+    fn current_route(&self, key: &RouteKey) -> Option<RouteFile> {
+        self.read_route(key).filter(|route| self.is_current(route))
     }
 
     fn is_current(&self, route: &RouteFile) -> bool {

@@ -61,6 +61,7 @@ pub enum Command {
 ///
 /// # Errors
 /// What kept it from being done.
+#[cold]
 pub fn run(
     command: Command,
     flags: &Flags,

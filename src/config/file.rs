@@ -72,12 +72,9 @@ impl<'de> FromToml<'de> for Id {
 pub(super) fn parse(file: &Rc<Source>, rank: u8, folders: &Folders) -> Result<Parsed> {
     let at = |span: Span| Origin::File { file: Rc::clone(file), offset: span.start as usize };
     let arena = Arena::new();
-    let contents = contents(&file.text, &arena).map_err(|(span, message)| {
-        let before = file.text.get(..span.start as usize).unwrap_or(&file.text);
-        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        Error::new(format!("{}, column {column}: {message}", at(span)))
-            .hint("every setting is described in the README, section Configuring")
-    })?;
+    let parsed = toml_spanner::parse(&file.text, &arena).map_err(FromTomlError::from);
+    let contents = parsed.and_then(|mut document| document.to::<Contents<'_>>());
+    let contents = contents.map_err(|e| mistake(&e, &file.text, &at))?;
     let store = contents.cache.map(|v| StoreKind::parse(v.value, &at(v.span))).transpose()?;
     let min_fresh = contents.min_fresh.map(|v| check::min_fresh(v.value, &at(v.span))).transpose()?;
     let deadline = contents.deadline.map(|v| check::deadline(v.value, &at(v.span))).transpose()?;
@@ -90,15 +87,17 @@ pub(super) fn parse(file: &Rc<Source>, rank: u8, folders: &Folders) -> Result<Pa
     Ok(Parsed { rules, store, min_fresh, deadline })
 }
 
-/// The settings of a file, or its first mistake and where that is.
-fn contents<'de>(text: &'de str, arena: &'de Arena) -> std::result::Result<Contents<'de>, (Span, String)> {
-    let parsed = toml_spanner::parse(text, arena).map_err(FromTomlError::from);
-    parsed.and_then(|mut document| document.to()).map_err(|e: FromTomlError| {
-        match e.errors.iter().min_by_key(|error| error.span()) {
-            Some(first) => (first.span(), explain(first, text)),
-            None => (Span::default(), e.to_string()),
-        }
-    })
+/// The first mistake in a file's text.
+#[cold]
+fn mistake(e: &FromTomlError, text: &str, at: &dyn Fn(Span) -> Origin) -> Error {
+    let (span, message) = match e.errors.iter().min_by_key(|error| error.span()) {
+        Some(first) => (first.span(), explain(first, text)),
+        None => (Span::default(), e.to_string()),
+    };
+    let before = text.get(..span.start as usize).unwrap_or(text);
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    Error::new(format!("{}, column {column}: {message}", at(span)))
+        .hint("every setting is described in the README, section Configuring")
 }
 
 fn explain(error: &toml_spanner::Error, text: &str) -> String {

@@ -264,6 +264,17 @@ pub struct Folders {
 }
 
 impl Folders {
+    /// The usual places, within the user's home and folders for configuration and cache.
+    #[must_use]
+    pub fn new(home: Option<PathBuf>, config: Option<&Path>, cache: Option<&Path>) -> Self {
+        Self {
+            system_config: PathBuf::from("/etc/git-credential-ghapp/config.toml"),
+            user_config: config.map(|folder| folder.join("config.toml")),
+            home,
+            cache: cache.map(Path::to_owned),
+        }
+    }
+
     /// The path with a leading `~/` replaced by the user's home, and relative to `base`.
     fn resolve(&self, path: &str, base: Option<&Path>) -> PathBuf {
         match (path.strip_prefix("~/"), &self.home, base) {
