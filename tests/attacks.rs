@@ -321,8 +321,7 @@ fn the_process_cannot_be_looked_into_and_leaves_no_core() {
         return skip("only root can become another user and see whose a process is");
     }
     let env = TestEnv::new();
-    let helper = env.folder.path().join("helper");
-    std::fs::copy(env!("CARGO_BIN_EXE_git-credential-ghapp"), &helper).unwrap();
+    let helper = env.install(env!("CARGO_BIN_EXE_git-credential-ghapp"), "helper");
     run(env.command("chmod").args(["-R", "go+rX"]).arg(env.folder.path()), b"").ok();
     let mut command = env.command("setpriv");
     command

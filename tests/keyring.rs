@@ -137,7 +137,7 @@ fn another_user_does_not_find_the_token_even_with_an_inherited_session_keyring()
 /// it, and that user's home.
 fn as_other_user(env: &TestEnv, user: u32) -> (Vec<OsString>, PathBuf) {
     let folder = env.folder.path();
-    std::fs::copy(env!("CARGO_BIN_EXE_git-credential-ghapp"), folder.join("helper")).unwrap();
+    env.install(env!("CARGO_BIN_EXE_git-credential-ghapp"), "helper");
     env.write("other.toml", std::fs::read(env.home().join(TestEnv::CONFIG)).unwrap());
     let home = folder.join("other");
     std::fs::create_dir(&home).unwrap();

@@ -133,13 +133,11 @@ fn no_secret_is_in_the_arguments_of_a_process_and_a_warm_get_starts_none() {
 #[cfg(unix)]
 #[test]
 fn the_key_is_not_in_the_environment_of_other_processes() {
-    use std::os::unix::fs::PermissionsExt;
     let env = TestEnv::bare().with("GHAPP_APP_ID", ACME_APP).with("GHAPP_PRIVATE_KEY", ACME_KEY);
     let path = std::env::var("PATH").unwrap();
     let seen = env.folder.path().join("seen");
     let script = format!("#!/bin/sh\nenv >> '{}'\nPATH='{path}' exec git \"$@\"\n", seen.display());
-    let git = env.write("bin/git", script);
-    std::fs::set_permissions(&git, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let git = env.install(env.write("script", script), "bin/git");
     let env = env.with("PATH", format!("{}:{path}", git.parent().unwrap().display()));
     assert!(env.get("github.com", "acme/widgets").attribute("password").is_some());
     let seen = std::fs::read_to_string(seen).unwrap();

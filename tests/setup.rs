@@ -444,9 +444,8 @@ fn a_machine_can_be_set_up_for_all_its_users() {
 #[test]
 fn where_git_does_not_find_the_program_it_is_given_the_whole_path() {
     let fresh = Fresh::new();
-    let program = fresh.env.folder.path().join("a b/it's/git-credential-ghapp");
-    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
-    std::fs::copy(env!("CARGO_BIN_EXE_git-credential-ghapp"), &program).unwrap();
+    let name = "a b/it's/git-credential-ghapp";
+    let program = fresh.env.install(env!("CARGO_BIN_EXE_git-credential-ghapp"), name);
     let path = common::variable("PATH").unwrap();
     let mut setup = fresh.env.command(&program);
     setup.args(["setup", "--app-id", ACME_APP, "--private-key"]).arg(&fresh.key).env("PATH", &path);

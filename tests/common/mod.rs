@@ -151,6 +151,17 @@ impl TestEnv {
         path
     }
 
+    /// A copy of a program, to be executed. Another process writes it: what a test beside this one starts while this process
+    /// has the file open for writing would have it open too for an instant, in which it cannot be executed (ETXTBSY).
+    #[cfg(unix)]
+    pub fn install(&self, program: impl AsRef<std::ffi::OsStr>, name: &str) -> PathBuf {
+        let copy = self.folder.path().join(name);
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        let mut install = Command::new("install");
+        assert!(install.args(["-m", "755"]).arg(program).arg(&copy).status().unwrap().success());
+        copy
+    }
+
     /// Where the helper's configuration file is below the home folder.
     pub const CONFIG: &str = if cfg!(target_os = "macos") {
         "Library/Application Support/git-credential-ghapp/config.toml"
