@@ -1,5 +1,6 @@
 //! The configuration file: TOML in which every mistake is an error with its line.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
@@ -41,7 +42,7 @@ const APP_SETTINGS: &str = "`id`, `private-key`, `host`, `api-url`, `owners`, `r
 #[derive(Toml)]
 #[toml(deny_unknown_fields, rename_all = "kebab-case")]
 struct App<'de> {
-    id: Spanned<Id>,
+    id: Spanned<Id<'de>>,
     private_key: Spanned<&'de str>,
     host: Option<Spanned<&'de str>>,
     api_url: Option<Spanned<&'de str>>,
@@ -56,13 +57,13 @@ struct App<'de> {
 }
 
 /// A client ID is text; an App ID may be written as a number too.
-struct Id(String);
+struct Id<'de>(Cow<'de, str>);
 
-impl<'de> FromToml<'de> for Id {
+impl<'de> FromToml<'de> for Id<'de> {
     fn from_toml(context: &mut Context<'de>, item: &Item<'de>) -> std::result::Result<Self, Failed> {
         match item.value() {
-            Value::String(text) => Ok(Self((*text).to_owned())),
-            Value::Integer(number) => Ok(Self(number.as_i128().to_string())),
+            Value::String(text) => Ok(Self(Cow::Borrowed(text))),
+            Value::Integer(_) => Ok(Self(Cow::Owned(i64::from_toml(context, item)?.to_string()))),
             _ => Err(context.report_expected_but_found(&"a client ID or an App ID", item)),
         }
     }

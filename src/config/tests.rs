@@ -44,31 +44,26 @@ fn key_path(rule: &Rule) -> &Path {
     }
 }
 
+const EVERY_SETTING: &str = r#"
+cache = "secret-service"
+min-fresh = 60
+deadline = 7
+[[app]]
+id = 12345
+private-key = "~/keys/acme.pem"
+host = "GHE.example:8443"
+api-url = "https://api.ghe.example/"
+owners = ["Acme"]
+repositories = ["Other/Infra"]
+installation-id = 42
+scope = "repository"
+permissions = { contents = "read", metadata = "read" }
+on-failure = "continue"
+"#;
+
 #[test]
 fn a_file_with_every_setting_is_read() {
-    let config = load(
-        Some(
-            r#"
-            cache = "secret-service"
-            min-fresh = 60
-            deadline = 7
-            [[app]]
-            id = 12345
-            private-key = "~/keys/acme.pem"
-            host = "GHE.example:8443"
-            api-url = "https://api.ghe.example/"
-            owners = ["Acme"]
-            repositories = ["Other/Infra"]
-            installation-id = 42
-            scope = "repository"
-            permissions = { contents = "read", metadata = "read" }
-            on-failure = "continue"
-            "#,
-        ),
-        &[],
-        &[],
-    )
-    .unwrap();
+    let config = load(Some(EVERY_SETTING), &[], &[]).unwrap();
     assert_eq!((config.store, config.min_fresh), (StoreKind::SecretService, 60));
     assert_eq!(config.deadline.as_secs(), 7);
     let [rule] = config.rules.as_slice() else { panic!("{config:?}") };
@@ -82,6 +77,22 @@ fn a_file_with_every_setting_is_read() {
     assert!(rule.per_repository && !rule.quit_on_failure);
     assert_eq!(rule.permissions.len(), 2);
     assert!(!format!("{config:?}").contains("[[app]]"), "the file is in the debug output");
+}
+
+#[test]
+fn a_setting_that_is_not_known_is_told_with_all_that_are() {
+    let names = |section: &str| -> Vec<String> {
+        let lines = section.lines().filter_map(|line| line.split_once(" = "));
+        lines.map(|(name, _)| name.to_owned()).collect()
+    };
+    let told = |file: &str| -> Vec<String> {
+        let error = load(Some(file), &[], &[]).unwrap_err();
+        let expected = error.message().split_once(", expected ").unwrap().1.to_owned();
+        expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let (general, of_an_app) = EVERY_SETTING.split_once("[[app]]\n").unwrap();
+    assert_eq!(told("x = 1\n"), [names(general), vec!["[[app]]".to_owned()]].concat());
+    assert_eq!(told(&app("x = 1")), names(of_an_app));
 }
 
 #[test]
@@ -109,6 +120,10 @@ fn mistakes_are_told_with_file_line_and_cause() {
         ),
         ("\n[[app]\n".to_owned(), "config.toml, line 2, column"),
         (app("id = \"2\""), "config.toml, line 4, column 1: the key `id` is defined multiple times"),
+        (
+            "[[app]]\nid = 9223372036854775808\nprivate-key = \"k\"\n".to_owned(),
+            "config.toml, line 2, column 6: value out of range for i64",
+        ),
         (app("installation-id = -1"), "config.toml, line 4, column 19: "),
         (
             "[[app]]\nid = \" \"\nprivate-key = \"k\"\n".to_owned(),
