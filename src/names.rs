@@ -14,14 +14,15 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Host(Cow<'static, str>);
 
-/// The host that most rules are for, and its API: neither is built anew for each of them.
-const GITHUB: (&str, &str) = ("github.com", "https://api.github.com");
+/// The host that most rules are for, and its API's origin: neither is built anew for each of them.
+const GITHUB: &str = "github.com";
+const GITHUB_API: &str = "https://api.github.com";
 
 impl Host {
     /// The host that an App without one belongs to.
     #[must_use]
     pub fn github() -> Self {
-        Self(Cow::Borrowed(GITHUB.0))
+        Self(Cow::Borrowed(GITHUB))
     }
 
     /// Parses `NAME`, `NAME:PORT`, or an IPv6 address in brackets with or without a port.
@@ -61,7 +62,7 @@ impl Host {
     /// Whether GitHub runs it, and not somebody else as a GitHub Enterprise Server.
     #[must_use]
     pub fn is_on_github_com(&self) -> bool {
-        self.0 == GITHUB.0 || self.0.ends_with(".ghe.com")
+        self.0 == GITHUB || self.0.ends_with(".ghe.com")
     }
 
     /// Where this host's REST API is: `api.github.com`, `api.TENANT.ghe.com`, or `HOST/api/v3` on GitHub
@@ -69,7 +70,7 @@ impl Host {
     #[must_use]
     pub fn api(&self) -> ApiUrl {
         let (origin, base) = match &*self.0 {
-            host if host == GITHUB.0 => (GITHUB.1.into(), ""),
+            GITHUB => (GITHUB_API.into(), ""),
             host if self.is_on_github_com() => (format!("https://api.{host}").into(), ""),
             host => (format!("https://{host}").into(), "/api/v3"),
         };

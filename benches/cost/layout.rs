@@ -136,7 +136,7 @@ fn with_symbols() -> PathBuf {
 }
 
 fn is_symbol(name: &str) -> bool {
-    !name.starts_with("0x") && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.$".contains(&byte))
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.$".contains(&byte))
 }
 
 /// A symbol without what differs between builds: hashes, numbers of copies, places in the name, which move with them, and

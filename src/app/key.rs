@@ -170,8 +170,7 @@ impl PrivateKey {
         let bits = [&[0], pair.public().as_ref()].concat();
         let algorithm = tagged(0x30, &rustls_pki_types::alg_id::RSA_ENCRYPTION);
         let public = tagged(0x30, &[algorithm, tagged(0x03, &bits)].concat());
-        let digest = ring::digest::digest(&ring::digest::SHA256, &public);
-        Ok(format!("SHA256:{}", STANDARD.encode(digest)))
+        Ok(format!("SHA256:{}", STANDARD.encode(hmac_sha256::Hash::hash(&public))))
     }
 
     /// The key's DER.

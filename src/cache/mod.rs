@@ -112,6 +112,13 @@ pub enum Wanted<'w> {
     New,
 }
 
+impl Wanted<'_> {
+    /// Whether this is the token that was refused.
+    fn refuses(self, entry: &Entry) -> bool {
+        matches!(self, Self::NotThis(refused) if entry.token.fingerprint() == refused)
+    }
+}
+
 /// What a [`Cache`] is opened with.
 pub struct Settings<'a> {
     /// Where tokens are kept.
@@ -199,16 +206,12 @@ impl<'a> Cache<'a> {
         if self.settings.store == StoreKind::None {
             return mint(false);
         }
-        let is_refused = |entry: &Entry| match wanted {
-            Wanted::NotThis(refused) => entry.token.fingerprint() == refused,
-            Wanted::Any | Wanted::New => false,
-        };
         if wanted != Wanted::New
-            && let Some(entry) = self.read(key).filter(|entry| self.is_fresh(entry) && !is_refused(entry))
+            && let Some(entry) = self.read(key).filter(|entry| self.is_fresh(entry) && !wanted.refuses(entry))
         {
             return Ok(entry);
         }
-        self.mint_once(key, wanted, is_refused, mint)
+        self.mint_once(key, wanted, mint)
     }
 
     /// The same, when there is no fresh one.
@@ -217,7 +220,6 @@ impl<'a> Cache<'a> {
         &self,
         key: &CacheKey,
         wanted: Wanted<'_>,
-        is_refused: impl Fn(&Entry) -> bool,
         mint: impl FnOnce(bool) -> Result<Entry, Failure>,
     ) -> Result<Entry, Failure> {
         self.terminal.trace(|| "cache: no fresh token".to_owned());
@@ -226,7 +228,7 @@ impl<'a> Cache<'a> {
         }
         let is_usable = |entry: &Entry| match wanted {
             Wanted::New => self.is_news(entry),
-            _ => !is_refused(entry) && (self.is_fresh(entry) || self.is_news(entry)),
+            _ => !wanted.refuses(entry) && (self.is_fresh(entry) || self.is_news(entry)),
         };
         let _lock = match self.lock("token", key, "minting", || self.read(key).filter(is_usable)) {
             Some(Waited::Done(entry)) => return Ok(entry),
@@ -235,7 +237,7 @@ impl<'a> Cache<'a> {
         };
         let cached = match self.read(key) {
             Some(entry) if is_usable(&entry) => return Ok(entry),
-            Some(entry) if is_refused(&entry) => {
+            Some(entry) if wanted.refuses(&entry) => {
                 self.erase(key, &entry.token);
                 None
             }

@@ -7,6 +7,7 @@ use toml_edit::{DocumentMut, InlineTable, Item, Table, Value, value};
 use super::change::{Change, read_if_there};
 use crate::config::{Config, Folders, Rule};
 use crate::error::{Error, Result};
+use crate::names::Host;
 
 /// What writes the rule into the file, with the key under this name.
 pub(super) fn write(file: &Path, rule: &Rule, key: &str, folders: &Folders) -> Result<Option<Change>> {
@@ -64,7 +65,7 @@ fn fill(table: &mut Table, rule: &Rule, key: &str) {
     };
     set("id", rule.issuer.parse::<i64>().map_or_else(|_| rule.issuer.as_str().into(), Value::from));
     set("private-key", key.into());
-    if rule.host.to_string() != "github.com" {
+    if rule.host != Host::github() {
         set("host", rule.host.to_string().into());
     }
     if rule.api != rule.host.api() {
