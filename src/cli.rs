@@ -9,10 +9,11 @@ use clap::{Arg, ArgAction, ArgMatches, Args as _, CommandFactory as _, FromArgMa
 use crate::commands;
 use crate::config::{Flags, SETTINGS};
 use crate::error::{Error, Result};
+use crate::helper::Operation;
 
 /// What is to be done.
 #[derive(Debug)]
-pub enum Command {
+pub(crate) enum Command {
     /// What git calls.
     Operation(Operation, Flags),
     /// An operation that a later git may have: the manual asks helpers to ignore it silently.
@@ -23,33 +24,8 @@ pub enum Command {
     Print(String),
 }
 
-/// The operations of git's credential protocol. (gitcredentials(7), section CUSTOM HELPERS)
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// git wants a credential.
-    Get,
-    /// A credential worked.
-    Store,
-    /// A credential was refused.
-    Erase,
-    /// git asks what this helper understands.
-    Capability,
-}
-
-impl Operation {
-    fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "get" => Self::Get,
-            "store" => Self::Store,
-            "erase" => Self::Erase,
-            "capability" => Self::Capability,
-            _ => return None,
-        })
-    }
-}
-
 /// What `--version` prints.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("GHAPP_COMMIT"));
+pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("GHAPP_COMMIT"));
 
 const ABOUT: &str = "\
 git's credentials from a GitHub App
@@ -114,7 +90,7 @@ impl clap::Args for Flags {
                 .value_parser(clap::value_parser!(OsString))
         };
         let settings = SETTINGS.iter().map(|setting| {
-            flag(setting.flag, setting.value, format!("{} [{}]", setting.help, setting.variable))
+            flag(setting.flag, setting.placeholder, format!("{} [{}]", setting.help, setting.variable))
         });
         let help = "the configuration file, instead of the user's [GHAPP_CONFIG]".to_owned();
         command.args(settings).arg(flag("--config", "FILE", help))
@@ -152,7 +128,7 @@ impl FromArgMatches for Flags {
 ///
 /// # Errors
 /// If there is no command, or a flag is not known or lacks its value.
-pub fn parse(arguments: Vec<OsString>) -> Result<Command> {
+pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Command> {
     // What git calls all day long needs no parser, or with flags on the helper line one of flags only: git puts the
     // operation last. What that does not understand the whole one explains.
     if let [flags @ .., last] = arguments.as_slice()
@@ -165,7 +141,6 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Command> {
 }
 
 /// The same, of all that people call.
-#[cold]
 fn parse_all(arguments: Vec<OsString>) -> Result<Command> {
     let parsed = match Cli::try_parse_from(std::iter::once("git-credential-ghapp".into()).chain(arguments)) {
         Ok(parsed) => parsed,
@@ -192,21 +167,18 @@ fn only_flags(arguments: &[OsString]) -> Option<Flags> {
     if arguments.is_empty() { Some(Flags::default()) } else { parse_flags(arguments) }
 }
 
-#[cold]
 fn parse_flags(arguments: &[OsString]) -> Option<Flags> {
     let parser = Flags::augment_args(clap::Command::new("").no_binary_name(true).disable_help_flag(true));
     Flags::from_arg_matches(&parser.try_get_matches_from(arguments).ok()?).ok()
 }
 
 /// The definition, for help, man page and completions.
-#[must_use]
-pub fn definition() -> clap::Command {
+pub(crate) fn definition() -> clap::Command {
     Cli::command()
 }
 
 /// That there is no such command. git is not told: a later git may have operations that this program does not know.
-#[must_use]
-pub fn unknown(name: &str) -> Error {
+pub(crate) fn unknown(name: &str) -> Error {
     Error::new(format!("there is no command {name:?}")).hint("git-credential-ghapp --help")
 }
 
@@ -217,7 +189,7 @@ fn one_line(error: &clap::Error) -> Error {
             "there is no command".to_owned()
         }
         // What was not meant as a flag may be a secret that stands in the wrong place.
-        ErrorKind::UnknownArgument if !names_a_flag(error) => "there is an argument too many".to_owned(),
+        ErrorKind::UnknownArgument if !names_a_flag(error) => "unexpected argument".to_owned(),
         _ => {
             let text = error.to_string();
             let first = text.split("\n\n").next().unwrap_or_default();
@@ -264,9 +236,7 @@ mod tests {
     fn the_name_of_an_operation_at_the_end_may_be_something_else() {
         let parsed = |line: &str| parse(line.split(' ').map(OsString::from).collect());
         assert!(matches!(parsed("exec -- git-lfs get"), Ok(Command::Person(..))));
-        assert!(
-            matches!(parsed("status get"), Err(error) if error.message() == "there is an argument too many")
-        );
+        assert!(matches!(parsed("status get"), Err(error) if error.message() == "unexpected argument"));
         assert_eq!(parsed("--app-id get").unwrap_err().message(), "there is no command");
         assert!(parsed("--no-such-flag get").unwrap_err().message().contains("--no-such-flag"));
     }

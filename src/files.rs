@@ -5,8 +5,7 @@ use std::io;
 use std::path::Path;
 
 /// Opens files for writing; those that are made can be read and written by this user alone.
-#[must_use]
-pub fn private() -> OpenOptions {
+pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
     #[cfg(unix)]
@@ -18,7 +17,7 @@ pub fn private() -> OpenOptions {
 ///
 /// # Errors
 /// If one cannot be made.
-pub fn make_private_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -28,8 +27,7 @@ pub fn make_private_folder(path: &Path) -> io::Result<()> {
 
 /// The permissions of a file that others than its owner may use. `None` where there are no such permissions.
 #[cfg(unix)]
-#[must_use]
-pub fn open_to_others(path: &Path) -> Option<u32> {
+pub(crate) fn open_to_others(path: &Path) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
     (mode & 0o077 != 0).then_some(mode)
@@ -37,13 +35,11 @@ pub fn open_to_others(path: &Path) -> Option<u32> {
 
 /// The permissions of a file that others than its owner may use. `None` where there are no such permissions.
 #[cfg(not(unix))]
-#[must_use]
-pub fn open_to_others(_: &Path) -> Option<u32> {
+pub(crate) fn open_to_others(_: &Path) -> Option<u32> {
     None
 }
 
 /// Whether a file is not there. One that cannot be, because a file stands where its folder would be, is not there either.
-#[must_use]
-pub fn is_absent(error: &io::Error) -> bool {
+pub(crate) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

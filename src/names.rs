@@ -1,7 +1,6 @@
 //! The words of git and GitHub as types: what could be parsed into one is valid from there on.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +11,7 @@ use crate::error::{Error, Result};
 /// A host as git names it: lower case, with its port unless that is 443. Hosts are equal or not; there is
 /// no "ends with".
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Host(Cow<'static, str>);
+pub(crate) struct Host(Cow<'static, str>);
 
 /// The host that most rules are for, and its API's origin: neither is built anew for each of them.
 const GITHUB: &str = "github.com";
@@ -20,14 +19,12 @@ const GITHUB_API: &str = "https://api.github.com";
 
 impl Host {
     /// The host that an App without one belongs to.
-    #[must_use]
-    pub fn github() -> Self {
+    pub(crate) fn github() -> Self {
         Self(Cow::Borrowed(GITHUB))
     }
 
     /// Parses `NAME`, `NAME:PORT`, or an IPv6 address in brackets with or without a port.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let lower = text.to_ascii_lowercase();
         let (name, port) = match lower.strip_prefix('[') {
             Some(rest) => {
@@ -60,15 +57,13 @@ impl Host {
     }
 
     /// Whether GitHub runs it, and not somebody else as a GitHub Enterprise Server.
-    #[must_use]
-    pub fn is_on_github_com(&self) -> bool {
+    pub(crate) fn is_on_github_com(&self) -> bool {
         self.0 == GITHUB || self.0.ends_with(".ghe.com")
     }
 
     /// Where this host's REST API is: `api.github.com`, `api.TENANT.ghe.com`, or `HOST/api/v3` on GitHub
     /// Enterprise Server.
-    #[must_use]
-    pub fn api(&self) -> ApiUrl {
+    pub(crate) fn api(&self) -> ApiUrl {
         let (origin, base) = match &*self.0 {
             GITHUB => (GITHUB_API.into(), ""),
             host if self.is_on_github_com() => (format!("https://api.{host}").into(), ""),
@@ -86,7 +81,7 @@ impl fmt::Display for Host {
 
 /// Where a REST API is: always `https`, split into the origin and the path that all endpoints begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiUrl {
+pub(crate) struct ApiUrl {
     origin: Cow<'static, str>,
     base: String,
 }
@@ -96,7 +91,7 @@ impl ApiUrl {
     ///
     /// # Errors
     /// If it is not an `https` address, or has a user, a query or a fragment.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let wrong = || Error::new(format!("{text:?} is not an https address of an API"));
         let uri: Uri = text.parse().map_err(|_| wrong())?;
         let authority = uri.authority().map(ureq::http::uri::Authority::as_str).ok_or_else(wrong)?;
@@ -111,26 +106,22 @@ impl ApiUrl {
     }
 
     /// Scheme, host and port: what may see the App's JWT.
-    #[must_use]
-    pub fn origin(&self) -> &str {
+    pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
 
     /// Host and port, for messages.
-    #[must_use]
-    pub fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         self.origin.trim_start_matches("https://")
     }
 
     /// The address of an endpoint; `path` begins with a slash.
-    #[must_use]
-    pub fn endpoint(&self, path: &str) -> String {
+    pub(crate) fn endpoint(&self, path: &str) -> String {
         format!("{}{}{path}", self.origin, self.base)
     }
 
     /// Where a redirect leads, if it stays within this origin.
-    #[must_use]
-    pub fn same_origin(&self, location: &str) -> Option<String> {
+    pub(crate) fn same_origin(&self, location: &str) -> Option<String> {
         if location.starts_with('/') && !location.starts_with("//") && !location.contains('\\') {
             return Some(format!("{}{location}", self.origin));
         }
@@ -150,17 +141,16 @@ impl fmt::Display for ApiUrl {
 
 /// A repository's full name, in lower case: GitHub ignores the case of owners and names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Repository {
+pub(crate) struct Repository {
     /// The user or organisation.
-    pub owner: String,
+    pub(crate) owner: String,
     /// The name within the owner's repositories.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl Repository {
     /// Parses `OWNER/NAME`.
-    #[must_use]
-    pub fn parse(full_name: &str) -> Option<Self> {
+    pub(crate) fn parse(full_name: &str) -> Option<Self> {
         let (owner, name) = full_name.split_once('/')?;
         (is_name(owner) && is_name(name))
             .then(|| Self { owner: owner.to_ascii_lowercase(), name: name.to_ascii_lowercase() })
@@ -168,8 +158,7 @@ impl Repository {
 
     /// The repository that a path of a git or LFS address belongs to; a wiki belongs to its repository.
     /// `None` if it is not a repository's path, a gist's for example.
-    #[must_use]
-    pub fn from_path(path: &str) -> Option<Self> {
+    pub(crate) fn from_path(path: &str) -> Option<Self> {
         let path = path.trim_matches('/');
         let path = path.find("/info/lfs").map_or(path, |end| &path[..end]).trim_end_matches('/');
         let path = path.strip_suffix(".git").unwrap_or(path);
@@ -186,15 +175,14 @@ impl fmt::Display for Repository {
 }
 
 /// Whether the text can be the name of an owner or a repository.
-#[must_use]
-pub fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     !matches!(text, "" | "." | "..") && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
 /// The number of an App's installation on a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct InstallationId(pub u64);
+pub(crate) struct InstallationId(pub(crate) u64);
 
 impl fmt::Display for InstallationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -202,62 +190,63 @@ impl fmt::Display for InstallationId {
     }
 }
 
-/// Where a lookup of an installation led.
+/// An installation as a lookup found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Found {
-    /// The installation.
-    pub installation: InstallationId,
+pub(crate) struct InstallationRef {
+    pub(crate) id: InstallationId,
     /// The repository's number, known only if GitHub redirected from an old name: that name is of no use for
     /// narrowing a token.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub repository_id: Option<u64>,
+    pub(crate) repository_id: Option<u64>,
 }
 
-/// What a token is narrowed to. The default is everything that the installation may do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
-    /// The one repository that the token is for.
-    pub repository: Option<RepositoryRef>,
-    /// Permission names and their levels; empty: all that the installation has.
-    pub permissions: Permissions,
-}
-
-/// Permission names (`contents`, …) and their levels (`read`, `write`, `admin`).
-pub type Permissions = BTreeMap<String, String>;
-
-/// What GitHub says that a token may do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Granted {
-    /// Its permissions, if GitHub says so.
-    pub permissions: Option<Permissions>,
-    /// `all` or `selected`: the repositories of the installation, or some of them.
-    pub repository_selection: Option<String>,
-    /// The full names of the repositories, if the token was narrowed to some.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repositories: Option<Vec<String>>,
-}
-
-impl Granted {
-    /// Whether git can use the token.
-    #[must_use]
-    pub fn is_usable(&self) -> bool {
-        may_use_contents(self.permissions.as_ref())
+impl From<InstallationId> for InstallationRef {
+    fn from(id: InstallationId) -> Self {
+        Self { id, repository_id: None }
     }
 }
 
-/// Without the permission `contents` a token is of no use to git.
-#[must_use]
-pub fn may_use_contents(permissions: Option<&Permissions>) -> bool {
-    permissions.is_none_or(|permissions| permissions.contains_key("contents"))
+/// What git or a person asks about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Repository(Host, Repository),
+    /// A user or an organisation, in lower case.
+    Owner(Host, String),
+    /// The host as a whole, which is enough where only one installation can be meant.
+    Host(Host),
 }
 
-/// How a repository is named when a token is minted for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RepositoryRef {
-    /// By its name, without the owner.
-    Name(String),
-    /// By its number: what stays the same after a rename.
-    Id(u64),
+impl Place {
+    pub(crate) fn host(&self) -> &Host {
+        match self {
+            Self::Repository(host, _) | Self::Owner(host, _) | Self::Host(host) => host,
+        }
+    }
+
+    pub(crate) fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Repository(_, repository) => Some(repository),
+            Self::Owner(..) | Self::Host(_) => None,
+        }
+    }
+
+    pub(crate) fn owner(&self) -> Option<&str> {
+        match self {
+            Self::Repository(_, repository) => Some(&repository.owner),
+            Self::Owner(_, owner) => Some(owner),
+            Self::Host(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repository(host, repository) => write!(f, "https://{host}/{repository}"),
+            Self::Owner(host, owner) => write!(f, "https://{host}/{owner}"),
+            Self::Host(host) => write!(f, "https://{host}"),
+        }
+    }
 }
 
 #[cfg(test)]

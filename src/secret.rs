@@ -2,40 +2,36 @@
 
 use std::fmt;
 
-use hmac_sha256::Hash;
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 /// A secret text. It has no `Display` and no `Clone`, its `Debug` tells nothing, and its memory is wiped
 /// when it is dropped. The one way to the text is [`Secret::expose`], so that every use can be found.
-pub struct Secret(Zeroizing<String>);
+pub(crate) struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Takes the text over.
-    #[must_use]
-    pub fn new(text: String) -> Self {
+    pub(crate) fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
     /// The text itself, for the few places that must hand it on.
-    #[must_use]
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
     /// Names the text without telling it: the first 64 bits of its SHA-256, in hex.
-    #[must_use]
-    pub fn fingerprint(&self) -> String {
-        hex(&Hash::hash(self.0.as_bytes())[..8])
+    pub(crate) fn fingerprint(&self) -> String {
+        hex(&digest(&SHA256, self.0.as_bytes()).as_ref()[..8])
     }
 
     /// Whether both are the same text, compared in constant time.
-    #[must_use]
-    pub fn matches(&self, other: &Secret) -> bool {
+    pub(crate) fn matches(&self, other: &Secret) -> bool {
         // The two digests have the same length whatever the texts are; comparing those in constant time
         // tells an observer nothing about where the texts differ.
-        let (a, b) = (Hash::hash(self.0.as_bytes()), Hash::hash(other.0.as_bytes()));
-        a.iter().zip(&b).fold(0, |difference, (x, y)| difference | (x ^ y)) == 0
+        let (a, b) = (digest(&SHA256, self.0.as_bytes()), digest(&SHA256, other.0.as_bytes()));
+        a.as_ref().iter().zip(b.as_ref()).fold(0, |difference, (x, y)| difference | (x ^ y)) == 0
     }
 }
 
@@ -51,16 +47,9 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// Bytes in hex. Every name in the cache is made with it, and `{byte:02x}` takes ten times as many instructions.
+/// Bytes in hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(*byte));
-    }
-    text
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -71,12 +60,6 @@ mod tests {
     fn debug_never_shows_the_text() {
         let secret = Secret::new("ghs_canary".to_owned());
         assert_eq!(format!("{secret:?} {:#?}", Some(&secret)), "Secret(…) Some(\n    Secret(…),\n)");
-    }
-
-    #[test]
-    fn hex_is_what_the_standard_library_writes() {
-        let bytes: Vec<u8> = (0..=255).collect();
-        assert_eq!(hex(&bytes), bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     }
 
     #[test]

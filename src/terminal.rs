@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write;
 
-use crate::clock::Clock;
 use crate::error::Error;
+use crate::time::Clock;
 
 const PREFIX: &str = "git-credential-ghapp";
 
@@ -16,7 +16,7 @@ pub struct Terminal {
     trace: Option<Trace>,
 }
 
-/// Where each decision is told, and since when.
+/// Where the trace goes, and since when.
 struct Trace {
     /// A file, or nothing for where all messages go.
     file: Option<RefCell<File>>,
@@ -29,13 +29,13 @@ impl Terminal {
         Self { out: RefCell::new(Box::new(out)), trace: None }
     }
 
-    /// Tells each decision from now on, among the messages or in a file.
-    pub fn tell_decisions(&mut self, file: Option<File>, clock: Clock) {
+    /// Shows each decision and request from now on, among the messages or in a file.
+    pub(crate) fn start_trace(&mut self, file: Option<File>, clock: Clock) {
         self.trace = Some(Trace { file: file.map(RefCell::new), clock });
     }
 
-    /// A decision, if decisions are told. What is told is public: no secret is ever part of it.
-    pub fn trace(&self, what: impl FnOnce() -> String) {
+    /// A decision or a request, if there is a trace. No secret is ever part of it.
+    pub(crate) fn trace(&self, what: impl FnOnce() -> String) {
         let Some(trace) = &self.trace else { return };
         let time = (trace.clock.began() + trace.clock.elapsed()).as_micros();
         let (second, micros) = (time / 1_000_000 % 86_400, time % 1_000_000);
@@ -45,7 +45,7 @@ impl Terminal {
             "{hour:02}:{minute:02}:{second:02}.{micros:06} {PREFIX}: {after:.6} s: {}\n",
             escape(&what())
         );
-        // One write, so that lines of parallel helpers do not mix. Who cannot be told is not told.
+        // One write, so that lines of parallel helpers do not mix. A trace that cannot be written is no failure.
         let _ = match &trace.file {
             Some(file) => file.borrow_mut().write_all(line.as_bytes()),
             None => self.out.borrow_mut().write_all(line.as_bytes()),
@@ -53,25 +53,25 @@ impl Terminal {
     }
 
     /// Asks a person something, on the line where the answer is typed.
-    pub fn ask(&self, question: &str) {
+    pub(crate) fn ask(&self, question: &str) {
         let mut out = self.out.borrow_mut();
-        // Where stderr is gone nobody is asked: the answer will be the end of the input.
+        // Where stderr is closed nobody is asked: the answer will be the end of the input.
         let _ = out.write_all(format!("{}: ", escape(question)).as_bytes()).and_then(|()| out.flush());
     }
 
     /// Shows how far a long list has come, on a line that the next call writes over; an empty text clears it.
-    pub fn progress(&self, text: &str) {
+    pub(crate) fn progress(&self, text: &str) {
         let mut out = self.out.borrow_mut();
         let _ = out.write_all(format!("\r\x1b[K{}", escape(text)).as_bytes()).and_then(|()| out.flush());
     }
 
     /// A failure, and the next step if one is known.
-    pub fn error(&self, error: &Error) {
+    pub(crate) fn error(&self, error: &Error) {
         self.say("error", error);
     }
 
     /// Something that a person should know although the operation goes on.
-    pub fn warning(&self, warning: &Error) {
+    pub(crate) fn warning(&self, warning: &Error) {
         self.say("warning", warning);
     }
 
@@ -81,15 +81,14 @@ impl Terminal {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{PREFIX}: hint: {}", escape(hint));
         }
-        // One write, so that lines of parallel helpers do not mix. Where stderr is gone nobody reads it.
+        // One write, so that lines of parallel helpers do not mix. Where stderr is closed nobody reads it.
         let _ = self.out.borrow_mut().write_all(text.as_bytes());
     }
 }
 
 /// The text with everything escaped that could move a cursor, start a terminal sequence, break the line or
 /// reorder what is shown. Parts of messages come from servers, files and URLs.
-#[must_use]
-pub fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

@@ -1,70 +1,96 @@
-//! What surrounds one run: environment, folders, clock, and the terminal. Nothing below reads these by itself.
+//! What surrounds one run of the program. `main` collects it; nothing else reads environment, clock or terminal.
 
-use ureq::Agent;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-use crate::app::App;
-use crate::cache::{Cache, Settings};
-use crate::clock::Clock;
-use crate::config::{Config, Folders, KeySource, Rule, StoreKind, Variables};
-use crate::error::Result;
-use crate::network;
+use crate::error::{Error, Result};
 use crate::terminal::Terminal;
+use crate::time::Clock;
 
-/// The surroundings of one run.
+/// What surrounds one run of the program.
 pub struct World<'a> {
     /// The environment.
     pub variables: Variables<'a>,
-    /// Where files are.
-    pub folders: &'a Folders,
-    /// The clock.
+    /// Where files are on this machine.
+    pub folders: Folders,
+    /// What time it is.
     pub clock: Clock,
     /// Where messages for a person go.
-    pub terminal: &'a Terminal,
-    /// Tells which of the standard streams a person sits at.
-    pub screen: &'a dyn Fn() -> Screen,
-    /// What is to be done before another program takes this process over.
-    pub hand_over: &'a dyn Fn(),
+    pub terminal: Terminal,
+    /// Tells which of the standard streams are a terminal.
+    pub streams: &'a dyn Fn() -> Streams,
+    /// To be called before another program takes the place of this process.
+    pub before_exec: &'a dyn Fn(),
 }
 
-/// Which of the standard streams a person sits at.
+/// Which of the standard streams are a terminal.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Screen {
-    /// Whether a person may type.
+pub struct Streams {
+    /// Standard input: a person may type.
     pub input: bool,
-    /// Whether a person reads the results as they come.
+    /// Standard output: a person reads results as they come.
     pub output: bool,
-    /// Whether a person reads the messages as they come.
+    /// Standard error: a person reads messages as they come.
     pub errors: bool,
 }
 
 impl World<'_> {
-    /// The App that a rule names.
-    pub(crate) fn app<'c>(&self, rule: &'c Rule) -> App<'c> {
-        let asks_bus = matches!(rule.key, KeySource::Keyring { .. });
-        App::new(&rule.issuer, &rule.key, asks_bus && self.has_session_bus())
-    }
-
-    /// The cache, for one App.
-    pub(crate) fn cache<'c>(&'c self, config: &Config, app: &'c App<'c>) -> Cache<'c> {
-        let settings = Settings {
-            store: config.store,
-            min_fresh: config.min_fresh,
-            deadline: config.deadline,
-            folder: self.folders.cache.as_deref(),
-            session_bus: config.store == StoreKind::SecretService && self.has_session_bus(),
-        };
-        Cache::open(settings, app, self.clock, self.terminal)
-    }
-
-    /// What HTTP requests to an address go through.
-    pub(crate) fn agent(&self, address: &str) -> Result<Agent> {
-        network::agent(address, &self.variables, self.folders.home.as_deref(), self.terminal)
-    }
-
-    /// Whether connecting to the session bus would find an address. Without one libdbus starts a bus of its own.
+    /// Whether there is a D-Bus session bus to connect to. Without one libdbus would start a bus of its own.
     pub(crate) fn has_session_bus(&self) -> bool {
-        let runtime = self.variables.path("XDG_RUNTIME_DIR").map(std::path::PathBuf::from);
+        let runtime = self.variables.path("XDG_RUNTIME_DIR").map(PathBuf::from);
         self.variables.path("DBUS_SESSION_BUS_ADDRESS").is_some()
             || runtime.is_some_and(|folder| folder.join("bus").exists())
+    }
+}
+
+/// The environment, behind a function so that tests bring their own.
+#[derive(Clone, Copy)]
+pub struct Variables<'a>(pub &'a dyn Fn(&str) -> Option<OsString>);
+
+impl Variables<'_> {
+    /// A variable's value; an empty one counts as not set, as in git and curl.
+    pub(crate) fn path(&self, name: &str) -> Option<OsString> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    /// A variable's value, which must be UTF-8.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>> {
+        let text = self.path(name).map(OsString::into_string).transpose();
+        text.map_err(|_| Error::new(format!("the variable {name} is not valid UTF-8")))
+    }
+}
+
+/// Where files are on this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Folders {
+    /// The configuration file of the whole machine.
+    pub system_config: PathBuf,
+    /// The user's configuration file.
+    pub user_config: Option<PathBuf>,
+    /// The user's home, for `~/`.
+    pub home: Option<PathBuf>,
+    /// The cache folder: everything in it can be lost.
+    pub cache: Option<PathBuf>,
+}
+
+impl Folders {
+    /// The usual places, given the user's home and folders for configuration and cache.
+    #[must_use]
+    pub fn new(home: Option<PathBuf>, config: Option<&Path>, cache: Option<&Path>) -> Self {
+        Self {
+            system_config: PathBuf::from("/etc/git-credential-ghapp/config.toml"),
+            user_config: config.map(|folder| folder.join("config.toml")),
+            home,
+            cache: cache.map(Path::to_owned),
+        }
+    }
+
+    /// A path as a person writes it: a leading `~/` is the user's home, and what is relative is relative to `base`.
+    pub(crate) fn resolve(&self, path: &str, base: Option<&Path>) -> PathBuf {
+        match (path.strip_prefix("~/"), &self.home, base) {
+            (Some(rest), Some(home), _) => home.join(rest),
+            (_, _, Some(base)) => base.join(path),
+            _ => PathBuf::from(path),
+        }
     }
 }

@@ -6,7 +6,7 @@
     reason = "a corpus that cannot be read is a failure"
 )]
 
-use git_credential_ghapp::foreign;
+use git_credential_ghapp::fuzzing;
 
 fn replay(name: &str, check: fn(&[u8])) {
     let folder = std::path::Path::new("fuzz/corpus").join(name);
@@ -22,30 +22,30 @@ fn replay(name: &str, check: fn(&[u8])) {
 
 #[test]
 fn requests() {
-    replay("request", foreign::request);
+    replay("request", fuzzing::request);
 }
 
 #[test]
 fn paths() {
-    replay("path", foreign::path);
+    replay("path", fuzzing::path);
 }
 
 #[test]
 fn configurations() {
-    replay("config", foreign::config);
+    replay("config", fuzzing::config);
 }
 
 #[test]
 fn answers_of_the_api() {
-    replay("api_answer", foreign::api_answer);
+    replay("api_answer", fuzzing::api_answer);
 }
 
 #[test]
 fn cache_entries() {
-    replay("cache_entry", foreign::cache_entry);
+    replay("cache_entry", fuzzing::cache_entry);
 }
 
 #[test]
 fn private_keys() {
-    replay("private_key", foreign::private_key);
+    replay("private_key", fuzzing::private_key);
 }

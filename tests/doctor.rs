@@ -51,7 +51,7 @@ fn a_healthy_setup_has_no_failures_and_no_warnings() {
         "App",
         "installation",
         "token",
-        "trial",
+        "probe",
     ];
     assert_eq!(steps, expected, "{}", told.stdout);
     assert!(told.stdout.ends_with("\n0 failures, 0 warnings\n"));
@@ -99,7 +99,13 @@ fn what_is_wrong_with_the_configuration_is_found() {
     let env = TestEnv::bare();
     finds(&env, "failure", "configuration", "no App is configured", "git-credential-ghapp setup");
     env.configure("[[app]]\nid = '1'\n");
-    finds(&env, "failure", "configuration", "line 1, column 1: missing required key 'private-key'", "README");
+    finds(
+        &env,
+        "failure",
+        "configuration",
+        "line 1, column 1: the setting `private-key` is missing",
+        "docs/configuration.md",
+    );
     env.configure(&format!("[[app]]\nid = '{ACME_APP}'\nprivate-key = 'k'\nowners = ['globex']\n"));
     finds(
         &env,
@@ -270,9 +276,9 @@ fn a_token_that_gits_server_does_not_take_is_found() {
     let env = TestEnv::new();
     env.get("github.com", "acme/widgets");
     env.fault("GET /acme/widgets.git/info/refs", 1, Effect::Answer(404, Vec::new(), Vec::new()));
-    finds(&env, "failure", "trial", "github.com answers 404", "add the repository");
+    finds(&env, "failure", "probe", "github.com returned 404", "add the repository");
     env.fault("GET /acme/widgets.git/info/refs", 1, Effect::Answer(403, Vec::new(), Vec::new()));
-    finds(&env, "failure", "trial", "github.com answers 403", "IP allow list");
+    finds(&env, "failure", "probe", "github.com returned 403", "IP allow list");
 }
 
 #[test]
@@ -380,8 +386,8 @@ fn in_a_clone_it_is_about_its_remote_and_elsewhere_about_the_only_installation()
     env.git(["clone", "--quiet", WIDGETS]).ok();
     let mut here = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
     let told = run(here.arg("doctor").current_dir(env.home().join("widgets")), b"").ok();
-    assert!(told.contains("trial: github.com takes the token for acme/widgets"), "{told}");
+    assert!(told.contains("probe: github.com accepts the token for acme/widgets"), "{told}");
     env.github.world().installations.retain(|it| it.id == ACME_ON_ACME);
     let told = env.helper(["doctor"], "").ok();
-    assert!(told.contains("trial: no repository was named to try the token with"), "{told}");
+    assert!(told.contains("probe: no repository was named to probe the token with"), "{told}");
 }

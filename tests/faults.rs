@@ -109,7 +109,7 @@ fn a_fresh_token_that_they_never_accept_is_handed_out_with_a_warning() {
     assert!(answer.attribute("password").is_some());
     assert_eq!(
         answer.stderr,
-        "git-credential-ghapp: warning: the fresh token is handed out although github.com still answers 404 to it \
+        "git-credential-ghapp: warning: git gets the fresh token although github.com still returns 404 to it \
          for acme/widgets\n\
          git-credential-ghapp: hint: if git fails, check the installation's permissions and the IP allow list\n"
     );
@@ -141,7 +141,7 @@ fn an_api_that_hangs_once_is_asked_again() {
 #[test]
 fn an_api_that_stays_ill_ends_in_one_line() {
     let cases = [
-        (answer(503, &[], "down"), "https://api.github.com answers 503: it is not well"),
+        (answer(503, &[], "down"), "https://api.github.com returned 503"),
         (Effect::Hang, "api.github.com did not answer in time"),
     ];
     for (effect, message) in cases {
@@ -341,7 +341,7 @@ fn a_token_that_is_refused_again_and_again_is_not_minted_forever() {
 }
 
 #[test]
-fn a_token_that_is_accepted_releases_the_brake() {
+fn a_token_that_is_accepted_resets_the_refusal_limit() {
     let env = TestEnv::new();
     for round in 0..8 {
         let answer = get(&env);
@@ -404,7 +404,7 @@ fn whenever_it_is_killed_the_next_call_works() {
 }
 
 #[test]
-fn an_ip_allow_list_is_named_with_the_place_to_mend_it() {
+fn an_ip_allow_list_is_named_with_the_place_to_fix_it() {
     let env = TestEnv::new();
     let said = "Although you appear to have the correct authorization credentials, the `acme` organization has an IP \
                 allow list enabled, and your IP address is not permitted to access this resource.";

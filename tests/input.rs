@@ -161,7 +161,7 @@ fn answers_that_are_not_githubs_fail_in_one_line_and_are_not_remembered() {
         (
             "/installation",
             Effect::Answer(403, html(), b"<html>".to_vec()),
-            format!("{api} answers 403 with something that is not GitHub's API (text/html)"),
+            format!("{api} returned 403 with something that is not GitHub's API (text/html)"),
         ),
         (
             "/installation",
@@ -190,7 +190,7 @@ fn answers_that_are_not_githubs_fail_in_one_line_and_are_not_remembered() {
         (
             "/access_tokens",
             Effect::Answer(418, json(), b"{\"message\": \"a\\nb\\u001b[2J\"}".to_vec()),
-            format!("{api} answers 418: a\\nb\\u{{1b}}[2J"),
+            format!("{api} returned 418: a\\nb\\u{{1b}}[2J"),
         ),
     ];
     for (meets, effect, message) in cases {
@@ -344,8 +344,8 @@ fn operations_and_command_lines() {
         ),
         (vec!["--host"], "a value is required for '--host <HOST>' but none was supplied", see.to_owned()),
         (vec!["-x", "get"], "unexpected argument '-x' found", see.to_owned()),
-        (vec!["get", "ghs_secret"], "there is an argument too many", see.to_owned()),
-        (vec!["get", ACME_KEY], "there is an argument too many", see.to_owned()),
+        (vec!["get", "ghs_secret"], "unexpected argument", see.to_owned()),
+        (vec!["get", ACME_KEY], "unexpected argument", see.to_owned()),
         (
             vec!["token", "--expires-in", "601", "--app"],
             "invalid value '601' for '--expires-in <SECONDS>': 601 is not in 1..=600",

@@ -434,7 +434,7 @@ fn a_trace_tells_each_decision_and_request_and_no_secret() {
         "request: GET https://api.github.com/repos/acme/widgets/installation: 200 after ",
         "cache: no fresh token",
         "request: POST https://api.github.com/app/installations/4201/access_tokens: 201 after ",
-        "trial: GET https://github.com/acme/widgets.git/info/refs?service=git-upload-pack: 200",
+        "probe: GET https://github.com/acme/widgets.git/info/refs?service=git-upload-pack: 200",
         "answered: token of installation 4201, ",
     ];
     assert_eq!(told.len(), begins.len(), "{told:#?}");

@@ -13,10 +13,6 @@ use std::path::Path;
 use std::process::Stdio;
 
 use common::{ACME_APP, REQUEST, TestEnv, has, run, skip};
-use git_credential_ghapp::app::App;
-use git_credential_ghapp::clock::Timestamp;
-use git_credential_ghapp::config::{KeySource, Origin};
-use git_credential_ghapp::secret::Secret;
 use github_simulator::{ACME_KEY, Effect};
 
 /// Every file below the folder, with its content.
@@ -164,13 +160,15 @@ fn a_jwt_is_one_that_another_tool_verifies() {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let folder = tempfile::tempdir().unwrap();
     for (name, pem) in [("pkcs1", ACME_KEY), ("pkcs8", github_simulator::ACME_KEY_PKCS8)] {
-        let source = KeySource::Text { pem: Secret::new(pem.to_owned()), origin: Origin::Variable("KEY") };
-        let jwt = App::new("Iv1", &source, false).jwt(Timestamp(1_800_000_000), 540).unwrap();
-        let (signed, signature) = jwt.expose().rsplit_once('.').unwrap();
+        let env = TestEnv::bare().with("GHAPP_APP_ID", "Iv1").with("GHAPP_PRIVATE_KEY", pem);
+        let jwt = env.helper(["token", "--app"], "").ok();
+        let (signed, signature) = jwt.trim_end().rsplit_once('.').unwrap();
         let (header, claims) = signed.split_once('.').unwrap();
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
         assert_eq!(decode(header), br#"{"typ":"JWT","alg":"RS256"}"#);
-        assert_eq!(decode(claims), br#"{"iat":1799999940,"exp":1800000540,"iss":"Iv1"}"#);
+        let claims: serde_json::Value = serde_json::from_slice(&decode(claims)).unwrap();
+        assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 600);
+        assert_eq!((&claims["iss"], claims.as_object().unwrap().len()), (&"Iv1".into(), 3));
         let path = |what: &str| folder.path().join(format!("{name}.{what}"));
         std::fs::write(path("key"), pem).unwrap();
         std::fs::write(path("signed"), signed).unwrap();

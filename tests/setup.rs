@@ -314,7 +314,11 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
     refused(&fresh.setup(&["--host", "https://x/"]), "is not a host", "without https://");
     assert_eq!((fresh.config(), fresh.gitconfig()), (None, None));
     env.configure("[[app]]\nid = 1\ncolour = 'red'\n");
-    refused(&fresh.setup(&[]), "config.toml, line 3, column 1: unknown setting `colour`", "README");
+    refused(
+        &fresh.setup(&[]),
+        "config.toml, line 3, column 1: unknown setting `colour`",
+        "docs/configuration.md",
+    );
     assert_eq!(fresh.config().unwrap(), "[[app]]\nid = 1\ncolour = 'red'\n");
     assert_eq!(fresh.gitconfig(), None);
 }

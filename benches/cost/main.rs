@@ -19,10 +19,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use git_credential_ghapp::app::App;
-use git_credential_ghapp::clock::Timestamp;
-use git_credential_ghapp::config::{KeySource, Origin};
-use git_credential_ghapp::secret::Secret;
 use github_simulator::{ACME_KEY, Simulator};
 use process::{Subject, has, pin};
 
@@ -33,7 +29,6 @@ const ROUNDS: usize = 300;
 fn main() {
     let mode = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
     match mode.as_str() {
-        "alone" => alone(),
         "counts" => print!("{}", Bench::new().counts()),
         "check" => counts::check(),
         "layout" => Bench::new().layout(),
@@ -430,19 +425,5 @@ fn report(target: &str, measured: Option<f64>, limit: f64) {
             println!("| {target} | {value:.2} | {limit} | {} |", if value <= limit { "yes" } else { "NO" });
         }
         None => println!("| {target} | not measured here | {limit} | – |"),
-    }
-}
-
-/// What a cold `get` cannot do without: the key, a signature, and a handshake with each origin.
-fn alone() {
-    let source = KeySource::Text { pem: Secret::new(ACME_KEY.to_owned()), origin: Origin::Variable("KEY") };
-    let app = App::new(APP, &source, false);
-    assert!(!app.jwt(Timestamp(1_800_000_000), 540).unwrap().expose().is_empty());
-    let terminal = git_credential_ghapp::terminal::Terminal::new(std::io::sink());
-    let lookup = |name: &str| std::env::var_os(name);
-    let variables = git_credential_ghapp::config::Variables(&lookup);
-    for address in ["https://api.github.com/", "https://github.com/"] {
-        let agent = git_credential_ghapp::network::agent(address, &variables, None, &terminal).unwrap();
-        agent.head(address).call().unwrap();
     }
 }

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| git_credential_ghapp::foreign::api_answer(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| git_credential_ghapp::fuzzing::api_answer(bytes));

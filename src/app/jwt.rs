@@ -7,20 +7,20 @@ use serde::Serialize;
 
 use super::key::PrivateKey;
 use super::signer;
-use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::secret::Secret;
+use crate::time::Timestamp;
 
 /// How far `iat` lies in the past, in seconds: GitHub refuses one that lies in its future.
 const BACKDATED: i64 = 60;
 /// How far `exp` usually lies in the future, in seconds. GitHub allows 600, which fails under a small drift.
-pub const LIFETIME: i64 = 540;
+pub(crate) const LIFETIME: i64 = 540;
 /// How far `exp` may lie in the future, in seconds.
-pub const LONGEST: i64 = 600;
+pub(crate) const LONGEST: i64 = 600;
 
 /// A signed JWT that proves that its bearer is the App.
 #[derive(Debug)]
-pub struct AppJwt(Secret);
+pub(crate) struct AppJwt(Secret);
 
 #[derive(Serialize)]
 struct Claims<'a> {
@@ -35,7 +35,7 @@ impl AppJwt {
     ///
     /// # Errors
     /// If the key cannot sign.
-    pub fn sign(issuer: &str, key: &PrivateKey, now: Timestamp, lifetime: i64) -> Result<Self> {
+    pub(crate) fn sign(issuer: &str, key: &PrivateKey, now: Timestamp, lifetime: i64) -> Result<Self> {
         // The second and later calls of a process find it installed.
         let _ = signer::PROVIDER.install_default();
         let claims = Claims { iat: now.plus(-BACKDATED).0, exp: now.plus(lifetime).0, iss: issuer };
@@ -45,8 +45,7 @@ impl AppJwt {
     }
 
     /// The JWT's text, for the `Authorization` header.
-    #[must_use]
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         self.0.expose()
     }
 }

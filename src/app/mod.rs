@@ -1,69 +1,67 @@
 //! Who we are: the App, its private key, and the JWTs that prove it.
 
-pub mod jwt;
-mod key;
+pub(crate) mod jwt;
+pub(crate) mod key;
 mod signer;
 
 use std::cell::OnceCell;
+use std::rc::Rc;
 
-use crate::clock::Timestamp;
-use crate::config::KeySource;
+use crate::cache::Sealer;
 use crate::error::Result;
+use crate::time::Timestamp;
+use crate::world::World;
 
-pub use jwt::AppJwt;
-pub use key::PrivateKey;
-pub(crate) use key::WrittenKey;
+use jwt::AppJwt;
+use key::{KeySource, KeyText, PrivateKey};
 
 /// An App as it is configured. Its key is read when it is first needed, and once.
-#[derive(Debug)]
-pub struct App<'c> {
-    issuer: &'c str,
-    source: &'c KeySource,
-    /// Whether there is a D-Bus session bus, where the key may be behind it.
-    bus: bool,
-    written: OnceCell<WrittenKey>,
+pub(crate) struct App<'a> {
+    id: &'a str,
+    source: Rc<dyn KeySource>,
+    world: &'a World<'a>,
+    text: OnceCell<KeyText>,
     key: OnceCell<PrivateKey>,
 }
 
-impl<'c> App<'c> {
-    /// An App by its client ID or App ID, where its key is, and whether there is a D-Bus session bus.
-    #[must_use]
-    pub fn new(issuer: &'c str, source: &'c KeySource, bus: bool) -> Self {
-        Self { issuer, source, bus, written: OnceCell::new(), key: OnceCell::new() }
+impl<'a> App<'a> {
+    /// An App by its client ID or App ID, and where its key is.
+    pub(crate) fn new(id: &'a str, source: Rc<dyn KeySource>, world: &'a World<'a>) -> Self {
+        Self { id, source, world, text: OnceCell::new(), key: OnceCell::new() }
     }
 
     /// The client ID or App ID.
-    #[must_use]
-    pub fn issuer(&self) -> &'c str {
-        self.issuer
+    pub(crate) fn id(&self) -> &'a str {
+        self.id
     }
 
     /// The private key.
-    ///
-    /// # Errors
-    /// Those of [`PrivateKey::load`].
-    pub fn key(&self) -> Result<&PrivateKey> {
+    pub(crate) fn key(&self) -> Result<&PrivateKey> {
         if let Some(key) = self.key.get() {
             return Ok(key);
         }
-        let key = PrivateKey::parse(self.written_key()?, self.source)?;
+        let key = PrivateKey::parse(self.key_text()?, &*self.source)?;
         Ok(self.key.get_or_init(|| key))
     }
 
-    /// The private key as it is written. To parse it costs half of a warm `get`.
-    pub(crate) fn written_key(&self) -> Result<&WrittenKey> {
-        if let Some(written) = self.written.get() {
-            return Ok(written);
+    fn key_text(&self) -> Result<&KeyText> {
+        if let Some(text) = self.text.get() {
+            return Ok(text);
         }
-        let written = WrittenKey::read(self.source, self.bus)?;
-        Ok(self.written.get_or_init(|| written))
+        let text = self.source.read(self.world)?;
+        Ok(self.text.get_or_init(|| text))
     }
 
     /// A JWT that is valid at `now`, by GitHub's clock, and for `lifetime` seconds.
-    ///
-    /// # Errors
-    /// If the key cannot be read or cannot sign.
-    pub fn jwt(&self, now: Timestamp, lifetime: i64) -> Result<AppJwt> {
-        AppJwt::sign(self.issuer, self.key()?, now, lifetime)
+    pub(crate) fn jwt(&self, now: Timestamp, lifetime: i64) -> Result<AppJwt> {
+        AppJwt::sign(self.id, self.key()?, now, lifetime)
+    }
+}
+
+/// Files are sealed under the key as it is written: to parse it first would take half the time of a warm `get`. A key that
+/// is written in another way opens nothing, which is a miss.
+impl Sealer for App<'_> {
+    fn secret(&self) -> Result<&[u8]> {
+        self.key_text().map(KeyText::bytes)
     }
 }

@@ -87,13 +87,13 @@ impl Folder {
         written
     }
 
-    /// What a file of [`Folder::note`] says; one that cannot be read or parsed is the same as none.
-    pub(super) fn recall<T: DeserializeOwned>(&self, kind: &str, name: &str) -> Option<T> {
+    /// What a file of [`Folder::write_json`] says; one that cannot be read or parsed is the same as none.
+    pub(super) fn read_json<T: DeserializeOwned>(&self, kind: &str, name: &str) -> Option<T> {
         serde_json::from_slice(&self.read(kind, name).ok()??).ok()
     }
 
     /// Writes down something that is not secret.
-    pub(super) fn note(&self, kind: &str, name: &str, what: &impl Serialize) -> io::Result<()> {
+    pub(super) fn write_json(&self, kind: &str, name: &str, what: &impl Serialize) -> io::Result<()> {
         self.write(kind, name, &serde_json::to_vec(what)?)
     }
 

@@ -1,33 +1,33 @@
 //! Names of what is cached: digests over everything that makes a difference.
 
-use hmac_sha256::Hash;
+use ring::digest::{Context, SHA256};
 
-use crate::names::{ApiUrl, InstallationId, RepositoryRef, Scope};
+use crate::names::{ApiUrl, InstallationId};
 use crate::secret::hex;
+use crate::token::{RepositoryRef, Scope};
 
 /// Names a cached token: a digest over everything that changes the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CacheKey(String);
+pub(crate) struct TokenKey(String);
 
-impl CacheKey {
+impl TokenKey {
     /// The key of the tokens of an App's installation, narrowed to `scope`. Installations are numbered per
     /// host, so the API is a part of it.
-    #[must_use]
-    pub fn new(api: &ApiUrl, issuer: &str, installation: InstallationId, scope: &Scope) -> Self {
+    pub(crate) fn new(api: &ApiUrl, app_id: &str, installation: InstallationId, scope: &Scope) -> Self {
         let repository = match &scope.repository {
             None => String::new(),
             Some(RepositoryRef::Name(name)) => format!("name {name}"),
             Some(RepositoryRef::Id(id)) => format!("id {id}"),
         };
         let (api, installation) = (api.to_string(), installation.to_string());
-        let mut fields = vec!["token", &api, issuer, &installation, &repository];
+        let mut fields = vec!["token", &api, app_id, &installation, &repository];
         fields.extend(scope.permissions.iter().flat_map(|(name, level)| [name.as_str(), level.as_str()]));
         Self(digest(&fields))
     }
 
     /// A key that no token has.
-    pub(super) fn for_trial(time: std::time::Duration) -> Self {
-        Self(digest(&["trial", &std::process::id().to_string(), &time.as_nanos().to_string()]))
+    pub(super) fn for_self_test(time: std::time::Duration) -> Self {
+        Self(digest(&["self-test", &std::process::id().to_string(), &time.as_nanos().to_string()]))
     }
 
     /// The key whose files have this name, if it is the name of a key.
@@ -36,27 +36,25 @@ impl CacheKey {
     }
 }
 
-/// Names what is known about where an installation is.
+/// Names what is remembered about where an installation is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouteKey(String);
+pub(crate) struct RouteKey(String);
 
 impl RouteKey {
     /// The key of what an App's `target` (a kind, and a name within it) leads to.
-    #[must_use]
-    pub fn new(api: &ApiUrl, issuer: &str, kind: &str, name: &str) -> Self {
-        Self(digest(&["route", &api.to_string(), issuer, kind, name]))
+    pub(crate) fn new(api: &ApiUrl, app_id: &str, kind: &str, name: &str) -> Self {
+        Self(digest(&["route", &api.to_string(), app_id, kind, name]))
     }
 }
 
-/// Names what is known about an API.
+/// Names what is remembered about an API.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiKey(String);
+pub(crate) struct ApiStateKey(String);
 
-impl ApiKey {
-    /// The key of what an App knows about an API.
-    #[must_use]
-    pub fn new(api: &ApiUrl, issuer: &str) -> Self {
-        Self(digest(&["api", &api.to_string(), issuer]))
+impl ApiStateKey {
+    /// The key of what is remembered about an API, as one App uses it.
+    pub(crate) fn new(api: &ApiUrl, app_id: &str) -> Self {
+        Self(digest(&["api", &api.to_string(), app_id]))
     }
 }
 
@@ -65,7 +63,7 @@ pub(super) trait Name {
     fn name(&self) -> &str;
 }
 
-impl Name for CacheKey {
+impl Name for TokenKey {
     fn name(&self) -> &str {
         &self.0
     }
@@ -77,7 +75,7 @@ impl Name for RouteKey {
     }
 }
 
-impl Name for ApiKey {
+impl Name for ApiStateKey {
     fn name(&self) -> &str {
         &self.0
     }
@@ -85,10 +83,10 @@ impl Name for ApiKey {
 
 /// SHA-256 over the fields, each after its length, so that no two lists of fields look the same.
 fn digest(fields: &[&str]) -> String {
-    let mut hash = Hash::new();
+    let mut hash = Context::new(&SHA256);
     for field in fields {
-        hash.update((field.len() as u64).to_le_bytes());
+        hash.update(&(field.len() as u64).to_le_bytes());
         hash.update(field.as_bytes());
     }
-    hex(&hash.finalize())
+    hex(hash.finish().as_ref())
 }

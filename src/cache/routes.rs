@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::Cache;
-use super::key::{Name, RouteKey};
-use super::lock::Waited;
-use crate::clock::Timestamp;
-use crate::error::{Failure, cause};
-use crate::names::Found;
+use super::key::{Name as _, RouteKey};
+use super::lock::{Lock, LockOutcome};
+use crate::error::cause;
+use crate::names::InstallationRef;
+use crate::time::Timestamp;
 
 pub(super) const KIND: &str = "routes";
 
@@ -19,81 +19,72 @@ const REMEMBER_FOUND: i64 = 24 * 3600;
 
 /// What a lookup found, and when, by the local clock.
 #[derive(Serialize, Deserialize)]
-struct RouteFile {
-    found: Option<Found>,
+struct Route {
+    found: Option<InstallationRef>,
     at: Timestamp,
 }
 
+/// What is to be done to know where a route leads.
+pub(crate) enum LookupTurn {
+    /// Nothing: another process looked it up meanwhile. `None`: there is no installation.
+    Known(Option<InstallationRef>),
+    /// Look it up, while the others wait for the lock.
+    LookUp {
+        /// Held until it is dropped.
+        _lock: Option<Lock>,
+        /// What was remembered too long ago.
+        old: Option<InstallationRef>,
+    },
+}
+
 impl Cache<'_> {
-    /// Where the route leads: as remembered, or as `look_up` finds out, which runs in one process at a time.
-    /// `None`: there is no installation.
-    ///
-    /// # Errors
-    /// Those of `look_up`, unless GitHub cannot be asked and an old answer is remembered.
-    pub fn find_or_look_up(
-        &self,
-        key: &RouteKey,
-        look_up: impl FnOnce() -> Result<Option<Found>, Failure>,
-    ) -> Result<Option<Found>, Failure> {
-        match self.current_route(key) {
-            Some(known) => Ok(known.found),
-            None => self.look_up_once(key, look_up),
-        }
+    /// Where a route leads, if that was looked up lately. `Some(None)`: there was no installation.
+    pub(crate) fn route(&self, key: &RouteKey) -> Option<Option<InstallationRef>> {
+        Some(self.read_route(key).filter(|route| self.is_current(route))?.found)
     }
 
-    /// The same, when nothing current is remembered.
-    #[cold]
-    fn look_up_once(
-        &self,
-        key: &RouteKey,
-        look_up: impl FnOnce() -> Result<Option<Found>, Failure>,
-    ) -> Result<Option<Found>, Failure> {
-        let current = || self.current_route(key);
-        let _lock = match self.lock("route", key, "looking up the installation", current) {
-            Some(Waited::Done(known)) => return Ok(known.found),
-            Some(Waited::Locked(lock)) => Some(lock),
-            None => None,
-        };
-        let old = match self.read_route(key) {
-            Some(known) if self.is_current(&known) => return Ok(known.found),
-            old => old.and_then(|route| route.found),
-        };
-        let found = match (look_up(), old) {
-            (Err(Failure::Unreachable(_) | Failure::Limited(..)), Some(old)) => return Ok(Some(old)),
-            (found, _) => found?,
-        };
-        let route = RouteFile { found, at: self.clock.now() };
-        if let Some(folder) = self.folder()
-            && let Err(e) = folder.note(KIND, key.name(), &route)
-        {
-            self.warn(&format!("cannot remember the installation: {}", cause(&e)));
-        }
-        Ok(found)
-    }
-
-    /// The installation that is remembered, however long ago it was found.
-    pub fn remembered(&self, key: &RouteKey) -> Option<Found> {
+    /// Where a route leads, however long ago it was looked up.
+    pub(crate) fn old_route(&self, key: &RouteKey) -> Option<InstallationRef> {
         self.read_route(key)?.found
     }
 
-    /// Forgets where the route leads.
-    pub fn forget_route(&self, key: &RouteKey) {
+    /// Waits until this process may look a route up, or another one did.
+    pub(crate) fn turn_to_look_up(&self, key: &RouteKey) -> LookupTurn {
+        let lock = match self.lock("route", key, "looking up the installation", || self.route(key)) {
+            LockOutcome::Done(found) => return LookupTurn::Known(found),
+            LockOutcome::Locked(lock) => Some(lock),
+            LockOutcome::Unlocked => None,
+        };
+        match self.route(key) {
+            Some(found) => LookupTurn::Known(found),
+            None => LookupTurn::LookUp { _lock: lock, old: self.old_route(key) },
+        }
+    }
+
+    /// Remembers where a route leads.
+    pub(crate) fn remember_route(&self, key: &RouteKey, found: Option<InstallationRef>) {
+        let route = Route { found, at: self.world.clock.now() };
+        if let Some(folder) = self.folder()
+            && let Err(e) = folder.write_json(KIND, key.name(), &route)
+        {
+            self.warn(&format!("cannot remember the installation: {}", cause(&e)));
+        }
+    }
+
+    /// Forgets where a route leads.
+    pub(crate) fn forget_route(&self, key: &RouteKey) {
         if let Some(folder) = self.folder() {
             // A file that stays leads to the same stale installation, and to one more lookup.
             let _ = folder.remove(KIND, key.name());
         }
     }
 
-    fn read_route(&self, key: &RouteKey) -> Option<RouteFile> {
-        self.folder()?.recall(KIND, key.name())
+    fn read_route(&self, key: &RouteKey) -> Option<Route> {
+        self.folder()?.read_json(KIND, key.name())
     }
 
-    fn current_route(&self, key: &RouteKey) -> Option<RouteFile> {
-        self.read_route(key).filter(|route| self.is_current(route))
-    }
-
-    fn is_current(&self, route: &RouteFile) -> bool {
+    fn is_current(&self, route: &Route) -> bool {
         let limit = if route.found.is_some() { REMEMBER_FOUND } else { REMEMBER_MISSING };
-        (0..limit).contains(&self.clock.now().since(route.at))
+        (0..limit).contains(&self.world.clock.now().since(route.at))
     }
 }

@@ -7,7 +7,7 @@ use crate::error::Result;
 
 /// For which shell.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// The shell
     shell: Shell,
 }

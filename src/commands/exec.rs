@@ -4,14 +4,14 @@ use std::ffi::OsString;
 use std::process::Command;
 
 use super::{place, token};
-use crate::cache::Wanted;
 use crate::config::Config;
 use crate::error::{Error, Result, cause};
+use crate::token::Need;
 use crate::world::World;
 
 /// What is to be run.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// OWNER/REPO, OWNER, or a URL; default: the current repository's remote, or the only installation
     #[arg(long = "for", value_name = "NAME")]
     name: Option<String>,
@@ -25,19 +25,19 @@ const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 pub(super) fn exec(options: &Options, config: &Config, world: &World<'_>) -> Result<u8> {
-    let (place, route) = place::route(options.name.as_deref(), config)?;
-    let (issued, _) = token::issue(&place, &route, Wanted::Any, config, world)?;
+    let selected = place::selected(options.name.as_deref(), config)?;
+    let (issued, _) = token::issue(&selected, Need::Fresh, config, world)?;
     let Some((program, arguments)) = options.command.split_first() else { return Ok(0) };
-    let token = issued.entry.token.expose();
+    let token = issued.token.secret.expose();
     let mut command = Command::new(program);
-    command.args(arguments).env("GH_HOST", route.rule.host.to_string());
+    command.args(arguments).env("GH_HOST", selected.rule.host.to_string());
     command.env("GH_TOKEN", token).env("GITHUB_TOKEN", token);
-    if !route.rule.host.is_on_github_com() {
+    if !selected.rule.host.is_on_github_com() {
         // What gh and others take for hosts that are not github.com's.
         command.env("GH_ENTERPRISE_TOKEN", token).env("GITHUB_ENTERPRISE_TOKEN", token);
     }
-    world.terminal.trace(|| format!("running {} for {place}", program.to_string_lossy()));
-    (world.hand_over)();
+    world.terminal.trace(|| format!("running {} for {}", program.to_string_lossy(), selected.place));
+    (world.before_exec)();
     let failed = match run(&mut command) {
         Ok(code) => return Ok(code),
         Err(failed) => failed,
@@ -47,7 +47,7 @@ pub(super) fn exec(options: &Options, config: &Config, world: &World<'_>) -> Res
     Ok(if failed.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE })
 }
 
-/// The command takes this process over: signals and the exit code need no passing on.
+/// The command takes the place of this process: signals and the exit code need no passing on.
 #[cfg(unix)]
 fn run(command: &mut Command) -> std::io::Result<u8> {
     Err(std::os::unix::process::CommandExt::exec(command))

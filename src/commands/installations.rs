@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use super::nothing_configured;
 use super::output::{Output, count};
 use crate::config::{Config, Rule};
-use crate::connection::Connection;
-use crate::error::{Failure, Result};
+use crate::error::Result;
 use crate::github::answers::Installation;
+use crate::source::TokenSource;
 use crate::world::World;
 
 /// How it is shown.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -38,7 +38,7 @@ pub(super) fn installations(
         return output.line("the App is not installed anywhere");
     }
     let row = |(rule, it): &(&Rule, Installation)| {
-        let (host, app) = (rule.host.to_string(), rule.issuer.clone());
+        let (host, app) = (rule.host.to_string(), rule.app_id.clone());
         [owner(it), host, app, it.id.to_string(), selection(it), use_for_git(it)]
     };
     let rows: Vec<_> = found.iter().map(row).collect();
@@ -48,7 +48,7 @@ pub(super) fn installations(
 fn as_json(rule: &Rule, it: &Installation) -> Value {
     json!({
         "host": rule.host.to_string(),
-        "app": rule.issuer,
+        "app": rule.app_id,
         "id": it.id,
         "owner": it.owner(),
         "repository_selection": it.repository_selection,
@@ -84,7 +84,7 @@ pub(super) fn use_for_git(installation: &Installation) -> String {
 pub(super) fn apps(config: &Config) -> Result<Vec<&Rule>> {
     let mut apps: Vec<&Rule> = Vec::new();
     for rule in &config.rules {
-        if !apps.iter().any(|app| app.issuer == rule.issuer && app.api == rule.api) {
+        if !apps.iter().any(|app| app.app_id == rule.app_id && app.api == rule.api) {
             apps.push(rule);
         }
     }
@@ -95,14 +95,11 @@ pub(super) fn apps(config: &Config) -> Result<Vec<&Rule>> {
 pub(super) fn of_app(rule: &Rule, config: &Config, world: &World<'_>) -> Result<Vec<Installation>> {
     let mut all: Vec<Installation> = Vec::new();
     let progress = Progress::new(world);
-    Connection::with(rule, config, world, |connection| {
-        connection.github()?.installations(|page| {
-            all.extend(page);
-            progress.show(&count(all.len(), "installation", "installations"));
-            ControlFlow::Continue(())
-        })
-    })
-    .map_err(Failure::into_error)?;
+    TokenSource::new(rule, config, world).github()?.installations(|page| {
+        all.extend(page);
+        progress.show(&count(all.len(), "installation", "installations"));
+        ControlFlow::Continue(())
+    })?;
     Ok(all)
 }
 
@@ -111,7 +108,7 @@ pub(super) struct Progress<'w>(Option<&'w World<'w>>);
 
 impl<'w> Progress<'w> {
     pub(super) fn new(world: &'w World<'w>) -> Self {
-        Self((world.screen)().errors.then_some(world))
+        Self((world.streams)().errors.then_some(world))
     }
 
     pub(super) fn show(&self, text: &str) {

@@ -3,15 +3,15 @@
 use super::output::{Output, count, time};
 use super::place;
 use super::status::{cached, rule_of, whom};
-use crate::cache::{CacheKey, Grant};
-use crate::config::{Config, Rule};
-use crate::connection::{Connection, known_key};
-use crate::error::{Error, Failure, Result};
+use crate::cache::{Cache, Grant, TokenKey};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::source::TokenSource;
 use crate::world::World;
 
 /// Which tokens.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Only the token for OWNER/REPO, OWNER, or a URL; default: those of all configured Apps
     name: Option<String>,
     /// Also tokens of Apps that are not configured any more, and everything else that is remembered
@@ -30,21 +30,17 @@ pub(super) fn logout(
 ) -> Result<u8> {
     let mut tokens = cached(config, world);
     if let Some(name) = &options.name {
-        let (_, route) = place::route(Some(name), config)?;
-        let key =
-            Connection::with(route.rule, config, world, |connection| known_key(&route, connection.cache()));
+        let selected = place::selected(Some(name), config)?;
+        let key = TokenSource::new(selected.rule, config, world).cached_key(&selected.place);
         tokens.retain(|(cached, ..)| Some(cached) == key.as_ref());
     } else if !options.all {
         tokens.retain(|(_, grant, _)| rule_of(grant, config).is_some());
     }
-    let unknown = Rule::unknown();
+    let cache = Cache::open(world, config.cache, None);
     let (mut dropped, mut revoked, mut failed) = (0, 0, false);
     for (key, grant, _) in &tokens {
-        let rule = rule_of(grant, config);
-        let result = Connection::with(rule.unwrap_or(&unknown), config, world, |connection| {
-            let revoked = if options.keep_remote { Ok(false) } else { revoke(key, rule, connection) };
-            connection.cache().forget(key).and(revoked.map_err(|why| still_valid(grant, &why)))
-        });
+        let revocation = if options.keep_remote { Ok(false) } else { revoke(key, grant, config, world) };
+        let result = cache.forget(key).and(revocation.map_err(|why| still_valid(grant, &why)));
         match result {
             Ok(was_revoked) => {
                 dropped += 1;
@@ -57,7 +53,7 @@ pub(super) fn logout(
         }
     }
     if options.all {
-        Connection::with(&unknown, config, world, |connection| connection.cache().forget_everything())?;
+        cache.forget_everything()?;
     }
     output.line(&match (dropped, revoked) {
         (0, _) if failed => "no token was dropped and revoked".to_owned(),
@@ -68,14 +64,18 @@ pub(super) fn logout(
     Ok(u8::from(failed))
 }
 
-/// Revokes a token at the API that gave it, if that is one of a configured App.
-fn revoke(key: &CacheKey, rule: Option<&Rule>, connection: &Connection<'_>) -> Result<bool, Error> {
-    let Some(entry) = connection.cache().peek(key) else { return Ok(false) };
-    if rule.is_none() {
-        return Err(Error::new("its App is not configured any more"));
-    }
-    let revoked = connection.github().and_then(|github| github.revoke(&entry.token));
-    revoked.map(|()| true).map_err(Failure::into_error)
+/// Revokes a token at the API that gave it, if that is one of a configured App. Gives whether there was a token.
+fn revoke(key: &TokenKey, grant: &Grant, config: &Config, world: &World<'_>) -> Result<bool> {
+    let Some(rule) = rule_of(grant, config) else {
+        return match Cache::open(world, config.cache, None).cached(key) {
+            Some(_) => Err(Error::new("its App is not configured any more")),
+            None => Ok(false),
+        };
+    };
+    let source = TokenSource::new(rule, config, world);
+    let Some(token) = source.cache().cached(key) else { return Ok(false) };
+    source.github()?.revoke(&token.secret)?;
+    Ok(true)
 }
 
 fn still_valid(grant: &Grant, why: &Error) -> Error {

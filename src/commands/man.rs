@@ -85,17 +85,10 @@ fn render(definition: &Command, page: &mut Vec<u8>) -> std::io::Result<()> {
     }
     roff.control("SH", ["SETTINGS"]);
     for setting in SETTINGS {
-        let key = setting.flag.trim_start_matches("--");
-        item(&mut roff, &format!("{} {}", setting.flag, setting.value));
+        item(&mut roff, &format!("{} {}", setting.flag, setting.placeholder));
         roff.text([roman(setting.help)]);
         roff.control("br", []);
-        let key = match key {
-            "app-id" => "id",
-            "owner" => "owners",
-            "repository" => "repositories",
-            other => other,
-        };
-        roff.text([italic("file: "), roman(key), italic("; environment: "), roman(setting.variable)]);
+        roff.text([italic("file: "), roman(setting.key), italic("; environment: "), roman(setting.variable)]);
     }
     roff.control("SH", ["ENVIRONMENT"]);
     for (name, text) in [

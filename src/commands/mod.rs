@@ -3,7 +3,6 @@
 mod completions;
 mod doctor;
 mod exec;
-mod git_config;
 mod installations;
 mod logout;
 mod man;
@@ -24,7 +23,7 @@ use output::Output;
 
 /// What a person asks for.
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Set an App up: check its key, write the configuration, tell git, try it
     #[command(display_order = 1)]
     Setup(setup::Options),
@@ -61,8 +60,7 @@ pub enum Command {
 ///
 /// # Errors
 /// What kept it from being done.
-#[cold]
-pub fn run(
+pub(crate) fn run(
     command: Command,
     flags: &Flags,
     definition: clap::Command,
@@ -71,7 +69,7 @@ pub fn run(
     mut stdout: impl Write,
 ) -> Result<u8> {
     let mut output = Output::new(&mut stdout, world);
-    let load = || Config::load(flags, &world.variables, world.folders);
+    let load = || Config::load(flags, world);
     match command {
         Command::Setup(options) => setup::setup(options, flags, world, &mut stdin, &mut output)?,
         Command::Doctor(options) => return doctor::doctor(&options, flags, world, &mut output),

@@ -4,9 +4,9 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use crate::clock::Timestamp;
 use crate::error::{Error, Result, cause};
 use crate::terminal::escape;
+use crate::time::Timestamp;
 use crate::world::World;
 
 /// Where results go.
@@ -27,7 +27,7 @@ pub(super) enum Colour {
 impl<'o> Output<'o> {
     pub(super) fn new(out: &'o mut dyn Write, world: &World<'_>) -> Self {
         let variable = |name| world.variables.path(name);
-        let colours = (world.screen)().output
+        let colours = (world.streams)().output
             && variable("NO_COLOR").is_none()
             && variable("TERM").is_some_and(|term| term != "dumb");
         Self { out, colours }

@@ -3,15 +3,14 @@
 use ureq::http::Uri;
 
 use super::nothing_configured;
-use crate::config::Config;
+use crate::config::{Config, Selected, select};
 use crate::error::{Error, Result};
 use crate::git;
-use crate::names::{Host, Repository, is_name};
-use crate::route::{Place, Route, route_to};
+use crate::names::{Host, Place, Repository, is_name};
 
-/// Finds out who answers for what a person names; without a name, for the current repository's remote, or for the
+/// Finds the rule that answers for what a person names; without a name, for the current repository's remote, or for the
 /// only thing that can be meant.
-pub(super) fn route<'c>(name: Option<&str>, config: &'c Config) -> Result<(Place, Route<'c>)> {
+pub(super) fn selected<'c>(name: Option<&str>, config: &'c Config) -> Result<Selected<'c>> {
     let default = default_host(config)?;
     let configured = |host: &Host| config.rules.iter().any(|rule| rule.host == *host);
     let place = match name {
@@ -21,8 +20,8 @@ pub(super) fn route<'c>(name: Option<&str>, config: &'c Config) -> Result<(Place
             _ => Place::Host(default),
         },
     };
-    match (route_to(&place, config), &place) {
-        (Ok(Some(route)), _) => Ok((place, route)),
+    match (select(place.clone(), config), &place) {
+        (Ok(Some(selected)), _) => Ok(selected),
         (Ok(None), _) => Err(Error::new(format!("no App is configured for {place}"))
             .hint("add an [[app]] for it to the configuration, or run git-credential-ghapp setup")),
         (Err(_), Place::Host(host)) => {

@@ -7,19 +7,18 @@ use serde_json::{Value, json};
 use super::installations::{Progress, apps, of_app};
 use super::output::{Output, count};
 use super::{place, token};
-use crate::cache::Wanted;
 use crate::config::{Config, Rule};
-use crate::connection::Connection;
-use crate::error::{Error, Failure, Result};
+use crate::error::{Error, Result};
 use crate::github::answers::{Installation, RepositoryInfo};
-use crate::names::Found;
-use crate::route::{Route, Target};
+use crate::names::Place;
 use crate::secret::Secret;
+use crate::source::TokenSource;
+use crate::token::Need;
 use crate::world::World;
 
 /// What is shown, and how.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// Only what the token for OWNER/REPO, OWNER, or a URL reaches; default: all installations of all Apps
     name: Option<String>,
     /// As JSON
@@ -35,9 +34,9 @@ pub(super) fn repositories(
 ) -> Result<()> {
     let mut found: Vec<(&Rule, RepositoryInfo)> = Vec::new();
     if let Some(name) = &options.name {
-        let (place, route) = place::route(Some(name), config)?;
-        let (issued, _) = token::issue(&place, &route, Wanted::Any, config, world)?;
-        reached(route.rule, &issued.entry.token, config, world, &mut found)?;
+        let selected = place::selected(Some(name), config)?;
+        let (issued, _) = token::issue(&selected, Need::Fresh, config, world)?;
+        reached(selected.rule, &issued.token.secret, config, world, &mut found)?;
     } else {
         for rule in apps(config)? {
             for installation in of_app(rule, config, world)? {
@@ -61,7 +60,7 @@ pub(super) fn repositories(
         let value = |(rule, it): &(&Rule, RepositoryInfo)| -> Value {
             json!({
                 "host": rule.host.to_string(),
-                "app": rule.issuer,
+                "app": rule.app_id,
                 "full_name": it.full_name,
                 "visibility": it.visibility,
                 "archived": it.archived,
@@ -77,7 +76,7 @@ pub(super) fn repositories(
         .map(|(rule, it)| {
             let visibility = it.visibility.unwrap_or_default();
             let visibility = if it.archived { format!("{visibility}, archived") } else { visibility };
-            [it.full_name, rule.host.to_string(), rule.issuer.clone(), visibility]
+            [it.full_name, rule.host.to_string(), rule.app_id.clone(), visibility]
         })
         .collect();
     output.table(["REPOSITORY", "HOST", "APP", "VISIBILITY"], &rows)
@@ -86,16 +85,13 @@ pub(super) fn repositories(
 /// A token of an installation that a list named.
 fn token_of(rule: &Rule, installation: &Installation, config: &Config, world: &World<'_>) -> Result<Secret> {
     let owner = installation.owner().unwrap_or_default().to_ascii_lowercase();
-    let route = Route { rule, repository: None, target: Target::Owner(owner) };
-    let found = Found { installation: installation.id, repository_id: None };
-    Connection::with(rule, config, world, |connection| {
-        let issued = connection.token_of(&route, &found, Wanted::Any)?;
-        if connection.minted_now(&issued.entry) {
-            connection.try_with_any_repository(&issued.entry)?;
-        }
-        Ok(issued.entry.token)
-    })
-    .map_err(Failure::into_error)
+    let source = TokenSource::new(rule, config, world);
+    let place = Place::Owner(rule.host.clone(), owner);
+    let issued = source.token_of(installation.id.into(), &place, Need::Fresh)?;
+    if issued.token.is_new(world.clock) {
+        source.probe_any_repository(&issued.token)?;
+    }
+    Ok(issued.token.secret)
 }
 
 fn reached<'c>(
@@ -106,12 +102,10 @@ fn reached<'c>(
     found: &mut Vec<(&'c Rule, RepositoryInfo)>,
 ) -> Result<()> {
     let progress = Progress::new(world);
-    Connection::with(rule, config, world, |connection| {
-        connection.github()?.repositories(token, |page| {
-            found.extend(page.repositories.into_iter().map(|it| (rule, it)));
-            progress.show(&count(found.len(), "repository", "repositories"));
-            ControlFlow::Continue(())
-        })
-    })
-    .map_err(Failure::into_error)
+    TokenSource::new(rule, config, world).github()?.repositories(token, |page| {
+        found.extend(page.repositories.into_iter().map(|it| (rule, it)));
+        progress.show(&count(found.len(), "repository", "repositories"));
+        ControlFlow::Continue(())
+    })?;
+    Ok(())
 }

@@ -3,15 +3,14 @@
 use serde_json::{Value, json};
 
 use super::output::{Output, soon, time};
-use crate::cache::{CacheKey, Grant};
+use crate::cache::{Cache, Grant, TokenKey};
 use crate::config::{Config, Rule};
-use crate::connection::Connection;
 use crate::error::Result;
 use crate::world::World;
 
 /// How it is shown.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -68,17 +67,12 @@ pub(super) fn whom(grant: &Grant) -> String {
 
 /// The rule that a token was minted by, if it is still there.
 pub(super) fn rule_of<'c>(grant: &Grant, config: &'c Config) -> Option<&'c Rule> {
-    config.rules.iter().rfind(|rule| rule.issuer == grant.app && rule.api.to_string() == grant.api)
+    config.rules.iter().rfind(|rule| rule.app_id == grant.app && rule.api.to_string() == grant.api)
 }
 
-/// The tokens that are cached, of all Apps, with the places where they are kept.
-pub(super) fn cached(config: &Config, world: &World<'_>) -> Vec<(CacheKey, Grant, &'static str)> {
-    let unknown = Rule::unknown();
-    let grants = Connection::with(&unknown, config, world, |connection| connection.cache().grants());
-    let found = grants.into_iter().map(|(key, grant)| {
-        let rule = rule_of(&grant, config).unwrap_or(&unknown);
-        let place = Connection::with(rule, config, world, |connection| connection.cache().place_of(&key));
-        (key, grant, place)
-    });
-    found.filter_map(|(key, grant, place)| Some((key, grant, place?))).collect()
+/// The tokens that are cached, of all Apps, with the stores that they are in.
+pub(super) fn cached(config: &Config, world: &World<'_>) -> Vec<(TokenKey, Grant, &'static str)> {
+    let cache = Cache::open(world, config.cache, None);
+    let with_store = |(key, grant)| cache.store_of(&key).map(|store| (key, grant, store));
+    cache.grants().into_iter().filter_map(with_store).collect()
 }

@@ -6,17 +6,15 @@ use zeroize::Zeroizing;
 use super::output::{Output, time};
 use super::place;
 use crate::app::jwt;
-use crate::cache::Wanted;
-use crate::config::Config;
-use crate::connection::{Connection, Issued, Outcome};
-use crate::error::{Failure, Result};
-use crate::names::Granted;
-use crate::route::{Place, Route};
+use crate::config::{Config, Selected};
+use crate::error::Result;
+use crate::source::{Issued, Outcome, TokenSource};
+use crate::token::{Granted, Need};
 use crate::world::World;
 
 /// What is asked for.
 #[derive(Debug, clap::Args)]
-pub struct Options {
+pub(crate) struct Options {
     /// OWNER/REPO, OWNER, or a URL; default: the current repository's remote, or the only installation
     name: Option<String>,
     /// Tell more than the token: expiry, installation, permissions, repositories
@@ -43,22 +41,22 @@ pub(super) fn token(
     if options.app {
         return app_jwt(options, config, world, output);
     }
-    let (place, route) = place::route(options.name.as_deref(), config)?;
-    let wanted = if options.fresh { Wanted::New } else { Wanted::Any };
-    let (issued, granted) = issue(&place, &route, wanted, config, world)?;
-    let token = issued.entry.token.expose();
+    let selected = place::selected(options.name.as_deref(), config)?;
+    let need = if options.fresh { Need::New } else { Need::Fresh };
+    let (issued, granted) = issue(&selected, need, config, world)?;
+    let token = issued.token.secret.expose();
     if !options.json {
         return output.write(Zeroizing::new(format!("{token}\n")).as_bytes());
     }
-    let expires_at = time(issued.entry.expires_at);
-    let rule = route.rule;
+    let expires_at = time(issued.token.expires_at);
+    let rule = selected.rule;
     // Written out by hand where the token is, so that no copy of it stays in memory that is not wiped.
     let rest = json!({
         "expires_at": expires_at,
         "host": rule.host.to_string(),
         "api": rule.api.to_string(),
-        "app": rule.issuer,
-        "installation": issued.found.installation,
+        "app": rule.app_id,
+        "installation": issued.installation.id,
         "permissions": granted.permissions,
         "repository_selection": granted.repository_selection,
         "repositories": granted.repositories,
@@ -70,44 +68,44 @@ pub(super) fn token(
     output.write(Zeroizing::new(format!("{{\n  \"token\": \"{}\",{rest}\n", *token)).as_bytes())
 }
 
-/// A token for a place, and what it was granted as far as that was noted.
+/// A token for a place, and what it was granted.
 pub(super) fn issue(
-    place: &Place,
-    route: &Route<'_>,
-    wanted: Wanted<'_>,
+    selected: &Selected<'_>,
+    need: Need<'_>,
     config: &Config,
     world: &World<'_>,
 ) -> Result<(Issued, Granted)> {
-    world.terminal.trace(|| format!("rule for {place}: App {} ({})", route.rule.issuer, route.rule.origin));
-    Connection::with(route.rule, config, world, |connection| match connection.token(route, wanted)? {
+    let Selected { rule, place } = selected;
+    world.terminal.trace(|| format!("rule for {place}: App {} ({})", rule.app_id, rule.origin));
+    let source = TokenSource::new(rule, config, world);
+    match source.token(place, need)? {
         Outcome::Issued(issued) => {
-            if route.repository.is_none() && connection.minted_now(&issued.entry) {
-                // What is asked for here goes to git next, perhaps at once.
-                connection.try_with_any_repository(&issued.entry).map_err(Failure::into_error)?;
+            if place.repository().is_none() && issued.token.is_new(world.clock) {
+                // The token often goes to git next.
+                source.probe_any_repository(&issued.token)?;
             }
-            let granted = connection.cache().grant(&issued.key).map(|grant| grant.granted);
-            Ok((issued, granted.unwrap_or_default()))
+            let granted = source.granted(&issued);
+            Ok((issued, granted))
         }
         Outcome::NotInstalled(error) => Err(error),
-    })
+    }
 }
 
 fn app_jwt(options: &Options, config: &Config, world: &World<'_>, output: &mut Output<'_>) -> Result<()> {
-    let (_, route) = place::route(options.name.as_deref(), config)?;
-    Connection::with(route.rule, config, world, |connection| {
-        let now = world.clock.now().plus(connection.clock_offset());
-        let jwt = connection.app().jwt(now, options.expires_in)?;
-        let expires_at = time(now.plus(options.expires_in));
-        let app = connection.app().issuer();
-        // A JWT is of letters, digits, dots, dashes and underscores.
-        let text = Zeroizing::new(if options.json {
-            format!(
-                "{{\n  \"token\": \"{}\",\n  \"expires_at\": \"{expires_at}\",\n  \"app\": \"{app}\"\n}}\n",
-                jwt.expose()
-            )
-        } else {
-            format!("{}\n", jwt.expose())
-        });
-        output.write(text.as_bytes())
-    })
+    let selected = place::selected(options.name.as_deref(), config)?;
+    let source = TokenSource::new(selected.rule, config, world);
+    let now = world.clock.now().plus(source.clock_offset());
+    let jwt = source.app().jwt(now, options.expires_in)?;
+    let expires_at = time(now.plus(options.expires_in));
+    let app = source.app().id();
+    // A JWT is of letters, digits, dots, dashes and underscores.
+    let text = Zeroizing::new(if options.json {
+        format!(
+            "{{\n  \"token\": \"{}\",\n  \"expires_at\": \"{expires_at}\",\n  \"app\": \"{app}\"\n}}\n",
+            jwt.expose()
+        )
+    } else {
+        format!("{}\n", jwt.expose())
+    });
+    output.write(text.as_bytes())
 }

@@ -1,190 +1,174 @@
-//! The configuration file: TOML in which every mistake is an error with its line.
+//! The configuration file: TOML in which every mistake is an error with its place.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::ops::Range;
 use std::rc::Rc;
-use std::time::Duration;
 
-use toml_spanner::{
-    Arena, Context, ErrorKind, Failed, FromToml, FromTomlError, Item, Span, Spanned, Toml, Value,
-};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
-use super::{Folders, KEYRING_PREFIX, KeySource, Origin, Rule, Source, StoreKind, check};
+use super::settings::{Apply, Draft, Given, SETTINGS, Setting, Shape, Value};
+use super::{Rule, Source};
+use crate::cache;
 use crate::error::{Error, Result};
-use crate::names::{ApiUrl, Host, InstallationId};
+use crate::names::Host;
+use crate::origin::{Origin, SourceFile};
+use crate::world::Folders;
 
-/// What one file says.
-pub(super) struct Parsed {
-    pub(super) rules: Vec<Rule>,
-    pub(super) store: Option<StoreKind>,
-    pub(super) min_fresh: Option<i64>,
-    pub(super) deadline: Option<Duration>,
-}
-
-/// What a file may hold.
-const SETTINGS: &str = "`cache`, `min-fresh`, `deadline` or `[[app]]`";
-
-#[derive(Toml)]
-#[toml(deny_unknown_fields, rename_all = "kebab-case")]
-struct Contents<'de> {
-    cache: Option<Spanned<&'de str>>,
-    min_fresh: Option<Spanned<i64>>,
-    deadline: Option<Spanned<i64>>,
-    #[toml(default)]
-    app: Vec<App<'de>>,
-}
-
-/// What an `[[app]]` may hold.
-const APP_SETTINGS: &str = "`id`, `private-key`, `host`, `api-url`, `owners`, `repositories`, `installation-id`, \
-                            `scope`, `permissions` or `on-failure`";
-
-#[derive(Toml)]
-#[toml(deny_unknown_fields, rename_all = "kebab-case")]
-struct App<'de> {
-    id: Spanned<Id<'de>>,
-    private_key: Spanned<&'de str>,
-    host: Option<Spanned<&'de str>>,
-    api_url: Option<Spanned<&'de str>>,
-    #[toml(default)]
-    owners: Vec<Spanned<&'de str>>,
-    #[toml(default)]
-    repositories: Vec<Spanned<&'de str>>,
-    installation_id: Option<u64>,
-    scope: Option<Spanned<&'de str>>,
-    permissions: Option<Spanned<BTreeMap<&'de str, &'de str>>>,
-    on_failure: Option<Spanned<&'de str>>,
-}
-
-/// A client ID is text; an App ID may be written as a number too.
-struct Id<'de>(Cow<'de, str>);
-
-impl<'de> FromToml<'de> for Id<'de> {
-    fn from_toml(context: &mut Context<'de>, item: &Item<'de>) -> std::result::Result<Self, Failed> {
-        match item.value() {
-            Value::String(text) => Ok(Self(Cow::Borrowed(text))),
-            Value::Integer(_) => Ok(Self(Cow::Owned(i64::from_toml(context, item)?.to_string()))),
-            _ => Err(context.report_expected_but_found(&"a client ID or an App ID", item)),
-        }
-    }
-}
-
-/// Parses a file; what it names relatively is relative to its folder.
-pub(super) fn parse(file: &Rc<Source>, rank: u8, folders: &Folders) -> Result<Parsed> {
-    let at = |span: Span| Origin::File { file: Rc::clone(file), offset: span.start as usize };
-    let arena = Arena::new();
-    let parsed = toml_spanner::parse(&file.text, &arena).map_err(FromTomlError::from);
-    let contents = parsed.and_then(|mut document| document.to::<Contents<'_>>());
-    let contents = contents.map_err(|e| mistake(&e, &file.text, &at))?;
-    let store = contents.cache.map(|v| StoreKind::parse(v.value, &at(v.span))).transpose()?;
-    let min_fresh = contents.min_fresh.map(|v| check::min_fresh(v.value, &at(v.span))).transpose()?;
-    let deadline = contents.deadline.map(|v| check::deadline(v.value, &at(v.span))).transpose()?;
-    let beside = file.path.parent();
-    // As many at once: rules are large, and would be moved each time the room for them grows.
-    let mut rules = Vec::with_capacity(contents.app.len());
-    for app in contents.app {
-        rules.push(rule(app, rank, beside, folders, &at)?);
-    }
-    Ok(Parsed { rules, store, min_fresh, deadline })
-}
-
-/// The first mistake in a file's text.
-#[cold]
-fn mistake(e: &FromTomlError, text: &str, at: &dyn Fn(Span) -> Origin) -> Error {
-    let (span, message) = match e.errors.iter().min_by_key(|error| error.span()) {
-        Some(first) => (first.span(), explain(first, text)),
-        None => (Span::default(), e.to_string()),
-    };
-    let before = text.get(..span.start as usize).unwrap_or(text);
-    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    Error::new(format!("{}, column {column}: {message}", at(span)))
-        .hint("every setting is described in the README, section Configuring")
-}
-
-fn explain(error: &toml_spanner::Error, text: &str) -> String {
-    match error.kind() {
-        ErrorKind::UnexpectedKey { .. } => {
-            let key = text.get(error.span().range()).unwrap_or_default();
-            // Within an `[[app]]` the path leads over that and its number.
-            let inside = error.path().is_some_and(|path| path.len() > 2);
-            format!("unknown setting `{key}`, expected {}", if inside { APP_SETTINGS } else { SETTINGS })
-        }
-        // What is meant for people may have several lines.
-        _ => error.message(text).lines().collect::<Vec<_>>().join(", "),
-    }
-}
-
-/// A rule as it is written.
-fn rule(
-    app: App<'_>,
-    rank: u8,
-    beside: Option<&Path>,
+/// Reads a file's rules, and what it says about the cache. What it names relatively is relative to its folder.
+pub(super) fn read(
+    file: &Rc<SourceFile>,
     folders: &Folders,
-    at: &dyn Fn(Span) -> Origin,
-) -> Result<Rule> {
-    /// Applies a check to a setting that may be absent, with the place where it stands.
-    fn checked<T, V>(
-        setting: Option<Spanned<V>>,
-        at: &dyn Fn(Span) -> Origin,
-        check: impl Fn(&V, &Origin) -> Result<T>,
-    ) -> Result<Option<T>> {
-        setting.map(|v| check(&v.value, &at(v.span))).transpose()
-    }
-    /// The same for each of several.
-    fn all<T>(
-        settings: Vec<Spanned<&str>>,
-        at: &dyn Fn(Span) -> Origin,
-        check: impl Fn(&str, &Origin) -> Result<T>,
-    ) -> Result<Vec<T>> {
-        settings.iter().map(|v| check(v.value, &at(v.span))).collect()
-    }
-    let origin = at(app.id.span);
-    let host = checked(app.host, at, |v, o| check::host(v, o))?.unwrap_or_else(Host::github);
-    let api = checked(app.api_url, at, |v, o| api(v, o))?.unwrap_or_else(|| host.api());
-    let key_origin = at(app.private_key.span);
-    let key = key_file(app.private_key.value, key_origin, beside, folders)?;
-    Ok(Rule {
-        issuer: check::issuer(&app.id.value.0, &origin)?,
-        key,
-        api,
-        host,
-        owners: all(app.owners, at, check::owner)?,
-        repositories: all(app.repositories, at, check::repository)?,
-        installation: app.installation_id.map(InstallationId),
-        per_repository: checked(app.scope, at, |v, o| check::per_repository(v, o))?.unwrap_or(false),
-        permissions: checked(app.permissions, at, |v, o| {
-            check::permissions(v.iter().map(|(name, level)| (*name, *level)), o)
-        })?
-        .unwrap_or_default(),
-        quit_on_failure: checked(app.on_failure, at, |v, o| check::quit_on_failure(v, o))?.unwrap_or(true),
-        origin,
-        rank,
-    })
+    cache: &mut cache::Settings,
+) -> Result<Vec<Rule>> {
+    Reader { file, folders }.read(cache)
 }
 
-pub(super) fn api(text: &str, origin: &Origin) -> Result<ApiUrl> {
-    ApiUrl::parse(text.trim()).map_err(|e| {
-        Error::new(format!("{} ({origin})", e.message()))
-            .hint("write it like https://github.example.com/api/v3")
-    })
+struct Reader<'r> {
+    file: &'r Rc<SourceFile>,
+    folders: &'r Folders,
 }
 
-pub(super) fn key_file(
-    text: &str,
-    origin: Origin,
-    base: Option<&Path>,
-    folders: &Folders,
-) -> Result<KeySource> {
-    if text.contains("-----BEGIN") {
-        return Err(Error::new(format!("the private key itself stands where its file belongs ({origin})"))
-            .hint("put the key into a file that only you can read, or into the variable GHAPP_PRIVATE_KEY"));
+/// The table that holds a rule.
+const APP: &str = "app";
+
+impl Reader<'_> {
+    fn read(&self, cache: &mut cache::Settings) -> Result<Vec<Rule>> {
+        let parsed = DeTable::parse(self.file.text());
+        let table = parsed.map_err(|e| {
+            self.mistake(&e.span().unwrap_or(0..0), e.message().lines().collect::<Vec<_>>().join(", "))
+        })?;
+        let table = table.get_ref();
+        let general = |setting: &&Setting| matches!(setting.apply, Apply::ToAll(_));
+        let general: Vec<&Setting> = SETTINGS.iter().filter(general).collect();
+        self.refuse_unknown(table, &general, &[APP])?;
+        for (setting, value) in given(table, &general) {
+            if let Apply::ToAll(apply) = setting.apply {
+                self.with(setting, value, |given| apply(cache, given))?;
+            }
+        }
+        let Some(apps) = table.get(APP) else { return Ok(Vec::new()) };
+        let tables = apps
+            .get_ref()
+            .as_array()
+            .ok_or_else(|| self.unexpected(apps, "tables that begin with [[app]]"))?;
+        tables.iter().map(|app| self.rule(app)).collect()
     }
-    if text.is_empty() {
-        return Err(Error::new(format!("the private key's file is empty ({origin})"))
-            .hint("name the .pem file from the App's settings page"));
+
+    /// One `[[app]]`.
+    fn rule(&self, app: &Spanned<DeValue<'_>>) -> Result<Rule> {
+        let table = app
+            .get_ref()
+            .as_table()
+            .ok_or_else(|| self.unexpected(app, "a table that begins with [[app]]"))?;
+        let of_rule = |setting: &&Setting| matches!(setting.apply, Apply::ToRule(_));
+        let of_rule: Vec<&Setting> = SETTINGS.iter().filter(of_rule).collect();
+        self.refuse_unknown(table, &of_rule, &[])?;
+        let mut draft = Draft::default();
+        for (setting, value) in given(table, &of_rule) {
+            if let Apply::ToRule(apply) = setting.apply {
+                self.with(setting, value, |given| apply(&mut draft, given))?;
+            }
+        }
+        let missing = |key: &str| self.mistake(&app.span(), format!("the setting `{key}` is missing"));
+        let (app_id, origin) = draft.app_id.clone().ok_or_else(|| missing("id"))?;
+        let (key, _) = draft.key.clone().ok_or_else(|| missing("private-key"))?;
+        let mut rule = Rule::new(app_id, key, Host::github(), origin, Source::File);
+        draft.change(&mut rule);
+        Ok(rule)
     }
-    if let Some(name) = text.strip_prefix(KEYRING_PREFIX) {
-        return Ok(KeySource::Keyring { name: name.to_owned(), origin });
+
+    /// Hands a value to the setting's check.
+    fn with(
+        &self,
+        setting: &Setting,
+        value: &Spanned<DeValue<'_>>,
+        apply: impl FnOnce(&Given<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let beside = self.file.path().parent();
+        let resolve = |path: &str| self.folders.resolve(path, beside);
+        let items = value.get_ref().as_array().into_iter().flatten().map(|item| self.at(&item.span()));
+        let items = items.collect();
+        let origin = self.at(&value.span());
+        apply(&Given { value: self.value(setting.shape, value)?, origin, items, resolve: &resolve })
     }
-    Ok(KeySource::File { path: folders.resolve(text, base), origin })
+
+    /// A value in the shape that its setting has.
+    fn value(&self, shape: Shape, value: &Spanned<DeValue<'_>>) -> Result<Value> {
+        let text = |value: &Spanned<DeValue<'_>>| {
+            let text = value.get_ref().as_str().map(str::to_owned);
+            text.ok_or_else(|| self.unexpected(value, "text in quotes"))
+        };
+        let number = |value: &Spanned<DeValue<'_>>| {
+            let integer = value.get_ref().as_integer().ok_or_else(|| self.unexpected(value, "a number"))?;
+            i64::from_str_radix(integer.as_str(), integer.radix())
+                .map_err(|_| self.mistake(&value.span(), "the number is too large".to_owned()))
+        };
+        Ok(match shape {
+            Shape::Text => Value::Text(text(value)?),
+            Shape::Number => Value::Number(number(value)?),
+            Shape::TextOrNumber if value.get_ref().is_integer() => Value::Text(number(value)?.to_string()),
+            Shape::TextOrNumber => {
+                Value::Text(text(value).map_err(|_| self.unexpected(value, "a number, or text in quotes"))?)
+            }
+            Shape::List => {
+                let list = value
+                    .get_ref()
+                    .as_array()
+                    .ok_or_else(|| self.unexpected(value, "a list: [\"…\", \"…\"]"))?;
+                Value::List(list.iter().map(text).collect::<Result<_>>()?)
+            }
+            Shape::Pairs => {
+                let table = value.get_ref().as_table();
+                let table = table.ok_or_else(|| self.unexpected(value, "a table: { name = \"…\" }"))?;
+                let pair = |(name, value): (&Spanned<_>, _)| {
+                    Ok((AsRef::<str>::as_ref(name.get_ref()).to_owned(), text(value)?))
+                };
+                Value::Pairs(table.iter().map(pair).collect::<Result<_>>()?)
+            }
+        })
+    }
+
+    /// The first key that is no setting is an error.
+    fn refuse_unknown(&self, table: &DeTable<'_>, known: &[&Setting], tables: &[&str]) -> Result<()> {
+        let is_known = |key: &str| tables.contains(&key) || known.iter().any(|setting| setting.key == key);
+        let unknown = table.keys().filter(|key| !is_known(key.get_ref())).min_by_key(|key| key.span().start);
+        let Some(key) = unknown else { return Ok(()) };
+        let settings = known.iter().map(|setting| format!("`{}`", setting.key));
+        let mut names: Vec<String> =
+            settings.chain(tables.iter().map(|name| format!("`[[{name}]]`"))).collect();
+        let last = names.pop().unwrap_or_default();
+        let expected = format!("{} or {last}", names.join(", "));
+        Err(self.mistake(&key.span(), format!("unknown setting `{}`, expected {expected}", key.get_ref())))
+    }
+
+    fn unexpected(&self, value: &Spanned<DeValue<'_>>, expected: &str) -> Error {
+        let found = match value.get_ref() {
+            DeValue::String(_) => "text",
+            DeValue::Integer(_) => "a number",
+            DeValue::Float(_) => "a number with a fraction",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a time",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.mistake(&value.span(), format!("expected {expected}, found {found}"))
+    }
+
+    fn mistake(&self, span: &Range<usize>, message: String) -> Error {
+        let (_, column) = self.file.line_and_column(span.start);
+        Error::new(format!("{}, column {column}: {message}", self.at(span)))
+            .hint("every setting is described in docs/configuration.md and in git help credential-ghapp")
+    }
+
+    fn at(&self, span: &Range<usize>) -> Origin {
+        Origin::File { file: Rc::clone(self.file), offset: span.start }
+    }
+}
+
+/// The settings that a table gives, with their values.
+fn given<'t, 'v>(
+    table: &'t DeTable<'v>,
+    settings: &[&'static Setting],
+) -> Vec<(&'static Setting, &'t Spanned<DeValue<'v>>)> {
+    settings.iter().filter_map(|setting| Some((*setting, table.get(setting.key)?))).collect()
 }

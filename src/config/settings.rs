@@ -1,79 +1,466 @@
-//! Settings of one call: environment variables, and flags on git's helper line. Flags win.
+//! Every setting, once: its key in the file, its flag and its variable, its help, its check, and how it is written.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
 
-use super::{Config, Folders, KeySource, Origin, Rule, StoreKind, check, file};
+use super::{Config, Rule, Source};
+use crate::app::key::{self, KeySource};
+use crate::cache::{self, StoreKind};
 use crate::error::{Error, Result};
-use crate::names::{Host, InstallationId};
-use crate::secret::Secret;
+use crate::names::{ApiUrl, Host, InstallationId, Repository, is_name};
+use crate::origin::Origin;
+use crate::token::Permissions;
+use crate::world::{Variables, World};
 
-/// The environment, behind a function so that tests bring their own.
-#[derive(Clone, Copy)]
-pub struct Variables<'a>(pub &'a dyn Fn(&str) -> Option<OsString>);
+/// A setting: a key of the file, a flag and a variable that mean the same.
+pub(crate) struct Setting {
+    /// The key in the configuration file.
+    pub(crate) key: &'static str,
+    /// The flag, with its dashes.
+    pub(crate) flag: &'static str,
+    /// The environment variable.
+    pub(crate) variable: &'static str,
+    /// What stands for the value in a description of the flag.
+    pub(crate) placeholder: &'static str,
+    /// What it is for.
+    pub(crate) help: &'static str,
+    pub(super) shape: Shape,
+    pub(super) apply: Apply,
+    /// The value that a rule has, unless that is the default.
+    pub(crate) written: fn(&Rule) -> Option<Value>,
+}
 
-impl Variables<'_> {
-    /// A variable's value; an empty one counts as not set, as in git and curl.
-    #[must_use]
-    pub fn path(&self, name: &str) -> Option<OsString> {
-        (self.0)(name).filter(|value| !value.is_empty())
+/// What is changed by a setting.
+pub(super) enum Apply {
+    /// How tokens are kept, whatever the App.
+    ToAll(fn(&mut cache::Settings, &Given<'_>) -> Result<()>),
+    /// A rule.
+    ToRule(fn(&mut Draft, &Given<'_>) -> Result<()>),
+}
+
+/// What a value looks like in the file. Variables and flags have text: a list has commas between its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Text,
+    Number,
+    TextOrNumber,
+    List,
+    /// `name = "text"`, several of them.
+    Pairs,
+}
+
+/// A value of a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Text(String),
+    Number(i64),
+    List(Vec<String>),
+    Pairs(Vec<(String, String)>),
+}
+
+/// A value as it was given, and where.
+pub(super) struct Given<'g> {
+    pub(super) value: Value,
+    pub(super) origin: Origin,
+    /// Where each item of a list stands; empty where they stand together.
+    pub(super) items: Vec<Origin>,
+    /// Makes a path of what a person wrote.
+    pub(super) resolve: &'g dyn Fn(&str) -> PathBuf,
+}
+
+use Apply::{ToAll, ToRule};
+
+/// All of them.
+pub(crate) static SETTINGS: &[Setting] = &[
+    Setting {
+        key: "id",
+        flag: "--app-id",
+        variable: "GHAPP_APP_ID",
+        placeholder: "ID",
+        help: "client ID or App ID",
+        shape: Shape::TextOrNumber,
+        apply: ToRule(|draft, given| {
+            draft.app_id = Some((given.parsed(app_id)?, given.origin.clone()));
+            Ok(())
+        }),
+        written: |rule| {
+            let number = rule.app_id.parse().ok().map(Value::Number);
+            Some(number.unwrap_or_else(|| Value::Text(rule.app_id.clone())))
+        },
+    },
+    Setting {
+        key: "private-key",
+        flag: "--private-key",
+        variable: "GHAPP_PRIVATE_KEY_FILE",
+        placeholder: "FILE",
+        help: "the App's private key; keyring:NAME if setup moved it there",
+        shape: Shape::Text,
+        apply: ToRule(|draft, given| {
+            let source = key::source(given.text(), given.resolve, &given.origin)?;
+            draft.key = Some((source, given.origin.clone()));
+            Ok(())
+        }),
+        written: |rule| rule.key.setting().map(Value::Text),
+    },
+    Setting {
+        key: "host",
+        flag: "--host",
+        variable: "GHAPP_HOST",
+        placeholder: "HOST",
+        help: "the host that the App belongs to; default: github.com",
+        shape: Shape::Text,
+        apply: ToRule(|draft, given| {
+            draft.host = Some(given.parsed(host)?);
+            Ok(())
+        }),
+        written: |rule| (rule.host != Host::github()).then(|| Value::Text(rule.host.to_string())),
+    },
+    Setting {
+        key: "api-url",
+        flag: "--api-url",
+        variable: "GHAPP_API_URL",
+        placeholder: "URL",
+        help: "where the REST API is; default: the host's own",
+        shape: Shape::Text,
+        apply: ToRule(|draft, given| {
+            draft.api = Some(given.parsed(api)?);
+            Ok(())
+        }),
+        written: |rule| (rule.api != rule.host.api()).then(|| Value::Text(rule.api.to_string())),
+    },
+    Setting {
+        key: "owners",
+        flag: "--owner",
+        variable: "GHAPP_OWNERS",
+        placeholder: "OWNER",
+        help: "answer for this owner only; may be repeated",
+        shape: Shape::List,
+        apply: ToRule(|draft, given| {
+            draft.owners = Some(given.each(owner)?);
+            Ok(())
+        }),
+        written: |rule| (!rule.owners.is_empty()).then(|| Value::List(rule.owners.clone())),
+    },
+    Setting {
+        key: "repositories",
+        flag: "--repository",
+        variable: "GHAPP_REPOSITORIES",
+        placeholder: "OWNER/REPO",
+        help: "answer for this repository only; may be repeated",
+        shape: Shape::List,
+        apply: ToRule(|draft, given| {
+            draft.repositories = Some(given.each(repository)?);
+            Ok(())
+        }),
+        written: |rule| {
+            let names = || rule.repositories.iter().map(ToString::to_string).collect();
+            (!rule.repositories.is_empty()).then(|| Value::List(names()))
+        },
+    },
+    Setting {
+        key: "installation-id",
+        flag: "--installation-id",
+        variable: "GHAPP_INSTALLATION_ID",
+        placeholder: "N",
+        help: "do not look the installation up",
+        shape: Shape::Number,
+        apply: ToRule(|draft, given| {
+            let number = given.number()?;
+            let id = u64::try_from(number).map_err(|_| {
+                Error::new(format!("{number} is not the number of an installation ({})", given.origin))
+            })?;
+            draft.installation = Some(InstallationId(id));
+            Ok(())
+        }),
+        written: |rule| rule.installation.and_then(|id| i64::try_from(id.0).ok()).map(Value::Number),
+    },
+    Setting {
+        key: "scope",
+        flag: "--scope",
+        variable: "GHAPP_SCOPE",
+        placeholder: "SCOPE",
+        help: "what a token is for: installation (default) or repository",
+        shape: Shape::Text,
+        apply: ToRule(|draft, given| {
+            draft.per_repository = Some(given.parsed(per_repository)?);
+            Ok(())
+        }),
+        written: |rule| rule.per_repository.then(|| Value::Text("repository".to_owned())),
+    },
+    Setting {
+        key: "permissions",
+        flag: "--permissions",
+        variable: "GHAPP_PERMISSIONS",
+        placeholder: "LIST",
+        help: "what a token may do, like contents=read,issues=write; default: all that the installation may",
+        shape: Shape::Pairs,
+        apply: ToRule(|draft, given| {
+            draft.permissions = Some(permissions(given)?);
+            Ok(())
+        }),
+        written: |rule| {
+            let pairs = || rule.permissions.clone().into_iter().collect();
+            (!rule.permissions.is_empty()).then(|| Value::Pairs(pairs()))
+        },
+    },
+    Setting {
+        key: "on-failure",
+        flag: "--on-failure",
+        variable: "GHAPP_ON_FAILURE",
+        placeholder: "WHAT",
+        help: "quit (default): git asks nobody else when no token can be had; or continue",
+        shape: Shape::Text,
+        apply: ToRule(|draft, given| {
+            draft.quit_on_failure = Some(given.parsed(quit_on_failure)?);
+            Ok(())
+        }),
+        written: |rule| (!rule.quit_on_failure).then(|| Value::Text("continue".to_owned())),
+    },
+    Setting {
+        key: "cache",
+        flag: "--cache",
+        variable: "GHAPP_CACHE",
+        placeholder: "STORE",
+        help: "where tokens are kept: auto (default), keyring, secret-service, file, none",
+        shape: Shape::Text,
+        apply: ToAll(|settings, given| {
+            settings.store = given.parsed(store)?;
+            Ok(())
+        }),
+        written: |_| None,
+    },
+    Setting {
+        key: "min-fresh",
+        flag: "--min-fresh",
+        variable: "GHAPP_MIN_FRESH",
+        placeholder: "SECONDS",
+        help: "use a cached token while it is valid for so long; default: 300",
+        shape: Shape::Number,
+        apply: ToAll(|settings, given| {
+            settings.min_fresh =
+                given.seconds("min-fresh", 0, 3000, "a token lives for an hour; the default is 300")?;
+            Ok(())
+        }),
+        written: |_| None,
+    },
+    Setting {
+        key: "deadline",
+        flag: "--deadline",
+        variable: "GHAPP_DEADLINE",
+        placeholder: "SECONDS",
+        help: "how long GitHub may take in all; default: 30",
+        shape: Shape::Number,
+        apply: ToAll(|settings, given| {
+            let seconds = given.seconds("deadline", 1, 300, "the default is 30")?;
+            settings.deadline = Duration::from_secs(seconds.unsigned_abs());
+            Ok(())
+        }),
+        written: |_| None,
+    },
+];
+
+impl Given<'_> {
+    /// The text; a number as it is written in the file.
+    fn text(&self) -> &str {
+        match &self.value {
+            Value::Text(text) => text,
+            _ => "",
+        }
     }
 
-    /// A variable's value as text.
-    ///
-    /// # Errors
-    /// If it is not UTF-8.
-    pub fn text(&self, name: &str) -> Result<Option<String>> {
-        self.path(name)
-            .map(|value| {
-                value.into_string().map_err(|_| Error::new(format!("the variable {name} is not valid UTF-8")))
-            })
-            .transpose()
+    fn number(&self) -> Result<i64> {
+        match &self.value {
+            Value::Number(number) => Ok(*number),
+            _ => Err(Error::new(format!("{:?} is not a number ({})", self.text(), self.origin))),
+        }
+    }
+
+    fn seconds(&self, name: &str, least: i64, most: i64, hint: &str) -> Result<i64> {
+        let seconds = self.number()?;
+        if (least..=most).contains(&seconds) {
+            return Ok(seconds);
+        }
+        let range = format!("{name} must be {least} to {most} seconds, not {seconds} ({})", self.origin);
+        Err(Error::new(range).hint(hint))
+    }
+
+    fn parsed<T>(&self, parse: fn(&str, &Origin) -> Result<T>) -> Result<T> {
+        parse(self.text(), &self.origin)
+    }
+
+    /// Each item of a list.
+    fn each<T>(&self, parse: fn(&str, &Origin) -> Result<T>) -> Result<Vec<T>> {
+        let Value::List(list) = &self.value else { return Ok(Vec::new()) };
+        let origin = |index| self.items.get(index).unwrap_or(&self.origin);
+        list.iter().enumerate().map(|(index, item)| parse(item, origin(index))).collect()
+    }
+}
+
+fn app_id(text: &str, origin: &Origin) -> Result<String> {
+    let wrong = match text.trim() {
+        "" => "the App id is empty".to_owned(),
+        id if id.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b)) => {
+            return Ok(id.to_owned());
+        }
+        other => format!("{other:?} is not an App id"),
+    };
+    Err(Error::new(format!("{wrong} ({origin})"))
+        .hint("use the client ID (Iv23…) or the App ID from the App's settings page"))
+}
+
+fn host(text: &str, origin: &Origin) -> Result<Host> {
+    Host::parse(text.trim()).ok_or_else(|| {
+        Error::new(format!("{text:?} is not a host ({origin})"))
+            .hint("write the host as it stands in URLs, without https:// and without a path")
+    })
+}
+
+fn api(text: &str, origin: &Origin) -> Result<ApiUrl> {
+    ApiUrl::parse(text.trim()).map_err(|e| {
+        Error::new(format!("{} ({origin})", e.message()))
+            .hint("write it like https://github.example.com/api/v3")
+    })
+}
+
+fn owner(text: &str, origin: &Origin) -> Result<String> {
+    if is_name(text) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err(Error::new(format!("{text:?} is not the name of an owner ({origin})")))
+}
+
+fn repository(text: &str, origin: &Origin) -> Result<Repository> {
+    Repository::parse(text).ok_or_else(|| Error::new(format!("{text:?} is not OWNER/REPOSITORY ({origin})")))
+}
+
+fn per_repository(text: &str, origin: &Origin) -> Result<bool> {
+    match text {
+        "repository" => Ok(true),
+        "installation" => Ok(false),
+        _ => Err(Error::new(format!("there is no scope {text:?} ({origin})"))
+            .hint("the scopes are installation and repository")),
+    }
+}
+
+fn quit_on_failure(text: &str, origin: &Origin) -> Result<bool> {
+    match text {
+        "quit" => Ok(true),
+        "continue" => Ok(false),
+        _ => Err(Error::new(format!("on-failure cannot be {text:?} ({origin})"))
+            .hint("on-failure is quit or continue")),
+    }
+}
+
+fn store(text: &str, origin: &Origin) -> Result<StoreKind> {
+    StoreKind::parse(text).ok_or_else(|| {
+        Error::new(format!("there is no token store {text:?} ({origin})"))
+            .hint(format!("the stores are {}", StoreKind::names().join(", ")))
+    })
+}
+
+fn permissions(given: &Given<'_>) -> Result<Permissions> {
+    let Value::Pairs(pairs) = &given.value else { return Ok(Permissions::new()) };
+    let is_permission = |(name, level): &&(String, String)| {
+        let named = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        named && matches!(level.as_str(), "read" | "write" | "admin")
+    };
+    match pairs.iter().find(|pair| !is_permission(pair)) {
+        None => Ok(pairs.iter().cloned().collect()),
+        Some((name, level)) => {
+            let shown = format!("{name} = {level}");
+            Err(Error::new(format!("{shown:?} is not a permission ({})", given.origin))
+                .hint("write permissions like contents = read, with read, write or admin"))
+        }
+    }
+}
+
+/// What a file's `[[app]]`, or environment and flags, say about a rule.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) app_id: Option<(String, Origin)>,
+    pub(super) key: Option<(Rc<dyn KeySource>, Origin)>,
+    pub(super) host: Option<Host>,
+    api: Option<ApiUrl>,
+    owners: Option<Vec<String>>,
+    repositories: Option<Vec<Repository>>,
+    installation: Option<InstallationId>,
+    per_repository: Option<bool>,
+    permissions: Option<Permissions>,
+    quit_on_failure: Option<bool>,
+}
+
+impl Draft {
+    /// Changes what it says in a rule, but not which App that is for.
+    pub(super) fn change(self, rule: &mut Rule) {
+        let Self { app_id: _, key, host, api, owners, repositories, .. } = self;
+        if let Some((key, _)) = key {
+            rule.key = key;
+        }
+        if let Some(host) = host.filter(|host| *host != rule.host) {
+            rule.api = host.api();
+            rule.host = host;
+        }
+        if let Some(api) = api {
+            rule.api = api;
+        }
+        if let Some(owners) = owners {
+            rule.owners = owners;
+        }
+        if let Some(repositories) = repositories {
+            rule.repositories = repositories;
+        }
+        rule.installation = self.installation.or(rule.installation);
+        rule.per_repository = self.per_repository.unwrap_or(rule.per_repository);
+        if let Some(permissions) = self.permissions {
+            rule.permissions = permissions;
+        }
+        rule.quit_on_failure = self.quit_on_failure.unwrap_or(rule.quit_on_failure);
     }
 }
 
 /// The flags of the helper line, as they were written.
-#[derive(Clone, Debug, Default)]
-pub struct Flags {
+#[derive(Clone, Default)]
+pub(crate) struct Flags {
     /// `--config FILE`
-    pub config: Option<OsString>,
-    /// All others, by their names.
+    pub(crate) config: Option<OsString>,
+    /// All others.
     values: Vec<(&'static Setting, String)>,
 }
 
+impl std::fmt::Debug for Flags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.values.iter().map(|(setting, value)| (setting.flag, value))).finish()
+    }
+}
+
 impl Flags {
-    /// Whether a flag was given.
-    #[must_use]
-    pub fn has(&self, name: &str) -> bool {
-        self.values.iter().any(|(setting, _)| setting.flag.trim_start_matches('-') == name)
+    /// Whether a flag was given; its name is without dashes.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.last(name).is_some()
     }
 
-    /// The last value of a flag.
-    #[must_use]
-    pub fn last(&self, name: &str) -> Option<&str> {
-        let given = self.values.iter().rfind(|(setting, _)| setting.flag.trim_start_matches('-') == name);
+    /// The last value of a flag; its name is without dashes.
+    pub(crate) fn last(&self, name: &str) -> Option<&str> {
+        let given = self.values.iter().rfind(|(setting, _)| setting.flag.strip_prefix("--") == Some(name));
         given.map(|(_, value)| value.as_str())
     }
 
     /// The configuration file that is named, by the flag or by the variable.
-    #[must_use]
-    pub fn config_file(&self, variables: &Variables<'_>) -> Option<PathBuf> {
+    pub(crate) fn config_file(&self, variables: &Variables<'_>) -> Option<PathBuf> {
         self.config.clone().or_else(|| variables.path("GHAPP_CONFIG")).map(PathBuf::from)
     }
 
-    /// Takes a flag, if there is one of this name.
-    ///
-    /// # Errors
-    /// Gives the value back if there is no such flag.
-    pub fn set(&mut self, name: &str, value: OsString) -> std::result::Result<(), OsString> {
+    /// Takes a flag, whose name is without dashes. Gives the value back if there is no such flag, or if it is not UTF-8.
+    pub(crate) fn set(&mut self, name: &str, value: OsString) -> std::result::Result<(), OsString> {
         if name == "config" {
             self.config = Some(value);
             return Ok(());
         }
         match SETTINGS.iter().find(|setting| setting.flag.strip_prefix("--") == Some(name)) {
             Some(setting) => {
-                let value = value.into_string()?;
-                self.values.push((setting, value));
+                self.values.push((setting, value.into_string()?));
                 Ok(())
             }
             None => Err(value),
@@ -81,177 +468,100 @@ impl Flags {
     }
 }
 
-/// A setting that both a variable and a flag can give.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// The flag, with its dashes.
-    pub flag: &'static str,
-    /// The environment variable.
-    pub variable: &'static str,
-    /// What stands for the value in a description of the flag.
-    pub value: &'static str,
-    /// What it is for.
-    pub help: &'static str,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    AppId,
-    KeyFile,
-    Host,
-    Owners,
-    Repositories,
-    ApiUrl,
-    InstallationId,
-    Scope,
-    Permissions,
-    OnFailure,
-    Cache,
-    MinFresh,
-    Deadline,
-}
-
-const fn setting(
-    flag: &'static str,
-    variable: &'static str,
-    value: &'static str,
-    help: &'static str,
-    kind: Kind,
-) -> Setting {
-    Setting { flag, variable, value, help, kind }
-}
-
-/// All of them.
-#[rustfmt::skip]
-pub static SETTINGS: &[Setting] = &[
-    setting("--app-id", "GHAPP_APP_ID", "ID", "client ID or App ID", Kind::AppId),
-    setting("--private-key", "GHAPP_PRIVATE_KEY_FILE", "FILE", "the App's private key; keyring:NAME if setup moved it there", Kind::KeyFile),
-    setting("--host", "GHAPP_HOST", "HOST", "the host that the App belongs to; default: github.com", Kind::Host),
-    setting("--owner", "GHAPP_OWNERS", "OWNER", "answer for this owner only; may be repeated", Kind::Owners),
-    setting("--repository", "GHAPP_REPOSITORIES", "OWNER/REPO", "answer for this repository only; may be repeated", Kind::Repositories),
-    setting("--api-url", "GHAPP_API_URL", "URL", "where the REST API is; default: the host's own", Kind::ApiUrl),
-    setting("--installation-id", "GHAPP_INSTALLATION_ID", "N", "do not look the installation up", Kind::InstallationId),
-    setting("--scope", "GHAPP_SCOPE", "SCOPE", "what a token is for: installation (default) or repository", Kind::Scope),
-    setting("--permissions", "GHAPP_PERMISSIONS", "LIST", "what a token may do, like contents=read,issues=write; default: all that the installation may", Kind::Permissions),
-    setting("--on-failure", "GHAPP_ON_FAILURE", "WHAT", "quit (default): git asks nobody else when no token can be had; or continue", Kind::OnFailure),
-    setting("--cache", "GHAPP_CACHE", "STORE", "where tokens are kept: auto (default), keyring, secret-service, file, none", Kind::Cache),
-    setting("--min-fresh", "GHAPP_MIN_FRESH", "SECONDS", "use a cached token while it is valid for so long; default: 300", Kind::MinFresh),
-    setting("--deadline", "GHAPP_DEADLINE", "SECONDS", "how long GitHub may take in all; default: 30", Kind::Deadline),
-];
-
-/// A setting that was given: what, the value as it was written, and where.
-type Given = (Kind, String, Origin);
-
-/// The variable that holds the key itself. There is no flag for it: command lines are public.
-pub const KEY_VARIABLE: &str = "GHAPP_PRIVATE_KEY";
-
 /// Applies environment and flags on top of the files' configuration.
 ///
 /// With an App id they make a rule of their own, for this call, that comes before all others of its host.
 /// Without one they change the files' only App.
-pub(super) fn apply(
-    config: &mut Config,
-    flags: &Flags,
-    variables: &Variables<'_>,
-    folders: &Folders,
-) -> Result<()> {
-    let mut given: Vec<Given> = Vec::new();
+pub(super) fn apply(config: &mut Config, flags: &Flags, world: &World<'_>) -> Result<()> {
+    let resolve = |path: &str| world.folders.resolve(path, None);
+    let mut draft = Draft::default();
+    let mut first = None;
     for setting in SETTINGS {
-        let flag: Vec<_> =
-            flags.values.iter().filter(|(of, _)| *of == setting).map(|(_, value)| value.as_str()).collect();
-        if !flag.is_empty() {
-            let joined = if matches!(setting.kind, Kind::Owners | Kind::Repositories | Kind::Permissions) {
-                flag.join(",")
-            } else {
-                flag.last().copied().unwrap_or_default().to_owned()
-            };
-            given.push((setting.kind, joined, Origin::Flag(setting.flag)));
-        } else if let Some(value) = variables.text(setting.variable)? {
-            given.push((setting.kind, value, Origin::Variable(setting.variable)));
-        }
-    }
-    let key = key(&mut given, variables, folders)?;
-    for (kind, value, origin) in &given {
-        match kind {
-            Kind::Cache => config.store = StoreKind::parse(value.trim(), origin)?,
-            Kind::MinFresh => config.min_fresh = check::min_fresh(number(value, origin)?, origin)?,
-            Kind::Deadline => config.deadline = check::deadline(number(value, origin)?, origin)?,
-            _ => {}
-        }
-    }
-    given.retain(|(kind, ..)| !matches!(kind, Kind::Cache | Kind::MinFresh | Kind::Deadline));
-    if given.is_empty() && key.is_none() {
-        return Ok(());
-    }
-    let first = given.first().map_or(Origin::Variable(KEY_VARIABLE), |(_, _, origin)| origin.clone());
-    let rule = match given.iter().find(|(kind, ..)| *kind == Kind::AppId) {
-        Some((_, value, origin)) => {
-            let host = given.iter().find(|(kind, ..)| *kind == Kind::Host);
-            let host = host.map(|(_, value, origin)| check::host(value, origin)).transpose()?;
-            new_rule(config, check::issuer(value, origin)?, origin, key, host.as_ref())?
-        }
-        None => {
-            let rule = only_rule(config, &first)?;
-            if let Some(key) = key {
-                rule.key = key;
+        let of_this = flags.values.iter().filter(|(of, _)| of.key == setting.key);
+        let values: Vec<&str> = of_this.map(|(_, value)| value.as_str()).collect();
+        let (text, origin) = if !values.is_empty() {
+            let joined = matches!(setting.shape, Shape::List | Shape::Pairs).then(|| values.join(","));
+            let last = || values.last().copied().unwrap_or_default().to_owned();
+            (joined.unwrap_or_else(last), Origin::Flag(setting.flag))
+        } else if let Some(text) = world.variables.text(setting.variable)? {
+            (text, Origin::Variable(setting.variable))
+        } else {
+            continue;
+        };
+        let given =
+            Given { value: value(setting.shape, &text), origin, items: Vec::new(), resolve: &resolve };
+        match setting.apply {
+            ToAll(apply) => apply(&mut config.cache, &given)?,
+            ToRule(apply) => {
+                apply(&mut draft, &given)?;
+                first.get_or_insert(given.origin);
             }
-            rule
         }
+    }
+    if let Some(source) = key::environment::source(world)? {
+        let origin = Origin::Variable(key::environment::VARIABLE);
+        match &draft.key {
+            None => draft.key = Some((source, origin.clone())),
+            // A file that a flag names is closer than a key in the environment; one that is named in the environment
+            // beside it is a contradiction.
+            Some((_, Origin::Variable(file))) => {
+                let key = key::environment::VARIABLE;
+                return Err(Error::new(format!("both {key} and {file} are set"))
+                    .hint(format!("unset one of them; {key} holds the key itself, {file} names its file")));
+            }
+            Some(_) => {}
+        }
+        first.get_or_insert(origin);
+    }
+    let Some(first) = first else { return Ok(()) };
+    let rule = match &draft.app_id {
+        Some((app_id, origin)) => new_rule(config, app_id, origin, &draft)?,
+        None => only_rule(config, &first)?,
     };
-    change(rule, given)
+    draft.change(rule);
+    Ok(())
 }
 
-/// Where the key is, if environment or flags say so.
-fn key(given: &mut Vec<Given>, variables: &Variables<'_>, folders: &Folders) -> Result<Option<KeySource>> {
-    let file =
-        given.iter().position(|(kind, ..)| *kind == Kind::KeyFile).map(|index| given.swap_remove(index));
-    match (file, variables.text(KEY_VARIABLE)?) {
-        // A file named on the helper line is closer than a key in the environment; one named in the
-        // environment beside it is a contradiction.
-        (Some((_, _, Origin::Variable(name))), Some(_)) => Err(Error::new(format!(
-            "both {KEY_VARIABLE} and {name} are set"
-        ))
-        .hint(format!("unset one of them; {KEY_VARIABLE} holds the key itself, {name} names its file"))),
-        (Some((_, path, origin)), _) => file::key_file(path.trim(), origin, None, folders).map(Some),
-        (None, Some(pem)) => {
-            Ok(Some(KeySource::Text { pem: Secret::new(pem), origin: Origin::Variable(KEY_VARIABLE) }))
+/// The value that a variable or a flag gives.
+fn value(shape: Shape, text: &str) -> Value {
+    let text = text.trim();
+    let parts = || text.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
+    match shape {
+        Shape::Text | Shape::TextOrNumber => Value::Text(text.to_owned()),
+        Shape::Number => text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Number),
+        Shape::List => Value::List(parts().map(str::to_owned).collect()),
+        Shape::Pairs => {
+            let pair = |part: &str| {
+                let (name, level) = part.split_once(['=', ':']).unwrap_or((part, ""));
+                (name.to_owned(), level.to_owned())
+            };
+            Value::Pairs(parts().map(pair).collect())
         }
-        (None, None) => Ok(None),
     }
 }
 
 /// A rule for an App that this call names. What it leaves out is taken from a rule of the files for the same App.
 fn new_rule<'c>(
     config: &'c mut Config,
-    issuer: String,
+    app_id: &str,
     origin: &Origin,
-    key: Option<KeySource>,
-    host: Option<&Host>,
+    draft: &Draft,
 ) -> Result<&'c mut Rule> {
     // An id means something on one host; of several the one that is named counts, or the usual one.
-    let on = |host: &Host| config.rules.iter().rfind(|rule| rule.issuer == issuer && rule.host == *host);
-    let known = match host {
+    let on = |host: &Host| config.rules.iter().rfind(|rule| rule.app_id == app_id && rule.host == *host);
+    let known = match &draft.host {
         Some(host) => on(host),
-        None => on(&Host::github()).or_else(|| config.rules.iter().rfind(|rule| rule.issuer == issuer)),
+        None => on(&Host::github()).or_else(|| config.rules.iter().rfind(|rule| rule.app_id == app_id)),
     };
-    let key = match (key, known.map(|rule| &rule.key)) {
-        (Some(key), _) => key,
-        (None, Some(KeySource::File { path, origin })) => {
-            KeySource::File { path: path.clone(), origin: origin.clone() }
-        }
-        (None, Some(KeySource::Keyring { name, origin })) => {
-            KeySource::Keyring { name: name.clone(), origin: origin.clone() }
-        }
-        _ => {
-            return Err(Error::new(format!("App {issuer} has no private key ({origin})")).hint(
-                "set GHAPP_PRIVATE_KEY_FILE to the key's file, or GHAPP_PRIVATE_KEY to the key itself",
-            ));
-        }
-    };
+    let key = draft.key.as_ref().map(|(key, _)| key).or(known.map(|rule| &rule.key)).ok_or_else(|| {
+        Error::new(format!("App {app_id} has no private key ({origin})"))
+            .hint("set GHAPP_PRIVATE_KEY_FILE to the key's file, or GHAPP_PRIVATE_KEY to the key itself")
+    })?;
     let host = known.map_or_else(Host::github, |rule| rule.host.clone());
-    let api = known.map_or_else(|| host.api(), |rule| rule.api.clone());
-    let rule = Rule { issuer, key, api, host, origin: origin.clone(), ..Rule::unknown() };
+    let mut rule = Rule::new(app_id.to_owned(), Rc::clone(key), host, origin.clone(), Source::Call);
+    if let Some(known) = known {
+        rule.api = known.api.clone();
+    }
     config.rules.push(rule);
     let last = config.rules.len() - 1;
     Ok(&mut config.rules[last])
@@ -269,46 +579,4 @@ fn only_rule<'c>(config: &'c mut Config, given: &Origin) -> Result<&'c mut Rule>
         ))
         .hint("say which with GHAPP_APP_ID or --app-id")),
     }
-}
-
-fn change(rule: &mut Rule, given: Vec<Given>) -> Result<()> {
-    let mut api_url = None;
-    let mut host_changed = false;
-    for (kind, value, origin) in given {
-        let text = value.trim();
-        let list = || text.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
-        match kind {
-            Kind::AppId | Kind::KeyFile | Kind::Cache | Kind::MinFresh | Kind::Deadline => {}
-            Kind::Host => {
-                let host = check::host(text, &origin)?;
-                host_changed = host != rule.host;
-                rule.host = host;
-            }
-            Kind::Owners => {
-                rule.owners = list().map(|part| check::owner(part, &origin)).collect::<Result<_>>()?
-            }
-            Kind::Repositories => {
-                rule.repositories =
-                    list().map(|part| check::repository(part, &origin)).collect::<Result<_>>()?;
-            }
-            Kind::ApiUrl => api_url = Some(file::api(text, &origin)?),
-            Kind::InstallationId => rule.installation = Some(InstallationId(number(text, &origin)?)),
-            Kind::Scope => rule.per_repository = check::per_repository(text, &origin)?,
-            Kind::Permissions => {
-                let pairs = list().map(|part| part.split_once(['=', ':']).unwrap_or((part, "")));
-                rule.permissions = check::permissions(pairs, &origin)?;
-            }
-            Kind::OnFailure => rule.quit_on_failure = check::quit_on_failure(text, &origin)?,
-        }
-    }
-    match api_url {
-        Some(api) => rule.api = api,
-        None if host_changed => rule.api = rule.host.api(),
-        None => {}
-    }
-    Ok(())
-}
-
-fn number<T: std::str::FromStr>(text: &str, origin: &Origin) -> Result<T> {
-    text.trim().parse().map_err(|_| Error::new(format!("{text:?} is not a number ({origin})")))
 }

@@ -4,37 +4,32 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
-use crate::names::{self, Granted, InstallationId, Permissions};
-use crate::protocol::can_carry;
+use crate::names::InstallationId;
 use crate::secret::Secret;
-
-/// The most that is shown of a message of the server, in characters.
-const MAX_MESSAGE: usize = 200;
+use crate::time::Timestamp;
+use crate::token::{Granted, Permissions, is_token, may_use_contents};
 
 /// The App as GitHub knows it.
 #[derive(Debug, Deserialize)]
-pub struct AppInfo {
+pub(crate) struct AppInfo {
     /// The App's name in addresses.
-    pub slug: String,
+    pub(crate) slug: String,
     /// Its public page.
-    pub html_url: String,
+    pub(crate) html_url: String,
     /// Its name for people.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Who registered it.
-    pub owner: Option<Account>,
+    pub(crate) owner: Option<Account>,
 }
 
 impl AppInfo {
-    /// The next step for who misses an installation.
-    #[must_use]
-    pub fn install_it(&self) -> String {
+    /// What to do where the App is not installed.
+    pub(crate) fn install_hint(&self) -> String {
         format!("install it at {}/installations/new", self.html_url)
     }
 
     /// ` of OWNER`, to follow the App's name, where it is known who registered it.
-    #[must_use]
-    pub fn of_owner(&self) -> String {
+    pub(crate) fn of_owner(&self) -> String {
         let owner = self.owner.as_ref().and_then(|owner| owner.login.as_deref());
         owner.map_or_else(String::new, |owner| format!(" of {owner}"))
     }
@@ -42,100 +37,101 @@ impl AppInfo {
 
 /// An App on an account.
 #[derive(Debug, Deserialize)]
-pub struct Installation {
+pub(crate) struct Installation {
     /// Its number.
-    pub id: InstallationId,
+    pub(crate) id: InstallationId,
     /// The page on which an owner manages it.
-    pub html_url: Option<String>,
+    pub(crate) html_url: Option<String>,
     /// Where it is; absent or without a login for installations on an enterprise, which never cover repositories.
     account: Option<Account>,
     /// `all` or `selected` repositories.
-    pub repository_selection: Option<String>,
+    pub(crate) repository_selection: Option<String>,
     suspended_at: Option<String>,
     /// What it may do.
-    pub permissions: Option<Permissions>,
+    pub(crate) permissions: Option<Permissions>,
 }
 
 /// A user, an organisation, or an enterprise.
 #[derive(Debug, Deserialize)]
-pub struct Account {
+pub(crate) struct Account {
     /// The name in addresses; an enterprise has none.
-    pub login: Option<String>,
+    pub(crate) login: Option<String>,
 }
 
 /// A repository, as far as lists of them are used.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct RepositoryInfo {
+pub(crate) struct RepositoryInfo {
     /// `OWNER/NAME`.
-    pub full_name: String,
+    pub(crate) full_name: String,
     /// `public`, `private` or `internal`; missing on old servers and in answers to a mint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub visibility: Option<String>,
+    pub(crate) visibility: Option<String>,
     /// Whether nobody can write to it.
     #[serde(default)]
-    pub archived: bool,
+    pub(crate) archived: bool,
 }
 
 /// One page of the repositories of an installation.
 #[derive(Debug, Deserialize)]
-pub struct RepositoriesPage {
-    /// How many there are on all pages.
-    pub total_count: u64,
-    /// This page's.
-    pub repositories: Vec<RepositoryInfo>,
+pub(crate) struct RepositoriesPage {
+    /// Those of this page.
+    pub(crate) repositories: Vec<RepositoryInfo>,
 }
 
 /// A user: of an App's bot the number, which is a part of its address for commits.
 #[derive(Debug, Deserialize)]
-pub struct User {
+pub(crate) struct User {
     /// The user's number.
-    pub id: u64,
+    pub(crate) id: u64,
 }
 
 impl Installation {
     /// The account's name; `None` for an enterprise.
-    #[must_use]
-    pub fn owner(&self) -> Option<&str> {
+    pub(crate) fn owner(&self) -> Option<&str> {
         self.account.as_ref()?.login.as_deref()
     }
 
     /// Whether an owner suspended it.
-    #[must_use]
-    pub fn is_suspended(&self) -> bool {
+    pub(crate) fn is_suspended(&self) -> bool {
         self.suspended_at.is_some()
     }
 
     /// What it may do with contents: `read`, `write`, or nothing.
-    #[must_use]
-    pub fn contents(&self) -> Option<&str> {
+    pub(crate) fn contents(&self) -> Option<&str> {
         self.permissions.as_ref()?.get("contents").map(String::as_str)
     }
 
     /// Whether git can use a token of this installation.
-    #[must_use]
-    pub fn is_usable(&self) -> bool {
-        self.owner().is_some() && !self.is_suspended() && names::may_use_contents(self.permissions.as_ref())
+    pub(crate) fn is_usable(&self) -> bool {
+        self.owner().is_some() && !self.is_suspended() && may_use_contents(self.permissions.as_ref())
     }
 }
 
 /// A token as it was minted.
 #[derive(Debug)]
-pub struct AccessToken {
+pub(crate) struct AccessToken {
     /// The token: something that git's lines can carry.
-    pub token: Secret,
+    pub(crate) token: Secret,
     /// When it expires, by GitHub's clock.
-    pub expires_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
     /// What it was granted.
-    pub granted: Granted,
+    pub(crate) granted: Granted,
+}
+
+impl AccessToken {
+    /// Whether git can use it.
+    pub(crate) fn is_usable(&self) -> bool {
+        may_use_contents(self.granted.permissions.as_ref())
+    }
 }
 
 /// Why an answer with a token is of no use.
 #[derive(Debug)]
-pub enum BadToken {
+pub(crate) enum BadToken {
     /// It is not JSON, or not the JSON of such an answer.
     Malformed(serde_json::Error),
     /// The token holds characters that git's lines cannot carry.
-    Unspeakable,
+    NotAscii,
     /// The expiry is not a time: this.
     NoTime(String),
 }
@@ -145,7 +141,7 @@ impl AccessToken {
     ///
     /// # Errors
     /// See [`BadToken`].
-    pub fn parse(body: &[u8]) -> Result<Self, BadToken> {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, BadToken> {
         #[derive(Deserialize)]
         struct Fields {
             token: Secret,
@@ -156,8 +152,8 @@ impl AccessToken {
         }
         let Fields { token, expires_at, permissions, repository_selection, repositories } =
             serde_json::from_slice(body).map_err(BadToken::Malformed)?;
-        if !can_carry(token.expose()) {
-            return Err(BadToken::Unspeakable);
+        if !is_token(token.expose()) {
+            return Err(BadToken::NotAscii);
         }
         let Ok(time) = expires_at.parse::<jiff::Timestamp>() else {
             return Err(BadToken::NoTime(expires_at));
@@ -168,20 +164,8 @@ impl AccessToken {
     }
 }
 
-/// The message of an error in GitHub's form, shortened.
-#[must_use]
-pub fn complaint(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Complaint {
-        message: String,
-    }
-    let complaint: Complaint = serde_json::from_slice(body).ok()?;
-    Some(complaint.message.chars().take(MAX_MESSAGE).collect())
-}
-
 /// The number in `/repositories/NUMBER/…`, where GitHub redirects to from an old name.
-#[must_use]
-pub fn repository_number(url: &str) -> Option<u64> {
+pub(crate) fn repository_number(url: &str) -> Option<u64> {
     url.split("/repositories/").nth(1)?.split('/').next()?.parse().ok()
 }
 

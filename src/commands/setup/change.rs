@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::git_config::{self, Scope};
 use super::super::output::Output;
 use super::rule;
-use crate::config::{Config, Folders};
+use crate::app::key::keyring;
+use crate::config::Config;
 use crate::error::{Error, Result, cause};
 use crate::files::{is_absent, make_private_folder, private};
-use crate::keychain;
+use crate::git::config::{self as git_config, Scope};
 use crate::secret::Secret;
+use crate::world::World;
 
 /// A change, with all that taking it back needs. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,7 +116,7 @@ impl Change {
         }
     }
 
-    pub(super) fn apply(&self, bus: bool) -> Result<()> {
+    pub(super) fn apply(&self, world: &World<'_>) -> Result<()> {
         match self {
             Self::File { path, after, .. } => replace(path, after),
             Self::KeyFile { from, to } => {
@@ -128,7 +129,7 @@ impl Change {
             }
             Self::KeyToKeyring { from, name } => {
                 let key = read_key(from)?;
-                keychain::write(name, &key, bus).map_err(|why| {
+                keyring::write(name, &key, world).map_err(|why| {
                     Error::new(format!("the keyring does not take the private key: {why}"))
                         .hint("--move-key folder puts it into a file that only you can read")
                 })?;
@@ -147,9 +148,9 @@ impl Change {
 
     /// Takes the change back as far as it is still there. Gives what was done, for a person; `None` if nothing of
     /// it was left.
-    pub(super) fn undo(&self, bus: bool, folders: &Folders) -> Result<Option<String>> {
+    pub(super) fn undo(&self, world: &World<'_>) -> Result<Option<String>> {
         match self {
-            Self::File { path, before, after } => undo_file(path, before.as_deref(), after, folders),
+            Self::File { path, before, after } => undo_file(path, before.as_deref(), after, world),
             Self::KeyFile { from, to } => {
                 if !to.exists() || from.exists() {
                     return Ok(None);
@@ -164,10 +165,10 @@ impl Change {
                 if from.exists() {
                     return Ok(None);
                 }
-                let key = keychain::read(name, bus)
+                let key = keyring::read(name, world)
                     .map_err(|why| Error::new(format!("the keyring does not give the private key: {why}")))?;
                 write_key(from, &key)?;
-                keychain::remove(name, bus)?;
+                keyring::remove(name, world)?;
                 Ok(Some(format!("{name} is out of the keyring, and back at {}", from.display())))
             }
             Self::Git { scope, key, replaced, added, kept } => {
@@ -204,7 +205,7 @@ fn without_added(present: &[String], added: &[String]) -> Vec<String> {
     left
 }
 
-fn undo_file(path: &Path, before: Option<&str>, after: &str, folders: &Folders) -> Result<Option<String>> {
+fn undo_file(path: &Path, before: Option<&str>, after: &str, world: &World<'_>) -> Result<Option<String>> {
     let shown = path.display();
     let Some(present) = read_if_there(path)? else { return Ok(None) };
     if present == after {
@@ -224,7 +225,7 @@ fn undo_file(path: &Path, before: Option<&str>, after: &str, folders: &Folders) 
         ))
         .hint("look at the file, and take out of it what is too much"));
     };
-    Config::of_file(&rest, path, folders)?;
+    Config::of_file(&rest, path, &world.folders)?;
     let mut backup = path.as_os_str().to_owned();
     backup.push(".before-undo");
     let backup = PathBuf::from(backup);

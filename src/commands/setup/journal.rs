@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::change::{Change, read_if_there, replace};
-use crate::config::Folders;
 use crate::error::{Error, Result};
+use crate::world::World;
 
 /// The journal's file.
 pub(super) struct Journal {
@@ -48,17 +48,14 @@ impl Journal {
     }
 
     /// Makes changes, all of them or none. They are noted first, so that what a killed process did can be taken back.
-    pub(super) fn apply(&self, app: &str, changes: Vec<Change>, bus: bool) -> Result<()> {
+    pub(super) fn apply(&self, app: &str, changes: Vec<Change>, world: &World<'_>) -> Result<()> {
         let mut entries = self.read()?;
         entries.push(Entry { app: app.to_owned(), changes });
         self.write(&entries)?;
         let made = entries.last().map_or(&[][..], |entry| &entry.changes);
         for (index, change) in made.iter().enumerate() {
-            if let Err(why) = change.apply(bus) {
-                let left = made[..index]
-                    .iter()
-                    .rev()
-                    .filter(|change| change.undo(bus, &Folders::default()).is_err());
+            if let Err(why) = change.apply(world) {
+                let left = made[..index].iter().rev().filter(|change| change.undo(world).is_err());
                 let left = left.count();
                 entries.pop();
                 if left == 0 {
@@ -71,12 +68,12 @@ impl Journal {
     }
 
     /// Takes changes back, the latest first: all, or those for one App. Gives what was done.
-    pub(super) fn undo(&self, app: Option<&str>, bus: bool, folders: &Folders) -> Result<Vec<String>> {
+    pub(super) fn undo(&self, app: Option<&str>, world: &World<'_>) -> Result<Vec<String>> {
         let mut entries = self.read()?;
         let mut undone = Vec::new();
         while let Some(last) = entries.iter().rposition(|entry| app.is_none_or(|app| entry.app == app)) {
             for change in entries[last].changes.iter().rev() {
-                undone.extend(change.undo(bus, folders)?);
+                undone.extend(change.undo(world)?);
             }
             entries.remove(last);
             self.write(&entries)?;

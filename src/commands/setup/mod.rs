@@ -11,18 +11,19 @@ use std::io::BufRead;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::git_config::{self, Scope, is_ours};
 use super::installations::{owner, selection, use_for_git};
 use super::output::{Output, count};
-use crate::cache::Wanted;
-use crate::config::{Config, Flags, KEYRING_PREFIX, KeySource, Rule};
-use crate::connection::Connection;
-use crate::error::{Error, Failure, Result};
+use crate::app::key::keyring;
+use crate::config::{Config, Flags, Rule};
+use crate::error::{Error, Result};
 use crate::files::open_to_others;
 use crate::git;
+use crate::git::config::{self, Scope, is_ours};
+use crate::github::Failure;
 use crate::github::answers::{AppInfo, Installation};
-use crate::names::Found;
-use crate::route::{Route, Target};
+use crate::names::{InstallationRef, Place};
+use crate::source::TokenSource;
+use crate::token::Need;
 use crate::world::World;
 
 use change::Change;
@@ -31,7 +32,7 @@ use journal::Journal;
 /// What is to be set up, and how far.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub struct Options {
+pub(crate) struct Options {
     /// Write to git's configuration of this user (default)
     #[arg(long, group = "where")]
     global: bool,
@@ -93,26 +94,25 @@ pub(super) fn setup(
     if options.undo {
         return undo(&journal, flags.last("app-id"), world, output);
     }
-    let mut person = Person { present: (world.screen)().input && !options.yes, stdin, world };
+    let mut person = Person { present: (world.streams)().input && !options.yes, stdin, world };
     let mut flags = complete(flags, &file, world, &mut person)?;
     // Checked like any other configuration, as if the flags stood on git's helper line.
-    let config = Config::load_only(&flags, &world.variables, world.folders)?;
+    let config = Config::load_without_files(&flags, world)?;
     let Some(rule) = config.rules.last() else { return Err(super::nothing_configured()) };
-    let (app, installations) = Connection::with(rule, &config, world, |connection| {
-        connection.app().key()?;
-        look_around(connection).map_err(Failure::into_error)
-    })?;
+    let source = TokenSource::new(rule, &config, world);
+    source.app().key()?;
+    let (app, installations) = look_around(&source)?;
     tell_about(&app, rule, &installations, world, output)?;
     let key = where_the_key_goes(&options, rule, &app, &file, &mut person)?;
     let mut changes: Vec<Change> = key.change.into_iter().collect();
-    changes.extend(rule::write(&file, rule, &key.name, world.folders)?);
+    changes.extend(rule::write(&file, rule, &key.name, &world.folders)?);
     let bot = match options.identity {
-        true => Some(bot(rule, &app, &installations, &config, world)?),
+        true => Some(bot(rule, &app, &installations, &source)?),
         false => None,
     };
     changes.extend(gits_side(&options, &scope, rule, bot)?);
     changes.retain(|change| !change.is_done());
-    if scope == Scope::System && !rule_key_is_shared(&rule.key, &options) {
+    if scope == Scope::System && !rule_key_is_shared(rule, &options) {
         let what = "only its owner can read the private key, so git of other users gets no token";
         let hint = "let a group read it: chgrp GROUP FILE && chmod 640 FILE, and its folder too";
         world.terminal.warning(&Error::new(what).hint(hint));
@@ -132,12 +132,12 @@ pub(super) fn setup(
         if person.present && !person.agrees("go on?")? {
             return Err(Error::new("nothing was changed"));
         }
-        journal.apply(&rule.issuer, changes, world.has_session_bus())?;
+        journal.apply(&rule.app_id, changes, world)?;
         output.line("done; git-credential-ghapp setup --undo takes it back")?;
     }
     // The key may have moved.
     let _ = flags.set("private-key", OsString::from(key.name));
-    let config = Config::load_only(&flags, &world.variables, world.folders)?;
+    let config = Config::load_without_files(&flags, world)?;
     config.rules.last().map_or(Ok(()), |rule| try_it(rule, &installations, &config, world, output))
 }
 
@@ -213,18 +213,14 @@ fn complete(flags: &Flags, file: &Path, world: &World<'_>, person: &mut Person<'
 /// The key of an App for which there is a rule in the file, perhaps because setup moved it.
 fn known_key(flags: &Flags, file: &Path, world: &World<'_>) -> Result<Option<OsString>> {
     let Some(text) = change::read_if_there(file)? else { return Ok(None) };
-    let present = Config::of_file(&text, file, world.folders)?;
-    let rule = present.rules.iter().find(|rule| Some(rule.issuer.as_str()) == flags.last("app-id"));
-    Ok(rule.and_then(|rule| match &rule.key {
-        KeySource::File { path, .. } => Some(path.clone().into()),
-        KeySource::Keyring { name, .. } => Some(format!("{KEYRING_PREFIX}{name}").into()),
-        KeySource::Text { .. } => None,
-    }))
+    let present = Config::of_file(&text, file, &world.folders)?;
+    let rule = present.rules.iter().find(|rule| Some(rule.app_id.as_str()) == flags.last("app-id"));
+    Ok(rule.and_then(|rule| rule.key.setting()).map(OsString::from))
 }
 
 /// What GitHub says about the App.
-fn look_around(connection: &Connection<'_>) -> Result<(AppInfo, Vec<Installation>), Failure> {
-    let github = connection.github()?;
+fn look_around(source: &TokenSource<'_>) -> Result<(AppInfo, Vec<Installation>), Failure> {
+    let github = source.github()?;
     let app = github.app()?;
     let mut installations = Vec::new();
     github.installations(|page| {
@@ -250,19 +246,17 @@ fn tell_about(
     if !rows.is_empty() {
         output.table(["OWNER", "ID", "REPOSITORIES", "GIT CAN"], &rows)?;
     }
-    let wanted: Vec<&String> =
-        rule.owners.iter().chain(rule.repositories.iter().map(|repository| &repository.owner)).collect();
     let covered = |owner: &str| {
         installations.iter().any(|it| it.owner().is_some_and(|it| it.eq_ignore_ascii_case(owner)))
     };
-    for owner in wanted {
+    for owner in rule.named_owners() {
         if !covered(owner) {
             let what = format!("the App is not installed on {owner}");
-            world.terminal.warning(&Error::new(what).hint(app.install_it()));
+            world.terminal.warning(&Error::new(what).hint(app.install_hint()));
         }
     }
     if installations.is_empty() {
-        world.terminal.warning(&Error::new("the App is not installed anywhere").hint(app.install_it()));
+        world.terminal.warning(&Error::new("the App is not installed anywhere").hint(app.install_hint()));
     }
     Ok(())
 }
@@ -280,18 +274,17 @@ fn where_the_key_goes(
     file: &Path,
     person: &mut Person<'_>,
 ) -> Result<KeyPlace> {
-    let path = match &rule.key {
-        KeySource::Keyring { name, .. } => {
-            return Ok(KeyPlace { name: format!("{KEYRING_PREFIX}{name}"), change: None });
-        }
-        KeySource::Text { origin, .. } => {
-            return Err(Error::new(format!(
-                "the private key is in the {origin}, which the configuration cannot name"
+    let Some(path) = rule.key.file() else {
+        return match rule.key.setting() {
+            Some(name) => Ok(KeyPlace { name, change: None }),
+            None => Err(Error::new(format!(
+                "the private key is {}, which the configuration cannot name",
+                rule.key.describe()
             ))
-            .hint("put it into a file, and name that: --private-key FILE"));
-        }
-        KeySource::File { path, .. } => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+            .hint("put it into a file, and name that: --private-key FILE")),
+        };
     };
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let safe = file.with_file_name("keys").join(format!("{}.pem", app.slug));
     let stays = || KeyPlace { name: path.display().to_string(), change: None };
     if path == safe {
@@ -307,7 +300,7 @@ fn where_the_key_goes(
             KeyPlace { name: safe.display().to_string(), change: Some(Change::key_file(path, safe)) }
         }
         Some(MoveKey::Keyring) => KeyPlace {
-            name: format!("{KEYRING_PREFIX}{}", app.slug),
+            name: keyring::setting(&app.slug),
             change: Some(Change::key_to_keyring(path, app.slug.clone())),
         },
     })
@@ -341,8 +334,8 @@ fn offer_to_move(path: &Path, safe: &Path, person: &mut Person<'_>) -> Result<Op
 }
 
 /// Whether other users than the key's owner will be able to read it.
-fn rule_key_is_shared(key: &KeySource, options: &Options) -> bool {
-    matches!(key, KeySource::File { path, .. } if options.move_key.is_none() && open_to_others(path).is_some())
+fn rule_key_is_shared(rule: &Rule, options: &Options) -> bool {
+    rule.key.file().is_some_and(|path| options.move_key.is_none() && open_to_others(path).is_some())
 }
 
 /// Name and address for commits of the App.
@@ -350,36 +343,30 @@ fn bot(
     rule: &Rule,
     app: &AppInfo,
     installations: &[Installation],
-    config: &Config,
-    world: &World<'_>,
+    source: &TokenSource<'_>,
 ) -> Result<(String, String)> {
-    let Some((route, found)) = usable(rule, installations) else {
+    let Some((place, installation)) = usable(rule, installations) else {
         return Err(Error::new("the App's identity can be found only once it is installed somewhere")
-            .hint(app.install_it()));
+            .hint(app.install_hint()));
     };
-    let id = Connection::with(rule, config, world, |connection| {
-        let token = connection.token_of(&route, &found, Wanted::Any)?.entry.token;
-        connection.github()?.bot(&app.slug, &token)
-    })
-    .map_err(Failure::into_error)?;
+    let token = source.token_of(installation, &place, Need::Fresh)?.token;
+    let id = source.github()?.bot(&app.slug, &token.secret)?;
     let name = format!("{}[bot]", app.slug);
     let address = format!("{id}+{name}@users.noreply.{}", rule.host);
     Ok((name, address))
 }
 
 /// The first installation that git can use and that the rule is for.
-fn usable<'r>(rule: &'r Rule, installations: &[Installation]) -> Option<(Route<'r>, Found)> {
-    let mut owners = rule.owners.iter().chain(rule.repositories.iter().map(|repository| &repository.owner));
+fn usable(rule: &Rule, installations: &[Installation]) -> Option<(Place, InstallationRef)> {
     let fits = |it: &&Installation| {
         let owner = it.owner().unwrap_or_default();
-        let wanted = !rule.names_what_it_is_for() || owners.any(|wanted| wanted.eq_ignore_ascii_case(owner));
+        let is_named = rule.named_owners().any(|named| named.eq_ignore_ascii_case(owner));
         let pinned = rule.installation.is_none_or(|pinned| pinned == it.id);
-        it.is_usable() && wanted && pinned
+        it.is_usable() && pinned && (is_named || !rule.names_what_it_is_for())
     };
     let found = installations.iter().find(fits)?;
     let owner = found.owner().unwrap_or_default().to_ascii_lowercase();
-    let route = Route { rule, repository: None, target: Target::Owner(owner) };
-    Some((route, Found { installation: found.id, repository_id: None }))
+    Some((Place::Owner(rule.host.clone(), owner), found.id.into()))
 }
 
 /// What git must know.
@@ -403,7 +390,7 @@ fn gits_side(
     };
     for url in urls {
         let key = format!("credential.{url}.helper");
-        let present = git_config::values(scope, &key)?;
+        let present = config::values(scope, &key)?;
         let last = present.iter().rposition(String::is_empty).map_or(0, |empty| empty + 1);
         let asked = &present[last..];
         let others_first = asked.iter().position(|value| is_ours(value)).is_none_or(|ours| ours > 0);
@@ -419,7 +406,7 @@ fn gits_side(
     }
     if options.rewrite_ssh {
         let key = format!("url.https://{host}/.insteadOf");
-        let present = git_config::values(scope, &key)?;
+        let present = config::values(scope, &key)?;
         let mut missing = vec![format!("git@{host}:"), format!("ssh://git@{host}/")];
         missing.retain(|ssh| !present.contains(ssh));
         changes.push(Change::add(scope, key, &present, missing));
@@ -436,7 +423,7 @@ fn gits_side(
 
 /// A setting with one value.
 fn single(scope: &Scope, key: String, value: &str) -> Result<Change> {
-    let present = git_config::values(scope, &key)?;
+    let present = config::values(scope, &key)?;
     Ok(Change::replace(scope, key, present, value))
 }
 
@@ -444,7 +431,7 @@ fn single(scope: &Scope, key: String, value: &str) -> Result<Change> {
 fn helper_value() -> Result<String> {
     let here = std::env::current_exe().and_then(std::fs::canonicalize);
     let here = here.map_err(|_| Error::new("this program does not know where it is"))?;
-    let found = git_config::found_by_git().and_then(|path| std::fs::canonicalize(path).ok());
+    let found = config::found_by_git().and_then(|path| std::fs::canonicalize(path).ok());
     if found.is_some_and(|path| path == here) {
         return Ok("ghapp".to_owned());
     }
@@ -455,7 +442,7 @@ fn helper_value() -> Result<String> {
 }
 
 fn undo(journal: &Journal, app: Option<&str>, world: &World<'_>, output: &mut Output<'_>) -> Result<()> {
-    let undone = journal.undo(app, world.has_session_bus(), world.folders)?;
+    let undone = journal.undo(app, world)?;
     if undone.is_empty() {
         return output.line("setup has written nothing that could be taken back");
     }
@@ -467,19 +454,17 @@ fn undo(journal: &Journal, app: Option<&str>, world: &World<'_>, output: &mut Ou
 fn try_it(
     rule: &Rule,
     installations: &[Installation],
-    config: &Config,
+    configuration: &Config,
     world: &World<'_>,
     output: &mut Output<'_>,
 ) -> Result<()> {
     let mut repository = rule.repositories.first().map(ToString::to_string);
     if repository.is_none()
-        && let Some((route, found)) = usable(rule, installations)
+        && let Some((place, installation)) = usable(rule, installations)
     {
-        let first = Connection::with(rule, config, world, |connection| {
-            let issued = connection.token_of(&route, &found, Wanted::Any)?;
-            connection.try_with_any_repository(&issued.entry)
-        });
-        repository = first.map_err(Failure::into_error)?.map(|it| it.to_string());
+        let source = TokenSource::new(rule, configuration, world);
+        let issued = source.token_of(installation, &place, Need::Fresh)?;
+        repository = source.probe_any_repository(&issued.token)?.map(|it| it.to_string());
     }
     let Some(repository) = repository else {
         return output.line("not tried: the App can reach no repository yet");

@@ -5,9 +5,9 @@ use std::path::Path;
 use toml_edit::{DocumentMut, InlineTable, Item, Table, Value, value};
 
 use super::change::{Change, read_if_there};
-use crate::config::{Config, Folders, Rule};
+use crate::config::{self, Config, Rule, SETTINGS};
 use crate::error::{Error, Result};
-use crate::names::Host;
+use crate::world::Folders;
 
 /// What writes the rule into the file, with the key under this name.
 pub(super) fn write(file: &Path, rule: &Rule, key: &str, folders: &Folders) -> Result<Option<Change>> {
@@ -16,7 +16,7 @@ pub(super) fn write(file: &Path, rule: &Rule, key: &str, folders: &Folders) -> R
     // A file with errors is not made worse.
     let present = Config::of_file(text, file, folders)?;
     let same = present.rules.iter().position(|other| {
-        other.issuer == rule.issuer
+        other.app_id == rule.app_id
             && other.host == rule.host
             && other.owners == rule.owners
             && other.repositories == rule.repositories
@@ -56,39 +56,26 @@ fn changed(text: &str, index: usize, rule: &Rule, key: &str, file: &Path) -> Res
 
 /// Writes what the rule says and the table does not; what is the default is not written.
 fn fill(table: &mut Table, rule: &Rule, key: &str) {
-    let mut set = |name: &str, wanted: Value| {
-        let same =
-            table.get(name).and_then(Item::as_value).is_some_and(|present| text(present) == text(&wanted));
-        if !same {
-            table.insert(name, value(wanted));
+    for setting in SETTINGS {
+        let written = match setting.key {
+            // It may be about to move.
+            "private-key" => Some(config::Value::Text(key.to_owned())),
+            _ => (setting.written)(rule),
+        };
+        let Some(wanted) = written.map(in_toml) else { continue };
+        let present = table.get(setting.key).and_then(Item::as_value);
+        if present.is_none_or(|present| text(present) != text(&wanted)) {
+            table.insert(setting.key, value(wanted));
         }
-    };
-    set("id", rule.issuer.parse::<i64>().map_or_else(|_| rule.issuer.as_str().into(), Value::from));
-    set("private-key", key.into());
-    if rule.host != Host::github() {
-        set("host", rule.host.to_string().into());
     }
-    if rule.api != rule.host.api() {
-        set("api-url", rule.api.to_string().into());
-    }
-    if !rule.owners.is_empty() {
-        set("owners", Value::from_iter(rule.owners.iter().map(String::as_str)));
-    }
-    if !rule.repositories.is_empty() {
-        set("repositories", Value::from_iter(rule.repositories.iter().map(ToString::to_string)));
-    }
-    if let Some(installation) = rule.installation.and_then(|id| i64::try_from(id.0).ok()) {
-        set("installation-id", installation.into());
-    }
-    if rule.per_repository {
-        set("scope", "repository".into());
-    }
-    if !rule.permissions.is_empty() {
-        let pairs = rule.permissions.iter().map(|(name, level)| (name.as_str(), level.as_str()));
-        set("permissions", Value::InlineTable(InlineTable::from_iter(pairs)));
-    }
-    if !rule.quit_on_failure {
-        set("on-failure", "continue".into());
+}
+
+fn in_toml(value: config::Value) -> Value {
+    match value {
+        config::Value::Text(text) => text.into(),
+        config::Value::Number(number) => number.into(),
+        config::Value::List(list) => Value::from_iter(list),
+        config::Value::Pairs(pairs) => Value::InlineTable(InlineTable::from_iter(pairs)),
     }
 }
 

@@ -9,23 +9,21 @@ use serde::{Deserialize, Serialize};
 /// A point in time: seconds since the Unix epoch, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Timestamp(pub i64);
+pub(crate) struct Timestamp(pub(crate) i64);
 
 impl Timestamp {
     /// The point that lies `seconds` later (or earlier, if negative).
-    #[must_use]
-    pub fn plus(self, seconds: i64) -> Self {
+    pub(crate) fn plus(self, seconds: i64) -> Self {
         Self(self.0.saturating_add(seconds))
     }
 
     /// How many seconds this point lies after `earlier`; negative if it lies before.
-    #[must_use]
-    pub fn since(self, earlier: Self) -> i64 {
+    pub(crate) fn since(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
 }
 
-/// Works in a thread of its own, which is abandoned when it takes too long: `None`.
+/// Runs `work` in a thread of its own. `None`: it took longer than `limit`, and the thread is abandoned.
 pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
@@ -55,20 +53,37 @@ impl Clock {
     }
 
     /// When this run began, by the local clock, since the Unix epoch.
-    #[must_use]
-    pub fn began(&self) -> Duration {
+    pub(crate) fn began(&self) -> Duration {
         self.began
     }
 
     /// What the local clock shows now, to the second.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         Timestamp(i64::try_from((self.began + self.steady.elapsed()).as_secs()).unwrap_or(i64::MAX))
     }
 
     /// How long this run has taken so far.
-    #[must_use]
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.steady.elapsed()
+    }
+}
+
+/// How far this clock is off, given how many seconds another one is ahead of it: `7m12s ahead`, `2s behind`.
+pub(crate) fn describe_offset(offset: i64) -> String {
+    let seconds = offset.unsigned_abs();
+    let (minutes, rest) = (seconds / 60, seconds % 60);
+    let amount = if minutes > 0 { format!("{minutes}m{rest}s") } else { format!("{rest}s") };
+    format!("{amount} {}", if offset < 0 { "ahead" } else { "behind" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_told_from_this_clocks_side() {
+        assert_eq!(describe_offset(-432), "7m12s ahead");
+        assert_eq!(describe_offset(59), "59s behind");
+        assert_eq!(describe_offset(3600), "60m0s behind");
     }
 }

@@ -6,37 +6,35 @@ use std::io::{BufRead, Write};
 
 use zeroize::Zeroizing;
 
-use crate::clock::Timestamp;
 use crate::error::{Error, Result, cause};
+use crate::names::{Host, Place, Repository};
 use crate::secret::Secret;
+use crate::time::Timestamp;
+use crate::token::{USERNAME, is_token};
 
 /// The most that is read of one request, in bytes. git's lines have at most 65,535 bytes each.
-pub const MAX_REQUEST: usize = 1024 * 1024;
-
-/// The user name that GitHub expects beside an installation access token.
-/// <https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation>
-pub const USERNAME: &str = "x-access-token";
+pub(crate) const MAX_REQUEST: usize = 1024 * 1024;
 
 /// What git asks: the attributes that this helper uses. All others are skipped.
 ///
 /// No value holds a control character, carriage return included: some program further along would take it
 /// for the end of a line (CVE-2024-52006).
 #[derive(Debug, Default)]
-pub struct Request {
+pub(crate) struct Request {
     /// `protocol`: the scheme of the URL.
-    pub protocol: Option<String>,
+    pub(crate) protocol: Option<String>,
     /// `host`: the host name, with its port if the URL has one.
-    pub host: Option<String>,
+    pub(crate) host: Option<String>,
     /// `path`: sent only where `credential.useHttpPath` is true.
-    pub path: Option<String>,
+    pub(crate) path: Option<String>,
     /// `username`: the user name of the URL, if it has one.
-    pub username: Option<String>,
+    pub(crate) username: Option<String>,
     /// `password`: what was refused (`erase`) or accepted (`store`).
-    pub password: Option<Secret>,
+    pub(crate) password: Option<Secret>,
     /// `capability[]`: whether git understands `state[]` and `continue`.
-    pub understands_state: bool,
+    pub(crate) understands_state: bool,
     /// Our own `state[]`, if git sends it back: the fingerprint of the token that was refused just now.
-    pub refused: Option<String>,
+    pub(crate) refused: Option<String>,
 }
 
 /// What our values of `state[]` begin with; those of other helpers are theirs.
@@ -48,7 +46,7 @@ impl Request {
     /// # Errors
     /// If the input cannot be read or is larger than [`MAX_REQUEST`], if a line is not `key=value`, or if a
     /// value that this helper uses is not UTF-8 or holds a control character.
-    pub fn read(input: impl BufRead) -> Result<Self> {
+    pub(crate) fn read(input: impl BufRead) -> Result<Self> {
         let mut request = Self::default();
         let mut input = input.take(MAX_REQUEST as u64 + 1);
         let mut line = Zeroizing::new(Vec::new());
@@ -67,6 +65,19 @@ impl Request {
             request.set(content, number)?;
         }
         Ok(request)
+    }
+
+    /// What git asks about. `None`: nothing that a token of ours could be for.
+    pub(crate) fn place(&self) -> Option<Place> {
+        let is_ours = matches!(self.username.as_deref(), None | Some("" | USERNAME));
+        if self.protocol.as_deref() != Some("https") || !is_ours {
+            return None;
+        }
+        let host = Host::parse(self.host.as_deref()?)?;
+        match self.path.as_deref().filter(|path| !path.is_empty()) {
+            Some(path) => Repository::from_path(path).map(|repository| Place::Repository(host, repository)),
+            None => Some(Place::Host(host)),
+        }
     }
 
     fn set(&mut self, line: &[u8], number: usize) -> Result<()> {
@@ -114,15 +125,9 @@ fn plain(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok().filter(|text| !text.chars().any(char::is_control))
 }
 
-/// Whether git's lines can carry the text as a token: visible ASCII only.
-#[must_use]
-pub fn can_carry(token: &str) -> bool {
-    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
 /// What git is told.
 #[derive(Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// Use this credential.
     Credential {
         /// The installation access token.
@@ -138,13 +143,13 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// Writes the answer at once, so that git never sees a part of one.
+    /// Writes the answer.
     ///
     /// # Errors
     /// If the output cannot be written, or if git's lines cannot carry the password.
-    pub fn write(&self, output: impl Write) -> Result<()> {
+    pub(crate) fn write(&self, output: impl Write) -> Result<()> {
         if let Self::Credential { password, .. } = self
-            && !can_carry(password.expose())
+            && !is_token(password.expose())
         {
             return Err(Error::new("the token holds characters that git cannot carry"));
         }
@@ -165,15 +170,15 @@ impl Answer {
             }
             Self::Quit => "quit=1\n".to_owned(),
         });
-        hand_out(output, &text)
+        write_whole(output, &text)
     }
 }
 
-/// Hands git a whole answer.
+/// Writes a whole answer at once, so that git never sees a part of one.
 ///
 /// # Errors
 /// If the output cannot be written.
-pub fn hand_out(mut output: impl Write, answer: &str) -> Result<()> {
+pub(crate) fn write_whole(mut output: impl Write, answer: &str) -> Result<()> {
     output
         .write_all(answer.as_bytes())
         .and_then(|()| output.flush())
@@ -264,6 +269,24 @@ mod tests {
     }
 
     #[test]
+    fn only_https_and_only_our_user_name_are_a_place() {
+        let place = |line: &str| {
+            let input = format!("protocol=https\nhost=github.com\npath=a/b\n{line}\n");
+            read(input.as_bytes()).unwrap().place().map(|place| place.to_string())
+        };
+        let repository = Some("https://github.com/a/b".to_owned());
+        assert_eq!(place(""), repository);
+        assert_eq!(place("username=x-access-token"), repository);
+        assert_eq!(place("username="), repository);
+        assert_eq!(place("path="), Some("https://github.com".to_owned()));
+        for line in ["username=octocat", "protocol=http", "protocol=", "host=", "host=github.com.", "path=a"]
+        {
+            assert_eq!(place(line), None, "{line}");
+        }
+        assert_eq!(read(b"protocol=https\n").unwrap().place(), None);
+    }
+
+    #[test]
     fn an_answer_is_what_git_expects_and_nothing_else() {
         let write = |answer: Answer| {
             let mut out = Vec::new();
@@ -301,7 +324,7 @@ mod tests {
                     prop_assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
                     prop_assert_eq!(out.iter().filter(|byte| byte.is_ascii_control()).count(), 3);
                 }
-                Err(_) => prop_assert!(out.is_empty() && !can_carry(&token)),
+                Err(_) => prop_assert!(out.is_empty() && !is_token(&token)),
             }
         }
 

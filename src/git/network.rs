@@ -13,10 +13,9 @@ use rustls_pki_types::pem::PemObject;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
-use crate::config::Variables;
 use crate::error::{Error, Result, cause};
 use crate::git;
-use crate::terminal::Terminal;
+use crate::world::{Variables, World};
 
 /// How long a connection may take to be there, name lookup and proxy included.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -25,12 +24,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// If a named CA cannot be read, or a proxy's address is not usable.
-pub fn agent(
-    address: &str,
-    variables: &Variables<'_>,
-    home: Option<&Path>,
-    terminal: &Terminal,
-) -> Result<Agent> {
+pub(crate) fn agent(address: &str, world: &World<'_>) -> Result<Agent> {
+    let World { variables, terminal, .. } = world;
+    let home = world.folders.home.as_deref();
     let git = GitHttp::read(address);
     let host = address.trim_start_matches("https://").split('/').next().unwrap_or_default();
     let no_verify = is_unverified(&git, variables);
@@ -63,20 +59,22 @@ pub fn agent(
 
 /// How an address is reached, in words for a person.
 #[derive(Debug)]
-pub struct Description {
+pub(crate) struct Description {
     /// The proxy and where it is named, if there is one.
-    pub proxy: Option<String>,
+    pub(crate) proxy: Option<String>,
     /// Whose CAs are trusted.
-    pub roots: String,
+    pub(crate) roots: String,
     /// Whether certificates are not checked at all.
-    pub unverified: bool,
+    pub(crate) unverified: bool,
 }
 
 /// Tells how an address is reached, without the password that a proxy's address may hold.
 ///
 /// # Errors
 /// If a named CA cannot be read, or a proxy's address is not usable.
-pub fn describe(address: &str, variables: &Variables<'_>, home: Option<&Path>) -> Result<Description> {
+pub(crate) fn describe(address: &str, world: &World<'_>) -> Result<Description> {
+    let variables = &world.variables;
+    let home = world.folders.home.as_deref();
     let git = GitHttp::read(address);
     let host = address.trim_start_matches("https://").split('/').next().unwrap_or_default();
     let roots = match named_roots(&git, variables, home)? {

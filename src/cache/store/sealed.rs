@@ -1,56 +1,59 @@
-//! The sealed file: a token encrypted under a key that is derived from the App's private key.
+//! The sealed file: a token encrypted under a key that is derived from a secret of the App's.
 //!
-//! Derived from the key as it is written, because to parse it would cost more than everything else here: a key that
-//! is written in another way opens nothing, which is a miss.
-//!
-//! Whoever can open such a file has the private key, and so could mint the token anyway; whoever finds the
+//! Whoever can open such a file has the App's private key, and so could mint the token anyway; whoever finds the
 //! file alone, in a backup for example, has nothing.
+
+use std::rc::Rc;
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-use super::folder::Folder;
-use super::key::{CacheKey, Name};
-use super::store::{StoreError, TokenStore};
-use crate::app::App;
-use crate::error::cause;
+use super::{Opening, Store, StoreError};
+use crate::cache::folder::Folder;
+use crate::cache::key::{Name as _, TokenKey};
+use crate::error::{Result as AppResult, cause};
 
 pub(super) const KIND: &str = "tokens";
 /// The first byte of a file; another one is another format, and its file a miss.
 const FORMAT: u8 = 2;
 const PURPOSE: &[u8] = b"git-credential-ghapp sealed file, format 2";
 
-/// Keeps each token in a file of its own in the cache folder.
-pub(super) struct SealedFiles<'a> {
-    folder: &'a Folder,
-    app: &'a App<'a>,
+/// Has a secret that files can be sealed under.
+pub(crate) trait Sealer {
+    /// The secret: the same in every process, and known to nobody who could not mint tokens anyway.
+    fn secret(&self) -> AppResult<&[u8]>;
 }
 
-impl<'a> SealedFiles<'a> {
-    pub(super) fn new(folder: &'a Folder, app: &'a App<'a>) -> Self {
-        Self { folder, app }
-    }
+/// Keeps each token in a file of its own in the cache folder.
+struct SealedFiles<'a> {
+    folder: &'a Folder,
+    sealer: Option<Rc<dyn Sealer + 'a>>,
+}
 
-    fn sealing_key(&self, key: &CacheKey) -> Result<LessSafeKey, StoreError> {
-        let secret = self.app.written_key().map_err(|e| e.to_string())?;
-        let bytes = Salt::new(HKDF_SHA256, PURPOSE);
-        let bytes = bytes.extract(secret.bytes());
-        let info = [key.name().as_bytes()];
-        bytes
-            .expand(&info, &CHACHA20_POLY1305)
+pub(super) fn open(opening: Opening<'_>) -> Result<Box<dyn Store + '_>, StoreError> {
+    let folder = opening.folder.ok_or("there is no cache folder")?;
+    Ok(Box::new(SealedFiles { folder, sealer: opening.sealer }))
+}
+
+impl SealedFiles<'_> {
+    fn sealing_key(&self, key: &TokenKey) -> Result<LessSafeKey, StoreError> {
+        let sealer = self.sealer.as_ref().ok_or("its App is not configured")?;
+        let secret = Salt::new(HKDF_SHA256, PURPOSE).extract(sealer.secret().map_err(|e| e.to_string())?);
+        secret
+            .expand(&[key.name().as_bytes()], &CHACHA20_POLY1305)
             .map(|bytes| LessSafeKey::new(UnboundKey::from(bytes)))
             .map_err(|_| "its key cannot be derived".to_owned())
     }
 }
 
-impl TokenStore for SealedFiles<'_> {
+impl Store for SealedFiles<'_> {
     fn name(&self) -> &'static str {
         "sealed file"
     }
 
-    fn read(&self, key: &CacheKey) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+    fn read(&self, key: &TokenKey) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let Some(content) = self.folder.read(KIND, key.name()).map_err(|e| cause(&e))? else {
             return Ok(None);
         };
@@ -72,11 +75,11 @@ impl TokenStore for SealedFiles<'_> {
     }
 
     /// Whoever has not got the private key any more can still remove the file.
-    fn holds(&self, key: &CacheKey) -> bool {
+    fn holds(&self, key: &TokenKey) -> bool {
         matches!(self.folder.read(KIND, key.name()), Ok(Some(_)))
     }
 
-    fn write(&self, key: &CacheKey, entry: &[u8], _: u64) -> Result<(), StoreError> {
+    fn write(&self, key: &TokenKey, entry: &[u8], _: u64) -> Result<(), StoreError> {
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).map_err(|_| "there are no random numbers".to_owned())?;
         let mut sealed = Zeroizing::new(entry.to_vec());
@@ -87,7 +90,7 @@ impl TokenStore for SealedFiles<'_> {
         self.folder.write(KIND, key.name(), &content).map_err(|e| cause(&e))
     }
 
-    fn remove(&self, key: &CacheKey) -> Result<(), StoreError> {
+    fn remove(&self, key: &TokenKey) -> Result<(), StoreError> {
         self.folder.remove(KIND, key.name()).map_err(|e| cause(&e))
     }
 }

@@ -1,27 +1,30 @@
-//! git itself, where it knows better: its configuration, its remotes, what it supports.
+//! git itself, where it knows better: its configuration, its remotes, its network settings, its server.
+
+pub(crate) mod config;
+pub(crate) mod network;
+pub(crate) mod probe;
 
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::config::KEY_VARIABLE;
+use crate::app::key::environment;
 use crate::error::{Error, Result, cause};
 
-/// What git said.
+/// What a call of git gave.
 #[derive(Debug)]
-pub struct Said {
+pub(crate) struct GitOutput {
     /// The exit code; `None` if a signal ended it.
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// The standard output.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// The standard error stream, without the prefix of git's own errors and without the last line's end.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
-impl Said {
+impl GitOutput {
     /// The standard output without the last line's end, if git succeeded.
-    #[must_use]
-    pub fn line(self) -> Option<String> {
+    pub(crate) fn line(self) -> Option<String> {
         (self.code == Some(0)).then(|| self.stdout.trim_end_matches('\n').to_owned())
     }
 }
@@ -29,8 +32,8 @@ impl Said {
 /// A call of git that is told how to speak and that cannot ask back.
 fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new("git");
-    // The key is no business of git's, nor of what git starts.
-    command.args(arguments).env_remove(KEY_VARIABLE).env("LC_ALL", "C").stdin(Stdio::null());
+    // Neither git nor what git starts needs the key.
+    command.args(arguments).env_remove(environment::VARIABLE).env("LC_ALL", "C").stdin(Stdio::null());
     command
 }
 
@@ -38,14 +41,13 @@ fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
 ///
 /// # Errors
 /// If git cannot be started.
-pub fn call<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<Said> {
+pub(crate) fn call<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<GitOutput> {
     wait(&mut command(arguments))
 }
 
 /// Where git would go for a URL after its `insteadOf` settings, or for the current repository's remote. (git-ls-remote(1),
 /// `--get-url`)
-#[must_use]
-pub fn url(written: Option<&str>) -> Option<String> {
+pub(crate) fn url(written: Option<&str>) -> Option<String> {
     call(["ls-remote", "--get-url"].into_iter().chain(written)).ok()?.line()
 }
 
@@ -53,11 +55,11 @@ pub fn url(written: Option<&str>) -> Option<String> {
 ///
 /// # Errors
 /// If git cannot be started.
-pub fn call_with<S: AsRef<OsStr>>(
+pub(crate) fn call_with<S: AsRef<OsStr>>(
     entries: &[(&str, &str)],
     outside: &Path,
     arguments: impl IntoIterator<Item = S>,
-) -> Result<Said> {
+) -> Result<GitOutput> {
     let mut command = command(arguments);
     command.env("GIT_CONFIG_COUNT", entries.len().to_string()).env("GIT_CONFIG_NOSYSTEM", "1");
     command.env("GIT_CONFIG_GLOBAL", outside.join("no-such-file")).env_remove("GIT_CONFIG_PARAMETERS");
@@ -72,19 +74,19 @@ pub fn call_with<S: AsRef<OsStr>>(
 ///
 /// # Errors
 /// If git cannot be started.
-pub fn call_unattended<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<Said> {
+pub(crate) fn call_unattended<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<GitOutput> {
     // An askpass program would ask a person in a window.
     wait(command(arguments).env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "true"))
 }
 
-fn wait(command: &mut Command) -> Result<Said> {
+fn wait(command: &mut Command) -> Result<GitOutput> {
     let output = command.output().map_err(|e| {
         Error::new(format!("cannot start git: {}", cause(&e)))
             .hint("install git (https://git-scm.com/downloads), or put it into PATH")
     })?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     let stderr = stderr.trim_end().trim_start_matches("fatal: ").trim_start_matches("error: ").to_owned();
-    Ok(Said {
+    Ok(GitOutput {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr,

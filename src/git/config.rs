@@ -11,16 +11,16 @@ use crate::git;
 
 /// A helper that git would ask, as it is configured.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Helper {
+pub(crate) struct Helper {
     /// The value of `credential.helper`.
-    pub(super) value: String,
+    pub(crate) value: String,
     /// Where that stands.
-    pub(super) origin: String,
+    pub(crate) origin: String,
 }
 
 impl Helper {
     /// The helper and where it stands. A piece of shell may have a password in it, so it is not shown.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         let is_script =
             self.value.starts_with('!') && self.value.contains(['=', ';', '{', '$', '`', '|', '&']);
         let value = if is_script { "a shell command" } else { &self.value };
@@ -28,12 +28,12 @@ impl Helper {
     }
 
     /// Whether it is this program.
-    pub(super) fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         is_ours(&self.value)
     }
 
     /// Whether it keeps what other helpers answer, because git passes that on to all helpers.
-    pub(super) fn keeps_what_others_answer(&self) -> bool {
+    pub(crate) fn keeps_what_others_answer(&self) -> bool {
         const KEEPERS: &[&str] = &[
             "store",
             "cache",
@@ -52,7 +52,7 @@ impl Helper {
 }
 
 /// Whether a helper's value calls this program.
-pub(super) fn is_ours(value: &str) -> bool {
+pub(crate) fn is_ours(value: &str) -> bool {
     value.split_whitespace().any(|word| {
         let word = word.trim_matches(['!', '\'', '"']);
         word == "ghapp"
@@ -62,13 +62,13 @@ pub(super) fn is_ours(value: &str) -> bool {
 }
 
 /// Where git finds this program under its short name: in git's own folder, or in `PATH`.
-pub(super) fn found_by_git() -> Option<PathBuf> {
+pub(crate) fn found_by_git() -> Option<PathBuf> {
     let said = git::call(["-c", "alias.ghapp-where=!command -v git-credential-ghapp", "ghapp-where"]);
     said.ok()?.line().map(PathBuf::from)
 }
 
 /// The helpers that git asks for a URL, in its order. An empty value makes git forget those before it.
-pub(super) fn helpers(url: &str, outside: &Path) -> Result<Vec<Helper>> {
+pub(crate) fn helpers(url: &str, outside: &Path) -> Result<Vec<Helper>> {
     let mut helpers: Vec<Helper> = Vec::new();
     for (value, origin) in all_for_url("credential", "helper", url, outside)? {
         if value.is_empty() {
@@ -81,7 +81,7 @@ pub(super) fn helpers(url: &str, outside: &Path) -> Result<Vec<Helper>> {
 }
 
 /// All values of a setting that git uses for a URL, in git's order, with where they stand.
-pub(super) fn all_for_url(
+pub(crate) fn all_for_url(
     section: &str,
     name: &str,
     url: &str,
@@ -111,20 +111,20 @@ fn matches_url(pattern: &str, url: &str, outside: &Path) -> Result<bool> {
 }
 
 /// The value of a setting that git uses for a URL.
-pub(super) fn for_url(setting: &str, url: &str) -> Option<String> {
+pub(crate) fn for_url(setting: &str, url: &str) -> Option<String> {
     git::call(["config", "--get-urlmatch", setting, url]).ok()?.line()
 }
 
 /// Whether a setting is true for a URL.
-pub(super) fn is_true_for_url(setting: &str, url: &str) -> bool {
+pub(crate) fn is_true_for_url(setting: &str, url: &str) -> bool {
     let said = git::call(["config", "--type=bool", "--get-urlmatch", setting, url]);
-    said.ok().and_then(git::Said::line).as_deref() == Some("true")
+    said.ok().and_then(git::GitOutput::line).as_deref() == Some("true")
 }
 
 /// Which of git's configuration files is written to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Scope {
+pub(crate) enum Scope {
     /// The user's.
     Global,
     /// The machine's.
@@ -135,7 +135,7 @@ pub(super) enum Scope {
 
 impl Scope {
     /// The configuration of the repository that this process is in.
-    pub(super) fn here() -> Result<Self> {
+    pub(crate) fn here() -> Result<Self> {
         let folder = git::call(["rev-parse", "--path-format=absolute", "--git-common-dir"])?.line();
         let folder = folder.ok_or_else(|| {
             Error::new("this is not in a git repository, which --local is about").hint("use --global")
@@ -151,7 +151,7 @@ impl Scope {
         }
     }
 
-    fn call(&self, arguments: &[&str]) -> Result<git::Said> {
+    fn call(&self, arguments: &[&str]) -> Result<git::GitOutput> {
         let mut all = self.arguments();
         all.extend(arguments.iter().map(OsString::from));
         git::call(all)
@@ -169,7 +169,7 @@ impl fmt::Display for Scope {
 }
 
 /// All values of a setting in one file.
-pub(super) fn values(scope: &Scope, key: &str) -> Result<Vec<String>> {
+pub(crate) fn values(scope: &Scope, key: &str) -> Result<Vec<String>> {
     let said = scope.call(&["--null", "--get-all", key])?;
     match said.code {
         Some(0) => Ok(said.stdout.split_terminator('\0').map(str::to_owned).collect()),
@@ -180,7 +180,7 @@ pub(super) fn values(scope: &Scope, key: &str) -> Result<Vec<String>> {
 }
 
 /// Gives a setting these values, and touches nothing else.
-pub(super) fn set_values(scope: &Scope, key: &str, wanted: &[String]) -> Result<()> {
+pub(crate) fn set_values(scope: &Scope, key: &str, wanted: &[String]) -> Result<()> {
     let present = values(scope, key)?;
     let call = |arguments: &[&str]| {
         let said = scope.call(arguments)?;
@@ -198,7 +198,7 @@ pub(super) fn set_values(scope: &Scope, key: &str, wanted: &[String]) -> Result<
     wanted.iter().try_for_each(|value| call(&["--add", key, value]))
 }
 
-fn refused(scope: &Scope, key: &str, said: &git::Said) -> Error {
+fn refused(scope: &Scope, key: &str, said: &git::GitOutput) -> Error {
     let why = said.stderr.lines().next().unwrap_or("it does not say why");
     let error = Error::new(format!("git cannot change {key} in its {scope} configuration: {why}"));
     match scope {

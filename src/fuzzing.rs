@@ -1,21 +1,24 @@
-//! Everything that parses foreign bytes, each as one function that checks what must hold whatever the bytes are.
+//! Everything that parses bytes from elsewhere, each as one function that checks what must hold whatever the bytes are.
 //!
 //! The fuzz targets in `fuzz/` call these, and `tests/corpus.rs` replays their corpora.
 
 #![expect(clippy::missing_panics_doc, reason = "to panic is how these report that something does not hold")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::app::PrivateKey;
-use crate::cache::Entry;
+use zeroize::Zeroizing;
+
+use crate::app::key::{self, KeyText, PrivateKey};
 use crate::commands::place;
-use crate::config::{Config, Folders, KeySource, Origin};
-use crate::github::answers::{AccessToken, AppInfo, Installation, RepositoriesPage, complaint};
+use crate::config::{Config, select};
+use crate::github::answers::{AccessToken, AppInfo, Installation, RepositoriesPage};
+use crate::github::failures::message;
+use crate::helper::protocol::Request;
 use crate::names::{ApiUrl, Host, Repository, is_name};
-use crate::protocol::{Request, can_carry};
-use crate::route::route;
-use crate::secret::Secret;
+use crate::origin::Origin;
 use crate::terminal::escape;
+use crate::token::{Token, is_token};
+use crate::world::Folders;
 
 /// A request of git.
 pub fn request(bytes: &[u8]) {
@@ -45,7 +48,9 @@ pub fn request(bytes: &[u8]) {
     let Ok(config) = Config::of_file(file, Path::new("f"), &Folders::default()) else {
         panic!("the configuration of this check is not valid")
     };
-    if let Ok(Some(_)) = route(&request, &config) {
+    if let Some(place) = request.place()
+        && let Ok(Some(_)) = select(place, &config)
+    {
         assert_eq!(request.protocol.as_deref(), Some("https"));
         let host = request.host.unwrap_or_default().to_ascii_lowercase();
         assert!(host == "github.com" || host == "github.com:443");
@@ -84,7 +89,7 @@ pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     match Config::of_file(text, Path::new("config.toml"), &Folders::default()) {
         Ok(config) => assert!(config.rules.iter().all(|rule| {
-            !rule.issuer.is_empty()
+            !rule.app_id.is_empty()
                 && rule.api.origin().starts_with("https://")
                 && rule.owners.iter().all(|o| is_name(o))
         })),
@@ -95,7 +100,7 @@ pub fn config(bytes: &[u8]) {
 /// An answer of GitHub's.
 pub fn api_answer(bytes: &[u8]) {
     if let Ok(granted) = AccessToken::parse(bytes) {
-        assert!(can_carry(granted.token.expose()));
+        assert!(is_token(granted.token.expose()));
     }
     if let Ok(installation) = serde_json::from_slice::<Installation>(bytes) {
         let _ = installation.is_usable();
@@ -103,27 +108,28 @@ pub fn api_answer(bytes: &[u8]) {
     let _ = serde_json::from_slice::<Vec<Installation>>(bytes);
     let _ = serde_json::from_slice::<AppInfo>(bytes);
     let _ = serde_json::from_slice::<RepositoriesPage>(bytes);
-    assert!(complaint(bytes).is_none_or(|message| message.chars().count() <= 200));
+    assert!(message(bytes).is_none_or(|message| message.chars().count() <= 200));
 }
 
 /// An entry of a token store.
 pub fn cache_entry(bytes: &[u8]) {
-    if let Some(entry) = Entry::from_bytes(bytes) {
-        assert!(can_carry(entry.token.expose()));
-        let again = Entry::from_bytes(&entry.to_bytes());
+    if let Some(token) = Token::from_bytes(bytes) {
+        assert!(is_token(token.secret.expose()));
+        let again = Token::from_bytes(&token.to_bytes());
         assert!(again.is_some_and(|again| {
-            (again.token.matches(&entry.token) && again.expires_at == entry.expires_at)
-                && (again.minted_at == entry.minted_at && again.clock_offset == entry.clock_offset)
+            again.secret.matches(&token.secret)
+                && again.expires_at == token.expires_at
+                && again.minted_at == token.minted_at
         }));
     }
 }
 
 /// A private key.
 pub fn private_key(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let pem = Secret::new(text.to_owned());
-    let source = KeySource::Text { pem, origin: Origin::Variable("KEY") };
-    if let Err(error) = PrivateKey::load(&source, false) {
+    let text = KeyText::new(Zeroizing::new(bytes.to_vec()));
+    let file = key::source("k.pem", &|path| PathBuf::from(path), &Origin::Variable("KEY"));
+    let Ok(file) = file else { panic!("any text names a file") };
+    if let Err(error) = PrivateKey::parse(&text, &*file) {
         // The message names what the text is, and quotes nothing of it.
         assert!(error.message().is_ascii() && error.message().len() < 200);
     }

@@ -1,110 +1,110 @@
-//! The App's private key: from a file or from the environment to something that can sign.
+//! The App's private key: where it can be, and from its text to something that can sign.
+//!
+//! A new place for keys is a file of its own here, and a line in [`SOURCES`].
+
+pub(crate) mod environment;
+mod file;
+pub(crate) mod keyring;
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ring::digest::{SHA256, digest};
 use ring::error::KeyRejected;
 use ring::rsa::KeyPair;
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use zeroize::Zeroizing;
 
-use crate::config::KeySource;
-use crate::error::{Error, Result, cause};
-use crate::keychain;
+use crate::error::{Error, Result};
+use crate::origin::Origin;
+use crate::world::World;
 
-/// The most that is read of a key file, in bytes. An RSA key of 16,384 bits has 13 KB.
-const MAX_KEY: u64 = 64 * 1024;
+/// A place that a private key is read from.
+pub(crate) trait KeySource: fmt::Debug {
+    /// The key as it is written there.
+    fn read(&self, world: &World<'_>) -> Result<KeyText>;
 
-/// An RSA private key, known to be usable for RS256.
-pub struct PrivateKey {
-    der: Zeroizing<Vec<u8>>,
-}
+    /// Where the key is and where that is configured, for messages; follows "the private key".
+    fn describe(&self) -> String;
 
-/// A private key as it is written, not yet known to be one.
-pub(crate) struct WrittenKey(Zeroizing<Vec<u8>>);
+    /// Where the key is.
+    fn short(&self) -> String;
 
-impl WrittenKey {
-    /// Reads the key from where the configuration says it is. `bus`: whether there is a D-Bus session bus.
-    pub(super) fn read(source: &KeySource, bus: bool) -> Result<Self> {
-        let shown = || described(source);
-        let copied = |text: &str| Self(Zeroizing::new(text.as_bytes().to_vec()));
-        match source {
-            KeySource::Text { pem, .. } => Ok(copied(pem.expose())),
-            KeySource::Keyring { name, .. } => match keychain::read(name, bus) {
-                Ok(pem) => Ok(copied(pem.expose())),
-                Err(why) => Err(Error::new(format!("cannot read the private key {}: {why}", shown()))
-                    .hint("unlock the keyring, or name the key's file in private-key")),
-            },
-            KeySource::File { path, .. } => {
-                let unreadable = |e| {
-                    Error::new(format!("cannot read the private key {}: {}", shown(), cause(&e))).hint(
-                        "download a private key on the App's settings page and name its file in private-key",
-                    )
-                };
-                let file = File::open(path).map_err(unreadable)?;
-                let metadata = file.metadata().map_err(unreadable)?;
-                if metadata.is_dir() {
-                    return Err(Error::new(format!("the private key {} is a directory", shown()))
-                        .hint("name the .pem file itself in private-key"));
-                }
-                // All of it is wiped in the end, so no more than is needed; and never less, or a copy would stay
-                // behind. A pipe does not say its size.
-                let room = if metadata.len() > 0 { metadata.len() + 1 } else { MAX_KEY };
-                let mut bytes = Zeroizing::new(Vec::with_capacity(room.min(MAX_KEY + 1) as usize));
-                file.take(MAX_KEY + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-                Ok(Self(bytes))
-            }
-        }
+    /// What names it in a configuration file; `None` where nothing can.
+    fn setting(&self) -> Option<String>;
+
+    /// The file that holds it, if it is in one.
+    fn file(&self) -> Option<&Path> {
+        None
     }
 
-    /// The bytes, from which the key of the sealed file is derived.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// What to do where its text is no PEM, if there is more to say than usual.
+    fn hint_if_not_pem(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// What `private-key` may name, in the order in which it is tried.
+static SOURCES: &[Named] = &[keyring::named, file::named];
+
+/// Makes a source of the text in `private-key`, if it names one of its kind. Paths are resolved by a function.
+type Named = fn(&str, &dyn Fn(&str) -> PathBuf, &Origin) -> Option<Rc<dyn KeySource>>;
+
+/// The source that `private-key` names. Paths are resolved by `resolve`.
+pub(crate) fn source(
+    text: &str,
+    resolve: &dyn Fn(&str) -> PathBuf,
+    origin: &Origin,
+) -> Result<Rc<dyn KeySource>> {
+    if text.contains("-----BEGIN") {
+        return Err(Error::new(format!("the private key itself stands where its file belongs ({origin})"))
+            .hint("put the key into a file that only you can read, or into the variable GHAPP_PRIVATE_KEY"));
+    }
+    let source = SOURCES.iter().find_map(|named| named(text, resolve, origin)).filter(|_| !text.is_empty());
+    source.ok_or_else(|| {
+        Error::new(format!("the private key's file is empty ({origin})"))
+            .hint("name the .pem file from the App's settings page")
+    })
+}
+
+/// The most that is read of a key, in bytes. An RSA key of 16,384 bits has 13 KB.
+const MAX_KEY: u64 = 64 * 1024;
+
+/// A private key as it is written, not yet known to be one.
+pub(crate) struct KeyText(Zeroizing<Vec<u8>>);
+
+impl KeyText {
+    pub(crate) fn new(text: Zeroizing<Vec<u8>>) -> Self {
+        Self(text)
+    }
+
+    /// The text without the blanks around it.
+    pub(super) fn bytes(&self) -> &[u8] {
         self.0.trim_ascii()
     }
 }
 
-impl fmt::Debug for WrittenKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WrittenKey(…)")
-    }
-}
-
-/// Where a key is, for messages.
-fn described(source: &KeySource) -> String {
-    match source {
-        KeySource::Text { origin, .. } => format!("in the {origin}"),
-        KeySource::Keyring { name, origin } => format!("{name} in the keyring ({origin})"),
-        KeySource::File { path, origin } => format!("{} ({origin})", path.display()),
-    }
+/// An RSA private key, known to be usable for RS256.
+pub(crate) struct PrivateKey {
+    der: Zeroizing<Vec<u8>>,
 }
 
 impl PrivateKey {
-    /// Loads the key from where the configuration says it is. `bus`: whether there is a D-Bus session bus.
-    ///
-    /// # Errors
-    /// If the file cannot be read, or if it holds no RSA key in PEM that is not encrypted. The message names
-    /// the file, where it was configured, and what it holds instead.
-    pub fn load(source: &KeySource, bus: bool) -> Result<Self> {
-        Self::parse(&WrittenKey::read(source, bus)?, source)
-    }
-
-    /// Parses a key that was read from `source`.
-    pub(super) fn parse(written: &WrittenKey, source: &KeySource) -> Result<Self> {
-        let text = std::str::from_utf8(&written.0).map_err(|_| NotAKey::NotPem);
-        let key = if written.0.len() as u64 > MAX_KEY && matches!(source, KeySource::File { .. }) {
+    /// Parses a key that was read from `source`. The message of an error names where the key is, and what is there
+    /// instead.
+    pub(crate) fn parse(text: &KeyText, source: &dyn KeySource) -> Result<Self> {
+        let key = if text.0.len() as u64 > MAX_KEY {
             Err(NotAKey::TooLarge)
         } else {
-            text.and_then(Self::from_text)
+            std::str::from_utf8(&text.0).map_err(|_| NotAKey::NotPem).and_then(Self::from_text)
         };
         key.map_err(|wrong| {
-            let error = wrong.into_error(&described(source));
-            match source {
-                KeySource::Text { .. } if wrong == NotAKey::NotPem => error.hint(
-                    "it must hold the key itself; for the name of a file there is GHAPP_PRIVATE_KEY_FILE",
-                ),
+            let error = wrong.into_error(&source.describe());
+            match source.hint_if_not_pem() {
+                Some(hint) if wrong == NotAKey::NotPem => error.hint(hint),
                 _ => error,
             }
         })
@@ -161,16 +161,13 @@ impl PrivateKey {
     /// The SHA-256 of the public key, as GitHub shows it on the App's settings page.
     ///
     /// <https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/managing-private-keys-for-github-apps#verifying-private-keys>
-    ///
-    /// # Errors
-    /// None for a key that could be loaded.
-    pub fn fingerprint(&self) -> Result<String> {
+    pub(crate) fn fingerprint(&self) -> Result<String> {
         let pair = pair(&self.der).map_err(|e| Error::new(format!("cannot read the private key: {e}")))?;
         // RFC 5280, section 4.1.2.7: algorithm, and a bit string with no unused bits.
         let bits = [&[0], pair.public().as_ref()].concat();
         let algorithm = tagged(0x30, &rustls_pki_types::alg_id::RSA_ENCRYPTION);
         let public = tagged(0x30, &[algorithm, tagged(0x03, &bits)].concat());
-        Ok(format!("SHA256:{}", STANDARD.encode(hmac_sha256::Hash::hash(&public))))
+        Ok(format!("SHA256:{}", STANDARD.encode(digest(&SHA256, &public))))
     }
 
     /// The key's DER.
@@ -245,7 +242,7 @@ impl NotAKey {
 mod tests {
     use super::*;
 
-    const PKCS1: &str = include_str!("../../simulator/keys/acme.pem");
+    const PKCS1: &str = include_str!("../../../simulator/keys/acme.pem");
 
     fn why(text: &str) -> NotAKey {
         PrivateKey::from_text(text).unwrap_err()
@@ -254,7 +251,7 @@ mod tests {
     #[test]
     fn every_way_to_write_a_key_gives_the_same_key() {
         let key = PrivateKey::from_text(PKCS1).unwrap();
-        let pkcs8 = include_str!("../../simulator/keys/acme.pkcs8.pem");
+        let pkcs8 = include_str!("../../../simulator/keys/acme.pkcs8.pem");
         for text in [
             PKCS1.replace('\n', "\r\n"),
             PKCS1.replace('\n', "\\n"),
@@ -298,8 +295,8 @@ mod tests {
             (begin("PUBLIC KEY"), NotAKey::Public),
             (begin("CERTIFICATE"), NotAKey::Certificate),
             (begin("SOMETHING"), NotAKey::NotPem),
-            (include_str!("../../tests/data/ec.pkcs8.pem").to_owned(), NotAKey::NotRsa),
-            (include_str!("../../tests/data/rsa1024.pem").to_owned(), NotAKey::TooSmall),
+            (include_str!("../../../tests/data/ec.pkcs8.pem").to_owned(), NotAKey::NotRsa),
+            (include_str!("../../../tests/data/rsa1024.pem").to_owned(), NotAKey::TooSmall),
         ] {
             assert_eq!(why(&text), reason, "{text:.60}");
         }

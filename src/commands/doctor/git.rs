@@ -1,0 +1,176 @@
+//! git's side: what git does with a URL before and after it asks this program.
+
+use super::report::Report;
+use crate::commands::place;
+use crate::config::{Config, Rule, select};
+use crate::error::{Error, Result};
+use crate::git;
+use crate::git::config::{self, Helper};
+use crate::names::{Host, Place};
+use crate::token::USERNAME;
+use crate::world::World;
+
+pub(super) fn examine_git(report: &mut Report<'_, '_>) -> Result<()> {
+    let version = match git::call(["--version"]) {
+        Ok(output) => output.stdout.trim().to_owned(),
+        Err(why) => return report.failure("git", why),
+    };
+    let numbers: Vec<u32> = version
+        .trim_start_matches("git version ")
+        .split('.')
+        .take(2)
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    let heals = if numbers.as_slice() >= [2, 46].as_slice() {
+        "a token that is refused is replaced within the same command"
+    } else {
+        "a token that is refused is replaced by the next command (by the same one from 2.46 on)"
+    };
+    report.ok("git", format!("{version}: {heals}"))
+}
+
+/// Whether the URL as it was written keeps git from asking a helper: by SSH, or with a credential in it.
+pub(super) fn examine_url(asked: Option<String>, place: &Place, report: &mut Report<'_, '_>) -> Result<()> {
+    let Some(url) = asked else { return Ok(()) };
+    let by_ssh = |url: &str| url.starts_with("ssh://") || (url.contains('@') && !url.contains("://"));
+    if by_ssh(&url) {
+        let rewritten = git::url(Some(url.as_str()));
+        if rewritten.is_some_and(|rewritten| !by_ssh(&rewritten)) {
+            return Ok(());
+        }
+        let shown = place::redacted(&url);
+        let what = Error::new(format!("git goes to {shown} by SSH, where no helper is asked"));
+        let hint = format!(
+            "git remote set-url origin {place}, or for all such URLs git-credential-ghapp setup --rewrite-ssh"
+        );
+        return report.failure("git's URL", what.hint(hint));
+    }
+    match place::userinfo(&url) {
+        None | Some(USERNAME) => Ok(()),
+        Some(user) => {
+            let what = if user.contains(':') {
+                "the URL has a password in it, which git takes instead of asking a helper"
+            } else {
+                "the URL has a user name in it, whose password this helper leaves to others"
+            };
+            report.failure("git's URL", Error::new(what).hint(format!("git remote set-url origin {place}")))
+        }
+    }
+}
+
+/// What git would do with the URL before and after it asks this program.
+pub(super) fn examine_gits_side(
+    place: &Place,
+    rule: &Rule,
+    configuration: &Config,
+    world: &World<'_>,
+    report: &mut Report<'_, '_>,
+) -> Result<()> {
+    let host = &rule.host;
+    let url = place.to_string();
+    let outside = world.folders.cache.clone().unwrap_or_default();
+    examine_rewriting(&url, report)?;
+    examine_helpers(&url, host, &config::helpers(&url, &outside)?, report)?;
+    examine_path(&url, host, configuration, report)?;
+    if let Some(user) = config::for_url("credential.username", &url).filter(|user| user != USERNAME) {
+        let what = Error::new(format!(
+            "git asks for the password of the user {user}, which this helper leaves to others"
+        ));
+        report.failure(
+            "user name",
+            what.hint("git config --show-origin --get-regexp 'credential.*username'"),
+        )?;
+    }
+    if let Some(file) = netrc_with(&host.to_string(), world) {
+        let what = format!("{file} has a credential for {host}, which git takes before it asks a helper");
+        report
+            .failure("netrc", Error::new(what).hint("take the entry out, unless its token is to be used"))?;
+    }
+    let headers = config::all_for_url("http", "extraheader", &url, &outside)?;
+    if let Some((_, origin)) = headers.iter().rfind(|(header, _)| is_authorization(header)) {
+        let what = Error::new(format!(
+            "git sends an Authorization header of its own, so no helper is asked (http.extraHeader in {origin})"
+        ));
+        let hint = "find it: git config --show-origin --name-only --get-regexp 'extraheader'; actions/checkout sets it unless persist-credentials is false";
+        report.failure("headers", what.hint(hint))?;
+    }
+    Ok(())
+}
+
+fn examine_rewriting(url: &str, report: &mut Report<'_, '_>) -> Result<()> {
+    const SEARCH: &str = "git config --show-origin --get-regexp 'url.*insteadof'";
+    let Some(rewritten) = git::url(Some(url)).filter(|rewritten| rewritten != url) else { return Ok(()) };
+    let what = Error::new(format!("git rewrites {url} to {}", place::redacted(&rewritten)));
+    if rewritten.starts_with("https://") && place::userinfo(&rewritten).is_none() {
+        return report.warning("git's URL", what.hint(SEARCH));
+    }
+    report.failure("git's URL", what.hint(format!("no helper is asked for that; look for it: {SEARCH}")))
+}
+
+/// Whether git asks this helper, and whom else.
+fn examine_helpers(url: &str, host: &Host, helpers: &[Helper], report: &mut Report<'_, '_>) -> Result<()> {
+    let shown = helpers.iter().map(Helper::shown).collect::<Vec<_>>().join(", then ");
+    let add = format!("git config --global --add credential.https://{host}.helper ghapp");
+    let Some(position) = helpers.iter().position(Helper::is_ours) else {
+        let what = match helpers {
+            [] => format!("git asks no helper for {url}"),
+            _ => format!("git does not ask this helper for {url}, but {shown}"),
+        };
+        return report.failure("helpers", Error::new(what).hint(add));
+    };
+    let mut fine = position == 0;
+    if !fine {
+        let what = format!("git asks another helper first, whose answer may be another identity: {shown}");
+        let hint = format!(
+            "put an empty one and this one last: git config --global --add credential.https://{host}.helper '' && {add}"
+        );
+        report.warning("helpers", Error::new(what).hint(hint))?;
+    }
+    let keeps = |helper: &&Helper| !helper.is_ours() && helper.keeps_what_others_answer();
+    if let Some(keeper) = helpers.iter().find(keeps) {
+        fine = false;
+        let what = format!("the helper {} is given every token that works, and keeps it", keeper.value);
+        let hint = format!("take it out of {}, or let git-credential-ghapp setup do it", helpers[0].origin);
+        report.warning("helpers", Error::new(what).hint(hint))?;
+    }
+    let short = helpers[position].value.split_whitespace().next() == Some("ghapp");
+    if short && config::found_by_git().is_none() {
+        let what = "git asks ghapp, but finds no git-credential-ghapp: its folder is not in PATH";
+        let hint =
+            "add the folder to PATH, or name the whole path as the helper, as setup does where it must";
+        return report.failure("helpers", Error::new(what).hint(hint));
+    }
+    if fine { report.ok("helpers", format!("git asks {shown}")) } else { Ok(()) }
+}
+
+/// Whether git says which repository it wants, or need not.
+fn examine_path(url: &str, host: &Host, configuration: &Config, report: &mut Report<'_, '_>) -> Result<()> {
+    if config::is_true_for_url("credential.useHttpPath", url) {
+        return report.ok("path", "git says which repository it wants (useHttpPath)");
+    }
+    match select(Place::Host(host.clone()), configuration) {
+        Ok(_) => {
+            let what =
+                "git does not say which repository it wants, which is enough for one installation only";
+            let hint = format!("git config --global credential.https://{host}.useHttpPath true");
+            report.warning("path", Error::new(what).hint(hint))
+        }
+        Err(why) => report.failure("path", why),
+    }
+}
+
+/// The file that gives curl, and so git, a credential for a host, or for all. (netrc(5))
+fn netrc_with(host: &str, world: &World<'_>) -> Option<String> {
+    let name = host.split(':').next().unwrap_or_default();
+    let home = world.folders.home.as_ref()?;
+    [".netrc", "_netrc"].into_iter().map(|file| home.join(file)).find_map(|path| {
+        let text = zeroize::Zeroizing::new(std::fs::read_to_string(&path).ok()?);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let names_it = words.windows(2).any(|pair| pair == ["machine", name]) || words.contains(&"default");
+        names_it.then(|| path.display().to_string())
+    })
+}
+
+fn is_authorization(header: &str) -> bool {
+    header.split(':').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("authorization"))
+}

@@ -1,0 +1,215 @@
+//! GitHub's side: the network, the key, what is cached, the App, its installation, and whether a token works.
+
+use std::time::Duration;
+
+use super::report::Report;
+use crate::commands::installations;
+use crate::commands::output::soon;
+use crate::config::{Rule, Selected};
+use crate::error::{Error, Result};
+use crate::files::open_to_others;
+use crate::git::network;
+use crate::git::probe::GitServer;
+use crate::github::matters;
+use crate::names::{InstallationRef, Place};
+use crate::source::{Issued, Outcome, TokenSource};
+use crate::time::describe_offset;
+use crate::token::Need;
+use crate::world::World;
+
+pub(super) fn examine_network(rule: &Rule, world: &World<'_>, report: &mut Report<'_, '_>) -> Result<()> {
+    match network::describe(&rule.api.endpoint("/"), world) {
+        Ok(found) => {
+            let proxy = found.proxy.map_or_else(|| "no proxy".to_owned(), |proxy| format!("proxy {proxy}"));
+            if found.unverified {
+                let what = Error::new(format!("{}: {proxy}, and its certificate is not checked", rule.api));
+                report.warning(
+                    "network",
+                    what.hint("name the CA instead: git config --global http.sslCAInfo FILE"),
+                )
+            } else {
+                report.ok("network", format!("{}: {proxy}, {}", rule.api, found.roots))
+            }
+        }
+        Err(why) => report.failure("network", why),
+    }
+}
+
+/// Whether there is a key.
+pub(super) fn examine_key(
+    rule: &Rule,
+    source: &TokenSource<'_>,
+    report: &mut Report<'_, '_>,
+) -> Result<bool> {
+    let key = match source.app().key() {
+        Ok(key) => key,
+        Err(why) => {
+            report.failure("private key", why)?;
+            return Ok(false);
+        }
+    };
+    let place = rule.key.short();
+    let fingerprint = key.fingerprint()?;
+    if let Some(path) = rule.key.file()
+        && let Some(mode) = open_to_others(path)
+    {
+        let what = Error::new(format!("{place} is readable by others (mode {mode:o}); {fingerprint}"));
+        report.warning("private key", what.hint(format!("chmod 600 '{}'", path.display())))?;
+    } else {
+        report.ok("private key", format!("{place}, {fingerprint}"))?;
+    }
+    Ok(true)
+}
+
+pub(super) fn examine_stores(
+    source: &TokenSource<'_>,
+    world: &World<'_>,
+    report: &mut Report<'_, '_>,
+) -> Result<()> {
+    let stores = source.cache().test_stores();
+    let works = stores.iter().any(|(_, result)| result.is_ok());
+    if stores.is_empty() {
+        let what = Error::new("no token is kept (cache = \"none\"), so every call mints one");
+        report.warning("token store", what)?;
+    }
+    for (name, result) in &stores {
+        match result {
+            Ok(()) => report.ok("token store", format!("{name} works"))?,
+            Err(why) if works => {
+                report.warning("token store", Error::new(format!("{name} is not used: {why}")))?;
+            }
+            Err(why) => {
+                let what = Error::new(format!("{name} does not work, so every call mints: {why}"));
+                report.failure("token store", what.hint("try cache = \"file\", or GHAPP_CACHE=file"))?;
+            }
+        }
+    }
+    let now = world.clock.now();
+    let grants = source.cache().grants();
+    let tokens = grants.iter().map(|(_, grant)| {
+        format!(
+            "{} on {} expires {}",
+            crate::commands::status::whom(grant),
+            grant.host,
+            soon(grant.expires_at, now)
+        )
+    });
+    let tokens: Vec<String> = tokens.collect();
+    let listed = if tokens.is_empty() { "none".to_owned() } else { tokens.join(", ") };
+    report.ok("cached tokens", listed)
+}
+
+/// Whether GitHub knows the App.
+pub(super) fn examine_app(source: &TokenSource<'_>, report: &mut Report<'_, '_>) -> Result<bool> {
+    let github = match source.github() {
+        Ok(github) => github,
+        Err(why) => {
+            report.failure("App", why.into_error())?;
+            return Ok(false);
+        }
+    };
+    let app = match github.app() {
+        Ok(app) => app,
+        Err(why) => {
+            report.failure("App", why.into_error())?;
+            return Ok(false);
+        }
+    };
+    match github.measured_clock_offset() {
+        Some(offset) if matters(offset) => {
+            let what =
+                format!("this clock is {} by GitHub's; that is corrected for", describe_offset(offset));
+            report.warning("clock", Error::new(what).hint("set the clock"))?;
+        }
+        Some(_) => report.ok("clock", "right, within seconds")?,
+        None => report.warning("clock", Error::new("the server does not say what time it is"))?,
+    }
+    let name = app.name.as_ref().unwrap_or(&app.slug);
+    report.ok("App", format!("{name}{}, {}", app.of_owner(), app.html_url))?;
+    Ok(true)
+}
+
+pub(super) fn examine_installation(
+    selected: &Selected<'_>,
+    source: &TokenSource<'_>,
+    world: &World<'_>,
+    report: &mut Report<'_, '_>,
+) -> Result<()> {
+    let found = match source.installation(&selected.place) {
+        Ok(found) => found,
+        Err(why) => return report.failure("installation", why.into_error()),
+    };
+    if let Some(InstallationRef { id, .. }) = found {
+        let details = source.github().and_then(|github| github.installation(id));
+        match details {
+            Ok(Some(details)) => {
+                let owner = details.owner().unwrap_or("an enterprise").to_owned();
+                let selection = installations::selection(&details);
+                let use_for_git = installations::use_for_git(&details);
+                let text = format!("{id} on {owner}, {selection} repositories; git can: {use_for_git}");
+                if details.is_usable() {
+                    report.ok("installation", text)?;
+                } else {
+                    let page = details.html_url.unwrap_or_default();
+                    report.failure("installation", Error::new(text).hint(format!("fix it at {page}")))?;
+                    return Ok(());
+                }
+            }
+            Ok(None) => {
+                let what = Error::new(format!("there is no installation {id} of this App"));
+                let hint = "install the App again, or correct installation-id in the configuration";
+                report.failure("installation", what.hint(hint))?;
+                if selected.rule.installation.is_some() {
+                    return Ok(());
+                }
+            }
+            Err(why) => report.warning("installation", why.into_error())?,
+        }
+    }
+    match source.token(&selected.place, Need::Fresh) {
+        Ok(Outcome::NotInstalled(why)) => report.failure("installation", why),
+        Ok(Outcome::Issued(issued)) => {
+            report.ok("token", format!("can be had, {}", what_it_may(&issued, source)))?;
+            examine_git_server(selected, &issued, world, report)
+        }
+        Err(why) => report.failure("token", why),
+    }
+}
+
+fn what_it_may(issued: &Issued, source: &TokenSource<'_>) -> String {
+    let granted = source.granted(issued);
+    let permissions = granted.permissions.unwrap_or_default();
+    let listed: Vec<String> = permissions.iter().map(|(name, level)| format!("{name}: {level}")).collect();
+    if listed.is_empty() { "its permissions are not noted".to_owned() } else { listed.join(", ") }
+}
+
+/// Whether git's server accepts the token.
+fn examine_git_server(
+    selected: &Selected<'_>,
+    issued: &Issued,
+    world: &World<'_>,
+    report: &mut Report<'_, '_>,
+) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(12);
+    let Place::Repository(host, repository) = &selected.place else {
+        return report.ok("probe", "no repository was named to probe the token with");
+    };
+    let server = GitServer::new(host, world);
+    match server.and_then(|server| server.probe(repository, &issued.token.secret, PATIENCE)) {
+        Ok(status) if status < 400 => {
+            report.ok("probe", format!("{host} accepts the token for {repository}"))
+        }
+        Ok(404) => {
+            let what = Error::new(format!(
+                "{host} returned 404: the token does not reach {repository}, or there is none"
+            ));
+            let app = &selected.rule.app_id;
+            report.failure("probe", what.hint(format!("add the repository to the installation of App {app}")))
+        }
+        Ok(status) => {
+            let what = Error::new(format!("{host} returned {status} to the token for {repository}"));
+            report.failure("probe", what.hint("check the installation's permissions and the IP allow list"))
+        }
+        Err(why) => report.failure("probe", why),
+    }
+}

@@ -1,0 +1,92 @@
+//! `doctor`: goes the whole way that a token goes, and tells of each step whether it works, or how to fix it.
+
+mod git;
+mod github;
+mod report;
+
+use super::output::{Output, count};
+use super::{nothing_configured, place};
+use crate::config::{Config, Flags, Selected};
+use crate::error::Result;
+use crate::names::Place;
+use crate::source::TokenSource;
+use crate::world::World;
+
+use report::Report;
+
+/// What is examined, and how it is shown.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The URL that does not work, OWNER/REPO, or OWNER; default: the current repository's remote, or the only
+    /// installation
+    #[arg(value_name = "URL")]
+    name: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn doctor(
+    options: &Options,
+    flags: &Flags,
+    world: &World<'_>,
+    output: &mut Output<'_>,
+) -> Result<u8> {
+    let mut report = Report::new(output, options.json);
+    git::examine_git(&mut report)?;
+    let config = match Config::load(flags, world) {
+        Ok(config) => config,
+        Err(why) => {
+            report.failure("configuration", why)?;
+            return report.end();
+        }
+    };
+    if config.rules.is_empty() {
+        report.failure("configuration", nothing_configured())?;
+        return report.end();
+    }
+    examine_configuration(&config, &mut report)?;
+    let selected = match place::selected(options.name.as_deref(), &config) {
+        Ok(selected) => selected,
+        Err(why) => {
+            report.failure("rule", why)?;
+            return report.end();
+        }
+    };
+    let Selected { rule, place } = &selected;
+    let why = why_this_rule(&selected);
+    report.ok("rule", format!("App {} answers for {place}: {why} ({})", rule.app_id, rule.origin))?;
+    git::examine_url(options.name.clone().or_else(place::remote), place, &mut report)?;
+    git::examine_gits_side(place, rule, &config, world, &mut report)?;
+    github::examine_network(rule, world, &mut report)?;
+    let source = TokenSource::new(rule, &config, world);
+    let has_key = github::examine_key(rule, &source, &mut report)?;
+    github::examine_stores(&source, world, &mut report)?;
+    if has_key && github::examine_app(&source, &mut report)? {
+        github::examine_installation(&selected, &source, world, &mut report)?;
+    }
+    report.end()
+}
+
+fn examine_configuration(config: &Config, report: &mut Report<'_, '_>) -> Result<()> {
+    let mut places: Vec<String> = config
+        .rules
+        .iter()
+        .map(|rule| rule.origin.to_string().split(", line").next().unwrap_or_default().to_owned())
+        .collect();
+    places.dedup();
+    let rules = count(config.rules.len(), "App is", "Apps are");
+    report.ok("configuration", format!("{rules} configured: {}", places.join(", ")))
+}
+
+fn why_this_rule(selected: &Selected<'_>) -> String {
+    let rule = selected.rule;
+    match &selected.place {
+        _ if rule.is_for_this_call() => "environment or flags name it".to_owned(),
+        Place::Repository(_, repository) if rule.repositories.contains(repository) => {
+            "it names the repository".to_owned()
+        }
+        _ if rule.names_what_it_is_for() => "it names the owner".to_owned(),
+        _ => format!("it is for every owner on {}", rule.host),
+    }
+}

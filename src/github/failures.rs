@@ -1,0 +1,175 @@
+//! What a refusal means. This is the one place that reads GitHub's English: its API has no codes for what went wrong.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::transport::Reply;
+use crate::error::Error;
+use crate::names::{ApiUrl, InstallationId};
+use crate::time::Timestamp;
+use crate::token::Scope;
+
+/// Why there is no token, sorted by what can be done next.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// GitHub did not answer, or returned a server error: what is cached may still help.
+    Unreachable(Error),
+    /// GitHub's rate limit is used up until this time, by the local clock: nobody else need ask before that.
+    Limited(Error, Timestamp),
+    /// GitHub refused, or there is nothing to ask with: asking again does not help.
+    Refused(Error),
+    /// There is no such installation any more: what is remembered about it is wrong.
+    Gone(Error),
+}
+
+impl Failure {
+    pub(crate) fn into_error(self) -> Error {
+        let (Self::Unreachable(error) | Self::Limited(error, _) | Self::Refused(error) | Self::Gone(error)) =
+            self;
+        error
+    }
+}
+
+impl From<Error> for Failure {
+    /// A failure on this side: of the configuration, of the key.
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.into_error()
+    }
+}
+
+/// The most that is shown of a message of the server, in characters.
+const MAX_MESSAGE: usize = 200;
+
+/// The message of an error in GitHub's form, shortened.
+pub(crate) fn message(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Body {
+        message: String,
+    }
+    let body: Body = serde_json::from_slice(body).ok()?;
+    Some(body.message.chars().take(MAX_MESSAGE).collect())
+}
+
+/// Whether the times in the JWT are why it was refused.
+pub(super) fn is_about_times_of_jwt(reply: &Reply) -> bool {
+    let is_about_times = |message: String| message.contains("('exp')") || message.contains("('iat')");
+    reply.status == 401 && message(&reply.body).is_some_and(is_about_times)
+}
+
+/// Whether the API has no such App. A 404 otherwise means that what was asked for is not there.
+pub(super) fn is_unknown_app(reply: &Reply) -> bool {
+    reply.status == 404 && message(&reply.body).as_deref() == Some("Integration not found")
+}
+
+/// How long the API wants to be left alone, if a rate limit is why it refused. `clock_offset`: how many seconds its clock
+/// is ahead. <https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api>
+pub(super) fn rate_limit(reply: &Reply, now: Timestamp, clock_offset: i64) -> Option<Duration> {
+    let number = |name| reply.header(name).and_then(|text| text.trim().parse::<i64>().ok());
+    let retry_after = number("retry-after");
+    let is_used_up = number("x-ratelimit-remaining") == Some(0);
+    let says_so = || message(&reply.body).is_some_and(|it| it.to_ascii_lowercase().contains("rate limit"));
+    let is_limited = match reply.status {
+        429 => true,
+        403 => is_used_up || retry_after.is_some() || says_so(),
+        _ => false,
+    };
+    let reset = number("x-ratelimit-reset").filter(|_| is_used_up);
+    let until_reset = reset.map(|at| Timestamp(at).since(now.plus(clock_offset)));
+    // Without a time GitHub asks for a minute at least.
+    let seconds = retry_after.or(until_reset).unwrap_or(60).clamp(1, 24 * 3600);
+    is_limited.then(|| Duration::from_secs(seconds.unsigned_abs()))
+}
+
+/// That a rate limit is used up until a time.
+pub(crate) fn rate_limited(api: &ApiUrl, app_id: &str, until: Timestamp, now: Timestamp) -> Failure {
+    let error = Error::new(format!("the rate limit of App {app_id} on {api} is used up"))
+        .hint(format!("try again in {} s", until.since(now).max(1)));
+    Failure::Limited(error, until)
+}
+
+/// That the server returned an error of its own, which may pass.
+pub(super) fn server_error(api: &ApiUrl, status: u16) -> Failure {
+    let error = Error::new(format!("{api} returned {status}"))
+        .hint("see https://www.githubstatus.com, or ask who runs this server");
+    Failure::Unreachable(error)
+}
+
+const CHECK_ADDRESS: &str =
+    "check host and api-url in the configuration, and whether a proxy answers instead";
+
+/// An answer that is not what the API gives. serde's own message could quote a value, which could be a token.
+pub(super) fn malformed(api: &ApiUrl, reply: &Reply, error: &serde_json::Error) -> Failure {
+    let kind = reply.header("content-type").unwrap_or("without a type");
+    let place = format!("line {} column {}", error.line(), error.column());
+    let what = format!("{api} sent an answer that GitHub's API does not give ({kind}, {place})");
+    Failure::Refused(Error::new(what).hint(CHECK_ADDRESS))
+}
+
+/// What a refusal means that is not about minting.
+pub(super) fn refusal(api: &ApiUrl, app_id: &str, reply: &Reply) -> Failure {
+    let message = message(&reply.body);
+    Failure::Refused(match (reply.status, message.as_deref()) {
+        (404, Some(_)) if is_unknown_app(reply) => Error::new(format!("{api} knows no App {app_id}"))
+            .hint("compare the id with the App's settings page, and the host with where the App lives"),
+        (401, Some("A JSON web token could not be decoded")) => Error::new(format!(
+            "{api} refused the App's JWT: the private key is not one of App {app_id}"
+        ))
+        .hint("compare id and key with the App's settings page; keys that were deleted there no longer work"),
+        (401, Some(message)) => Error::new(format!("{api} refused the App's JWT: {message}")),
+        (403, Some(message)) if message.contains("IP allow list") => {
+            Error::new(message).hint("let an organisation owner add this address to the IP allow list")
+        }
+        (status, Some(message)) => Error::new(format!("{api} returned {status}: {message}")),
+        (status, None) => {
+            let kind = reply.header("content-type").unwrap_or("without a type");
+            let what = format!("{api} returned {status} with something that is not GitHub's API ({kind})");
+            Error::new(what).hint(CHECK_ADDRESS)
+        }
+    })
+}
+
+/// What a refusal to mint means. `fix` gives the hint for a step that an owner takes on the installation's page.
+pub(super) fn mint_refusal(
+    api: &ApiUrl,
+    app_id: &str,
+    reply: &Reply,
+    installation: InstallationId,
+    scope: &Scope,
+    fix: impl Fn(&str) -> String,
+) -> Failure {
+    let message = message(&reply.body).unwrap_or_default();
+    let refused = |what: String, step: &str| Failure::Refused(Error::new(what).hint(fix(step)));
+    match reply.status {
+        404 if !is_unknown_app(reply) => Failure::Gone(
+            Error::new(format!("App {app_id} has no installation {installation} on {api}"))
+                .hint("install the App again, or correct installation-id in the configuration"),
+        ),
+        403 if message.contains("suspended") => {
+            refused(format!("installation {installation} of App {app_id} is suspended"), "unsuspend it")
+        }
+        403 if message.contains("IP allow list") => refused(
+            format!("installation {installation} of App {app_id} may not be used from here: {message}"),
+            "add this machine's address to the IP allow list of the organisation",
+        ),
+        422 => {
+            let asked = scope.permissions.iter().map(|(name, level)| format!("{name} = {level}"));
+            let asked: Vec<String> = asked.collect();
+            let step = match asked.as_slice() {
+                [] => "add the repository to the installation".to_owned(),
+                asked => format!("grant {}, or ask for less in the configuration", asked.join(", ")),
+            };
+            refused(
+                format!("installation {installation} of App {app_id} cannot give such a token: {message}"),
+                &step,
+            )
+        }
+        _ => refusal(api, app_id, reply),
+    }
+}

@@ -1,0 +1,95 @@
+//! `get`: from git's question to its answer. Where the token comes from is told in [`crate::source`].
+
+use std::io::Write;
+
+use super::protocol::{Answer, Request};
+use crate::config::{Config, Selected, select};
+use crate::error::{Error, Result};
+use crate::source::{Outcome, TokenSource};
+use crate::token::{Need, Token};
+use crate::world::World;
+
+/// Answers a request. Without an answer git asks its next helper.
+///
+/// # Errors
+/// If a rule answers for the place, but no token can be had. git is told not to ask anybody else, unless the rule says so.
+pub(super) fn get(
+    request: &Request,
+    config: &Config,
+    world: &World<'_>,
+    mut stdout: impl Write,
+) -> Result<()> {
+    if config.rules.is_empty() {
+        world.terminal.warning(&nothing_configured(world));
+        return Ok(());
+    }
+    let selected = request.place().map_or(Ok(None), |place| select(place, config));
+    let quits = match &selected {
+        Ok(Some(selected)) => selected.rule.quit_on_failure,
+        _ => true,
+    };
+    let answer = selected.and_then(|selected| match selected {
+        Some(selected) => answer(request, &selected, config, world),
+        None => {
+            world.terminal.trace(|| "declined: nothing is configured for this".to_owned());
+            Ok(None)
+        }
+    });
+    match answer {
+        Ok(Some(answer)) => answer.write(stdout),
+        Ok(None) => Ok(()),
+        Err(error) => {
+            if quits {
+                // Where git cannot be told any more, the exit code and the message still are.
+                let _ = Answer::Quit.write(&mut stdout);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The answer by a rule. `None`: the App is not installed there, and the rule does not promise that it is.
+fn answer(
+    request: &Request,
+    selected: &Selected<'_>,
+    config: &Config,
+    world: &World<'_>,
+) -> Result<Option<Answer>> {
+    let Selected { rule, place } = selected;
+    world.terminal.trace(|| format!("rule: App {} ({})", rule.app_id, rule.origin));
+    let need = request.refused.as_deref().map_or(Need::Fresh, Need::NotRefused);
+    match TokenSource::new(rule, config, world).token(place, need)? {
+        Outcome::Issued(issued) => {
+            world.terminal.trace(|| {
+                let (installation, remaining) = (issued.installation.id, issued.token.remaining(world.clock));
+                format!("answered: token of installation {installation}, {remaining} s left")
+            });
+            Ok(Some(credential(issued.token, request)))
+        }
+        // A rule for every owner is also asked about repositories that somebody else's credential may reach.
+        Outcome::NotInstalled(why) if !rule.names_what_it_is_for() => {
+            world.terminal.warning(&why);
+            Ok(None)
+        }
+        Outcome::NotInstalled(why) => Err(why),
+    }
+}
+
+/// A token for git. A git that understands that comes back once should this token be refused.
+fn credential(token: Token, request: &Request) -> Answer {
+    let may_come_back = request.understands_state && request.refused.is_none();
+    Answer::Credential {
+        expires_at: token.expires_at,
+        come_back: may_come_back.then(|| token.secret.fingerprint()),
+        password: token.secret,
+    }
+}
+
+/// For a person who set git up for this helper and forgot the other half.
+fn nothing_configured(world: &World<'_>) -> Error {
+    let file = world.folders.user_config.as_ref();
+    let file = file.map_or("its configuration".into(), |path| path.to_string_lossy());
+    Error::new("no App is configured, so nothing is answered").hint(format!(
+        "git-credential-ghapp setup, or describe the App in {file}, or set GHAPP_APP_ID and GHAPP_PRIVATE_KEY_FILE"
+    ))
+}

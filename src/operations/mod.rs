@@ -1,6 +1,0 @@
-//! What git calls.
-
-pub mod capability;
-pub mod erase;
-pub mod get;
-pub mod store;

@@ -1,0 +1,300 @@
+//! From a rule and a place to an installation access token: the whole story on one page.
+
+use std::cell::OnceCell;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use crate::app::App;
+use crate::cache::{self, ApiState, ApiStateKey, Cache, Grant, LookupTurn, MintTurn, RouteKey, TokenKey};
+use crate::config::{Config, Rule};
+use crate::error::{Error, Result};
+use crate::git::probe::GitServer;
+use crate::github::{Failure, GitHub, rate_limited};
+use crate::names::{InstallationRef, Place, Repository};
+use crate::token::{Granted, Need, RepositoryRef, Scope, Token};
+use crate::world::World;
+
+/// Gives tokens for a rule: its App, what is cached, and the way to GitHub. Nothing of the network is set up where the
+/// cache has the answer.
+pub(crate) struct TokenSource<'a> {
+    rule: &'a Rule,
+    settings: cache::Settings,
+    world: &'a World<'a>,
+    app: Rc<App<'a>>,
+    cache: Cache<'a>,
+    github: OnceCell<GitHub<'a>>,
+}
+
+/// A token, and what it is for.
+#[derive(Debug)]
+pub(crate) struct Issued {
+    pub(crate) token: Token,
+    pub(crate) installation: InstallationRef,
+    /// The name under which it is cached.
+    pub(crate) key: TokenKey,
+    /// What it was granted, if it was minted just now.
+    granted: Option<Granted>,
+}
+
+/// What came of the wish for a token.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Issued(Issued),
+    /// The App is not installed there.
+    NotInstalled(Error),
+}
+
+impl<'a> TokenSource<'a> {
+    pub(crate) fn new(rule: &'a Rule, config: &Config, world: &'a World<'a>) -> Self {
+        let app = Rc::new(App::new(&rule.app_id, Rc::clone(&rule.key), world));
+        let sealer = Rc::clone(&app) as Rc<dyn cache::Sealer + 'a>;
+        let cache = Cache::open(world, config.cache, Some(sealer));
+        Self { rule, settings: config.cache, world, app, cache, github: OnceCell::new() }
+    }
+
+    /// A token for a place: a cached one, or a fresh one that git's server accepts already.
+    pub(crate) fn token(&self, place: &Place, need: Need<'_>) -> Result<Outcome> {
+        let mut may_look_up_again = self.rule.installation.is_none();
+        loop {
+            let Some(installation) = self.installation(place)? else {
+                return Ok(Outcome::NotInstalled(self.not_installed(place)));
+            };
+            match self.token_of(installation, place, need) {
+                // The App was installed anew: its installation has another number now.
+                Err(Failure::Gone(_)) if may_look_up_again => {
+                    self.cache.forget_route(&self.route_key(place));
+                    may_look_up_again = false;
+                }
+                result => return Ok(Outcome::Issued(result?)),
+            }
+        }
+    }
+
+    /// The installation: as configured, as remembered, or as GitHub says. `None`: the App is not installed there.
+    pub(crate) fn installation(&self, place: &Place) -> Result<Option<InstallationRef>, Failure> {
+        if let Some(id) = self.rule.installation {
+            return Ok(Some(id.into()));
+        }
+        let key = self.route_key(place);
+        if let Some(found) = self.cache.route(&key) {
+            return Ok(found);
+        }
+        match self.cache.turn_to_look_up(&key) {
+            LookupTurn::Known(found) => Ok(found),
+            LookupTurn::LookUp { _lock, old } => match self.look_up(place) {
+                Ok(found) => {
+                    self.cache.remember_route(&key, found);
+                    Ok(found)
+                }
+                // An old answer is better than none.
+                Err(Failure::Unreachable(_) | Failure::Limited(..)) if old.is_some() => Ok(old),
+                Err(failure) => Err(failure),
+            },
+        }
+    }
+
+    fn look_up(&self, place: &Place) -> Result<Option<InstallationRef>, Failure> {
+        let found = self.github().and_then(|github| match place {
+            Place::Repository(_, repository) => github.installation_of_repository(repository),
+            Place::Owner(_, owner) => github.installation_of_owner(owner),
+            Place::Host(host) => github.only_installation(host),
+        });
+        self.note_rate_limit(found)
+    }
+
+    /// A token of an installation: a cached one, or one that is minted by one process at a time, and probed.
+    pub(crate) fn token_of(
+        &self,
+        installation: InstallationRef,
+        place: &Place,
+        need: Need<'_>,
+    ) -> Result<Issued, Failure> {
+        let key = self.token_key(place, installation);
+        if let Some(token) = self.cache.fresh(&key, need) {
+            return Ok(Issued { token, installation, key, granted: None });
+        }
+        let (_lock, fallback) = match self.cache.turn_to_mint(&key, need)? {
+            MintTurn::Minted(token) => return Ok(Issued { token, installation, key, granted: None }),
+            MintTurn::Mint { _lock, fallback } => (_lock, fallback),
+        };
+        match (self.mint(installation, place, fallback.is_some()), fallback) {
+            (Ok((token, granted)), _) => {
+                if let Some(repository) = place.repository()
+                    && !self.is_accepted(&token, repository)?
+                {
+                    // Perhaps the repository moved to another owner.
+                    self.cache.forget_route(&self.route_key(place));
+                }
+                self.cache.keep(&key, &token, &self.grant(installation, place, &granted, &token));
+                Ok(Issued { token, installation, key, granted: Some(granted) })
+            }
+            (Err(Failure::Unreachable(why) | Failure::Limited(why, _)), Some(token))
+                if token.remaining(self.world.clock) > 0 =>
+            {
+                let remaining = token.remaining(self.world.clock);
+                let what =
+                    format!("no new token can be had, so one that expires in {remaining} s is used: {why}");
+                self.world.terminal.warning(&Error::new(what));
+                Ok(Issued { token, installation, key, granted: None })
+            }
+            (Err(failure), _) => Err(failure),
+        }
+    }
+
+    fn mint(
+        &self,
+        installation: InstallationRef,
+        place: &Place,
+        has_fallback: bool,
+    ) -> Result<(Token, Granted), Failure> {
+        let minted = self.github().and_then(|github| {
+            if has_fallback {
+                github.be_brief();
+            }
+            let minted = github.mint(installation.id, &self.scope(place, installation))?;
+            let state = ApiState { clock_offset: github.clock_offset(), limited_until: None };
+            self.cache.note_api_state(&self.api_key(), &state);
+            Ok(minted)
+        });
+        self.note_rate_limit(minted)
+    }
+
+    /// Waits until git's server accepts a token, and warns if it does not in time.
+    fn is_accepted(&self, token: &Token, repository: &Repository) -> Result<bool> {
+        let server = GitServer::new(&self.rule.host, self.world)?;
+        let warning = server.wait_until_accepted(repository, &token.secret, self.settings.deadline);
+        if let Some(warning) = &warning {
+            self.world.terminal.warning(warning);
+        }
+        Ok(warning.is_none())
+    }
+
+    /// The first repository that a token is for. A token that was minted just now, without a repository to probe it with,
+    /// is probed with that one.
+    pub(crate) fn probe_any_repository(&self, token: &Token) -> Result<Option<Repository>, Failure> {
+        let mut first = None;
+        self.github()?.repositories(&token.secret, |page| {
+            first = page.repositories.first().and_then(|it| Repository::parse(&it.full_name));
+            ControlFlow::Break(())
+        })?;
+        if let Some(repository) = first.as_ref().filter(|_| token.is_new(self.world.clock)) {
+            self.is_accepted(token, repository)?;
+        }
+        Ok(first)
+    }
+
+    /// GitHub, asked as the App. An error: its rate limit is used up, or git's network settings are not usable.
+    pub(crate) fn github(&self) -> Result<&GitHub<'a>, Failure> {
+        if let Some(github) = self.github.get() {
+            return Ok(github);
+        }
+        let Rule { api, app_id, .. } = self.rule;
+        let state = self.cache.api_state(&self.api_key());
+        let now = self.world.clock.now();
+        if let Some(until) = state.limited_until.filter(|until| *until > now) {
+            return Err(rate_limited(api, app_id, until, now));
+        }
+        let agent = crate::git::network::agent(&api.endpoint("/"), self.world)?;
+        let app = Rc::clone(&self.app);
+        let github = GitHub::new(agent, api, app, self.world, self.settings.deadline, state.clock_offset);
+        Ok(self.github.get_or_init(|| github))
+    }
+
+    /// Spares the next process a request that would be refused for the rate limit.
+    fn note_rate_limit<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
+        if let Err(Failure::Limited(_, until)) = &result {
+            let key = self.api_key();
+            let state = ApiState { limited_until: Some(*until), ..self.cache.api_state(&key) };
+            self.cache.note_api_state(&key, &state);
+        }
+        result
+    }
+
+    pub(crate) fn cache(&self) -> &Cache<'a> {
+        &self.cache
+    }
+
+    pub(crate) fn app(&self) -> &App<'a> {
+        &self.app
+    }
+
+    /// By how many seconds GitHub's clock is ahead, as it was last seen.
+    pub(crate) fn clock_offset(&self) -> i64 {
+        let noted = || self.cache.api_state(&self.api_key()).clock_offset;
+        self.github.get().map_or_else(noted, GitHub::clock_offset)
+    }
+
+    /// What a token was granted, as far as that is known.
+    pub(crate) fn granted(&self, issued: &Issued) -> Granted {
+        let noted = || self.cache.grant(&issued.key).map(|grant| grant.granted);
+        issued.granted.clone().or_else(noted).unwrap_or_default()
+    }
+
+    /// The name under which the token for a place is cached, if the installation is known without asking GitHub.
+    pub(crate) fn cached_key(&self, place: &Place) -> Option<TokenKey> {
+        let remembered = || self.cache.old_route(&self.route_key(place));
+        let installation = self.rule.installation.map(InstallationRef::from).or_else(remembered)?;
+        Some(self.token_key(place, installation))
+    }
+
+    fn token_key(&self, place: &Place, installation: InstallationRef) -> TokenKey {
+        let scope = self.scope(place, installation);
+        TokenKey::new(&self.rule.api, &self.rule.app_id, installation.id, &scope)
+    }
+
+    fn route_key(&self, place: &Place) -> RouteKey {
+        let (kind, name) = match place {
+            Place::Repository(_, repository) => ("repository", repository.to_string()),
+            Place::Owner(_, owner) => ("owner", owner.clone()),
+            Place::Host(_) => ("only", String::new()),
+        };
+        RouteKey::new(&self.rule.api, &self.rule.app_id, kind, &name)
+    }
+
+    fn api_key(&self) -> ApiStateKey {
+        ApiStateKey::new(&self.rule.api, &self.rule.app_id)
+    }
+
+    /// What the token is narrowed to.
+    fn scope(&self, place: &Place, installation: InstallationRef) -> Scope {
+        let repository = place.repository().filter(|_| self.rule.per_repository);
+        let repository = repository.map(|repository| match installation.repository_id {
+            Some(id) => RepositoryRef::Id(id),
+            None => RepositoryRef::Name(repository.name.clone()),
+        });
+        Scope { repository, permissions: self.rule.permissions.clone() }
+    }
+
+    fn grant(&self, installation: InstallationRef, place: &Place, granted: &Granted, token: &Token) -> Grant {
+        let repository = place.repository().filter(|_| self.rule.per_repository);
+        Grant {
+            host: self.rule.host.to_string(),
+            api: self.rule.api.to_string(),
+            app: self.rule.app_id.clone(),
+            installation: installation.id,
+            owner: place.owner().map(str::to_owned),
+            repository: repository.map(ToString::to_string),
+            granted: granted.clone(),
+            expires_at: token.expires_at,
+        }
+    }
+
+    /// Which App is missing where, and where to install it.
+    fn not_installed(&self, place: &Place) -> Error {
+        // Where the App's page is, only GitHub knows. Without it the message is less of a help, but still true.
+        let info = self.github().ok().and_then(|github| github.app().ok());
+        let app = info.as_ref().map_or(&self.rule.app_id, |info| &info.slug);
+        let host = &self.rule.host;
+        let error = Error::new(match place {
+            Place::Repository(_, repository) => {
+                format!("App {app} is not installed on {host}/{repository}, or there is no such repository")
+            }
+            Place::Owner(_, owner) => format!("App {app} is not installed on {host}/{owner}"),
+            Place::Host(_) => format!("App {app} has no installation on {host} that git can use"),
+        });
+        match info {
+            Some(info) => error.hint(info.install_hint()),
+            None => error.hint("install it from the App's page, for all repositories or for this one"),
+        }
+    }
+}

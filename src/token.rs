@@ -1,0 +1,128 @@
+//! An installation access token, and what it is for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+use crate::time::{Clock, Timestamp};
+
+/// The user name that GitHub expects beside an installation access token.
+/// <https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation>
+pub(crate) const USERNAME: &str = "x-access-token";
+
+/// An installation access token. All its times are by the local clock.
+#[derive(Debug)]
+pub(crate) struct Token {
+    pub(crate) secret: Secret,
+    pub(crate) expires_at: Timestamp,
+    /// When it was minted, since the Unix epoch.
+    pub(crate) minted_at: Duration,
+}
+
+/// How far a token may come from the future: clocks are corrected all the time, and those of two machines that share a
+/// folder differ a little.
+const TOLERATED_STEP: Duration = Duration::from_secs(10);
+
+/// A token's bytes in a store, apart from the token so that a [`Secret`] needs no way to be serialised.
+#[derive(Serialize, Deserialize)]
+struct Stored<T> {
+    token: T,
+    expires_at_local: Timestamp,
+    minted_at: Duration,
+}
+
+impl Token {
+    /// How many seconds the token stays valid. Nothing is known about a token from the future: it was minted under another
+    /// clock.
+    pub(crate) fn remaining(&self, clock: Clock) -> i64 {
+        let now = clock.began() + clock.elapsed();
+        if self.minted_at > now + TOLERATED_STEP { 0 } else { self.expires_at.since(clock.now()) }
+    }
+
+    /// Whether it was minted since this process began.
+    pub(crate) fn is_new(&self, clock: Clock) -> bool {
+        let since_began = clock.began()..=clock.began() + clock.elapsed();
+        since_began.contains(&self.minted_at) && self.remaining(clock) > 0
+    }
+
+    /// The token as a store keeps it.
+    pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let Self { secret, expires_at, minted_at } = self;
+        let stored = Stored { token: secret.expose(), expires_at_local: *expires_at, minted_at: *minted_at };
+        // As large as a token of the long form needs, so that no copy stays behind unwiped.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(2048));
+        // Text and numbers can always be written to memory.
+        let _ = serde_json::to_writer(&mut *bytes, &stored);
+        bytes
+    }
+
+    /// Reads what a store kept; `None` if that is damaged, or of another version.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let Stored::<Secret> { token, expires_at_local, minted_at } = serde_json::from_slice(bytes).ok()?;
+        is_token(token.expose()).then_some(Self { secret: token, expires_at: expires_at_local, minted_at })
+    }
+}
+
+/// Whether a text can be a token: visible ASCII only, which git's lines can carry.
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Which token will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need<'n> {
+    /// Any that is fresh.
+    Fresh,
+    /// Any but the one with this fingerprint, which git's server refused a moment ago.
+    NotRefused(&'n str),
+    /// One that is minted now, whatever is cached.
+    New,
+}
+
+impl Need<'_> {
+    /// Whether this is the token that was refused.
+    pub(crate) fn is_refused(self, token: &Token) -> bool {
+        matches!(self, Self::NotRefused(refused) if token.secret.fingerprint() == refused)
+    }
+}
+
+/// What a token is narrowed to. The default is everything that the installation may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scope {
+    /// The one repository that the token is for.
+    pub(crate) repository: Option<RepositoryRef>,
+    /// Permission names and their levels; empty: all that the installation has.
+    pub(crate) permissions: Permissions,
+}
+
+/// How a repository is named when a token is minted for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RepositoryRef {
+    /// By its name, without the owner.
+    Name(String),
+    /// By its number, which stays the same after a rename.
+    Id(u64),
+}
+
+/// Permission names (`contents`, …) and their levels (`read`, `write`, `admin`).
+pub(crate) type Permissions = BTreeMap<String, String>;
+
+/// What GitHub says that a token may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Granted {
+    /// Its permissions, if GitHub says so.
+    pub(crate) permissions: Option<Permissions>,
+    /// `all` or `selected`: the repositories of the installation, or some of them.
+    pub(crate) repository_selection: Option<String>,
+    /// The full names of the repositories, if the token was narrowed to some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) repositories: Option<Vec<String>>,
+}
+
+/// Whether git can use a token with these permissions: it needs `contents`.
+pub(crate) fn may_use_contents(permissions: Option<&Permissions>) -> bool {
+    permissions.is_none_or(|permissions| permissions.contains_key("contents"))
+}
