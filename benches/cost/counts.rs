@@ -17,15 +17,11 @@ impl Bench {
                 assert!(subject.answers(), "{name}");
             }
             let shown = |count: Option<u64>| count.map_or_else(|| "–".to_owned(), |count| count.to_string());
-            let profile = subject.profile();
-            let faults = subject.memory().map(|(_, faults)| faults);
             writeln!(
                 text,
-                "{name}: instructions {}, pages of code {}, system calls {}, page faults {}",
-                shown(profile.as_ref().map(|profile| profile.instructions)),
-                shown(profile.as_ref().map(|profile| profile.pages)),
-                shown(subject.calls()),
-                shown(faults)
+                "{name}: instructions {}, system calls {}",
+                shown(subject.instructions()),
+                shown(subject.calls())
             )
             .unwrap();
         }
@@ -33,8 +29,8 @@ impl Bench {
     }
 }
 
-/// How much dearer than committed a warm `get` may be: a part of what it costs above an empty process, and what a few
-/// calls or pages more or less are worth where that is little.
+/// How much dearer than committed a warm `get` may be: a part of what it costs above an empty process, and a few calls
+/// more or less where that is little.
 const MARGIN: f64 = 0.10;
 const LITTLE: f64 = 2.0;
 
@@ -48,7 +44,7 @@ pub(crate) fn check() {
         line.split(&format!("{what} ")).nth(1)?.split(',').next()?.trim().parse().ok()
     };
     let mut dearer = Vec::new();
-    for what in ["instructions", "pages of code", "system calls"] {
+    for what in ["instructions", "system calls"] {
         for name in ["keyring", "file"] {
             // Above an empty process, which differs between machines and toolchains.
             let above = |text: &str| Some(number(text, name, what)? - number(text, "empty", what)?);

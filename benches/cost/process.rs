@@ -1,8 +1,7 @@
 //! A command line that is measured, and what other programs tell about it.
 
-use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -74,17 +73,18 @@ impl Subject {
         String::from_utf8_lossy(&output.stdout).contains("password=")
     }
 
-    /// What callgrind saw.
-    pub(crate) fn profile(&self) -> Option<Profile> {
+    /// How many instructions it runs, those of the dynamic loader included, as callgrind counts them.
+    pub(crate) fn instructions(&self) -> Option<u64> {
         if !has("valgrind") {
             return None;
         }
         let file = tempfile::NamedTempFile::new().unwrap();
         let to = format!("--callgrind-out-file={}", file.path().display());
-        let tool = ["valgrind", "--tool=callgrind", "--dump-instr=yes", "--demangle=no", &to];
-        let plain = ["--compress-strings=no", "--compress-pos=no"];
-        self.command(&[&tool[..], &plain[..]].concat()).stderr(Stdio::null()).status().unwrap();
-        Some(Profile::read(&std::fs::read_to_string(file.path()).unwrap(), &self.program))
+        let mut command = self.command(&["valgrind", "--tool=callgrind", &to]);
+        command.stderr(Stdio::null()).status().unwrap();
+        // https://valgrind.org/docs/manual/cl-format.html
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        text.lines().find_map(|line| line.strip_prefix("totals: ")?.parse().ok())
     }
 
     /// How many system calls it makes, as strace counts them.
@@ -95,46 +95,10 @@ impl Subject {
         total.split_whitespace().rev().find_map(|word| word.parse::<u64>().ok().filter(|n| *n > 20))
     }
 
-    /// Its peak memory in KiB, and its minor page faults, as time(1) reports them.
-    pub(crate) fn memory(&self) -> Option<(u64, u64)> {
+    /// Its peak memory in KiB, as time(1) reports it.
+    pub(crate) fn memory(&self) -> Option<u64> {
         let time = find("time")?;
-        let output = self.command(&[time.to_str()?, "-f", "%M %R"]).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        let (memory, faults) = text.lines().last()?.split_once(' ')?;
-        Some((memory.parse().ok()?, faults.parse().ok()?))
-    }
-}
-
-/// What callgrind saw of one run.
-pub(crate) struct Profile {
-    /// All instructions, those of the dynamic loader included.
-    pub(crate) instructions: u64,
-    /// The program's own functions, as its symbol table names them.
-    pub(crate) functions: BTreeSet<String>,
-    /// How many pages of the program's own code ran.
-    pub(crate) pages: u64,
-}
-
-impl Profile {
-    /// Reads callgrind's output. <https://valgrind.org/docs/manual/cl-format.html>
-    fn read(text: &str, program: &Path) -> Self {
-        let program = program.canonicalize().unwrap();
-        let (mut inside, mut instructions, mut functions, mut pages) =
-            (false, 0, BTreeSet::new(), BTreeSet::new());
-        for line in text.lines() {
-            if let Some(object) = line.strip_prefix("ob=") {
-                // What it cannot name is the program without its symbols.
-                inside = object == "???" || Path::new(object) == program;
-            } else if let Some(total) = line.strip_prefix("totals: ") {
-                instructions = total.parse().unwrap();
-            } else if let Some(function) = line.strip_prefix("fn=").filter(|_| inside) {
-                // Calls of itself are counted apart.
-                functions.insert(function.split('\'').next().unwrap().to_owned());
-            } else if let Some(address) = line.strip_prefix("0x").filter(|_| inside) {
-                let digits = address.split(' ').next().unwrap();
-                pages.insert(u64::from_str_radix(digits, 16).unwrap() / 4096);
-            }
-        }
-        Self { instructions, functions, pages: pages.len() as u64 }
+        let output = self.command(&[time.to_str()?, "-f", "%M"]).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).lines().last()?.parse().ok()
     }
 }
