@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use common::{ACME_APP, TestEnv, has, run, skip};
+use common::{ACME_APP, LOOKUP, MINT, TestEnv, has, run, skip};
 use github_simulator::{ACME_KEY, Effect};
 
 /// A request gets no token, and nothing is asked anywhere.
@@ -165,15 +165,15 @@ fn redirects_of_the_api_take_the_jwt_nowhere_else() {
         "/\\evil.example/repositories/1",
         "",
     ] {
-        for meets in ["/installation", "/access_tokens"] {
+        for endpoint in [LOOKUP, MINT] {
             let env = TestEnv::new();
             let headers = vec![("Location".to_owned(), location.to_owned())];
             let effect = Effect::Answer(307, headers, b"{}".to_vec());
-            env.fault(meets, 9, effect);
+            env.fault(endpoint, 9, effect);
             let failed = env.get("github.com", "acme/widgets");
-            assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), "quit=1\n"), "{location} {meets}");
+            assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), "quit=1\n"), "{location} {endpoint}");
             let elsewhere = env.github.log().into_iter().any(|line| !line.starts_with("api.github.com "));
-            assert!(!elsewhere, "{location} {meets}: {:?}", env.github.log());
+            assert!(!elsewhere, "{location} {endpoint}: {:?}", env.github.log());
         }
     }
 }
@@ -219,7 +219,7 @@ fn a_server_that_speaks_plain_http_learns_nothing() {
 fn an_answer_that_trickles_in_ends_at_the_deadline() {
     let env = TestEnv::new().with("GHAPP_DEADLINE", "1");
     let effect = Effect::Delay(60_000);
-    env.fault("/installation", 99, effect);
+    env.fault(LOOKUP, 99, effect);
     let failed = env.get("github.com", "acme/widgets");
     assert!(
         failed.stderr.starts_with("git-credential-ghapp: error: api.github.com did not answer in time\n")

@@ -7,7 +7,7 @@ mod common;
 
 use std::process::Stdio;
 
-use common::{ACME_ON_ACME, REQUEST, Ran, TestEnv, WIDGETS, run, skip};
+use common::{ACME_ON_ACME, LOOKUP, MINT, REQUEST, Ran, TestEnv, WIDGETS, run, skip};
 use github_simulator::Effect;
 
 fn get(env: &TestEnv) -> Ran {
@@ -117,13 +117,13 @@ fn a_fresh_token_that_they_never_accept_is_handed_out_with_a_warning() {
 
 #[test]
 fn an_api_that_is_not_well_now_and_then_is_asked_again() {
-    for meets in ["/installation ", "/access_tokens"] {
+    for endpoint in [LOOKUP, MINT] {
         let effects = [500, 502, 503, 504].map(|status| answer(status, &[], "not well"));
         for effect in effects.into_iter().chain([Effect::Drop]) {
             let env = TestEnv::new();
-            env.fault(meets.trim_end(), 2, effect);
+            env.fault(endpoint, 2, effect);
             let answer = get(&env);
-            assert!(answer.attribute("password").is_some(), "{meets}: {answer:?}");
+            assert!(answer.attribute("password").is_some(), "{endpoint}: {answer:?}");
             assert_eq!(answer.stderr, "");
         }
     }
@@ -131,10 +131,10 @@ fn an_api_that_is_not_well_now_and_then_is_asked_again() {
 
 #[test]
 fn an_api_that_hangs_once_is_asked_again() {
-    for meets in ["/repos/acme/widgets/installation", "/access_tokens"] {
+    for endpoint in [LOOKUP, MINT] {
         let env = TestEnv::new().with("GHAPP_DEADLINE", "4");
-        env.fault(meets, 1, Effect::Hang);
-        assert!(get(&env).attribute("password").is_some(), "{meets}");
+        env.fault(endpoint, 1, Effect::Hang);
+        assert!(get(&env).attribute("password").is_some(), "{endpoint}");
     }
 }
 
@@ -146,7 +146,7 @@ fn an_api_that_stays_ill_ends_in_one_line() {
     ];
     for (effect, message) in cases {
         let env = TestEnv::new().with("GHAPP_DEADLINE", "1");
-        env.fault("/installation", 1_000_000, effect);
+        env.fault(LOOKUP, 1_000_000, effect);
         let failed = get(&env);
         assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), "quit=1\n"));
         assert_eq!(failed.stderr.lines().next().unwrap(), format!("git-credential-ghapp: error: {message}"));
@@ -163,14 +163,10 @@ fn an_api_that_stays_ill_ends_in_one_line() {
 #[test]
 fn a_rate_limit_is_waited_for_if_that_fits() {
     let env = TestEnv::new();
-    env.fault(
-        "/access_tokens",
-        1,
-        answer(429, &[("Retry-After", "1")], "You have exceeded a secondary rate limit"),
-    );
+    env.fault(MINT, 1, answer(429, &[("Retry-After", "1")], "You have exceeded a secondary rate limit"));
     let reset = (env.github.world().now() + 1).to_string();
     let headers = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", reset.as_str())];
-    env.fault("/installation", 1, answer(403, &headers, "API rate limit exceeded"));
+    env.fault(LOOKUP, 1, answer(403, &headers, "API rate limit exceeded"));
     let answer = get(&env);
     assert!(answer.attribute("password").is_some(), "{answer:?}");
     assert_eq!(env.lookups_and_mints(), (2, 2));
@@ -179,11 +175,7 @@ fn a_rate_limit_is_waited_for_if_that_fits() {
 #[test]
 fn a_rate_limit_that_lasts_ends_in_one_line_and_nobody_asks_again_before_its_end() {
     let env = TestEnv::new();
-    env.fault(
-        "/access_tokens",
-        1,
-        answer(403, &[("Retry-After", "600")], "You have exceeded a secondary rate limit"),
-    );
+    env.fault(MINT, 1, answer(403, &[("Retry-After", "600")], "You have exceeded a secondary rate limit"));
     let failed = get(&env);
     assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), "quit=1\n"));
     assert_eq!(
@@ -230,7 +222,7 @@ fn a_token_that_is_not_fresh_is_used_while_the_api_is_down() {
     let env = TestEnv::new();
     env.github.world().token_lifetime = 200;
     let first = get(&env);
-    env.fault("/access_tokens", 1_000_000, answer(503, &[], "down"));
+    env.fault(MINT, 1_000_000, answer(503, &[], "down"));
     let second = get(&env);
     assert_eq!(second.attribute("password"), first.attribute("password"));
     assert!(
@@ -365,7 +357,10 @@ fn git_lfs_does_not_mint_forever_when_it_is_refused() {
     env.write("home/one/large.bin", "large");
     env.git_in("one", ["add", "."]).ok();
     env.git_in("one", ["commit", "--quiet", "-m", "Large"]).ok();
-    env.fault("/info/lfs/", 1_000_000, answer(401, &[("LFS-Authenticate", "Basic realm=\"GitHub\"")], "no"));
+    for endpoint in ["objects/batch", "locks/verify"] {
+        let refusal = answer(401, &[("LFS-Authenticate", "Basic realm=\"GitHub\"")], "no");
+        env.fault(&format!("POST /{{owner}}/{{repo}}.git/info/lfs/{endpoint}"), 1_000_000, refusal);
+    }
     let failed = env.git_in("one", ["push", "--quiet"]);
     assert_ne!(failed.code, Some(0));
     let (_, mints) = env.lookups_and_mints();
@@ -408,7 +403,7 @@ fn an_ip_allow_list_is_named_with_the_place_to_fix_it() {
     let env = TestEnv::new();
     let said = "Although you appear to have the correct authorization credentials, the `acme` organization has an IP \
                 allow list enabled, and your IP address is not permitted to access this resource.";
-    env.fault("/access_tokens", 1, answer(403, &[], said));
+    env.fault(MINT, 1, answer(403, &[], said));
     let failed = get(&env);
     assert!(
         failed.stderr.starts_with(&format!(

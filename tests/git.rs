@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{ACME_ON_ACME, ACME_ON_GLOBEX, TestEnv, WIDGETS};
+use common::{ACME_ON_ACME, ACME_ON_GLOBEX, MINT, TestEnv, WIDGETS};
 
 #[test]
 fn clone_fetch_and_push_share_one_token() {
@@ -219,7 +219,7 @@ fn without_a_path_the_only_installation_answers() {
     env.github.world().installation(2).permissions.remove("contents");
     env.git(["ls-remote", WIDGETS]).ok();
     env.git(["ls-remote", WIDGETS]).ok();
-    assert_eq!(env.github.world().count("/access_tokens"), 1);
+    assert_eq!(env.github.world().count(MINT), 1);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod common;
 
 use std::process::Stdio;
 
-use common::{ACME_APP, REQUEST, TestEnv, ran, run};
+use common::{ACME_APP, LOOKUP, MINT, REQUEST, TestEnv, ran, run};
 use github_simulator::{ACME_KEY, Effect};
 
 /// What the helper says on stderr, without the file names of this run.
@@ -154,27 +154,27 @@ fn answers_that_are_not_githubs_fail_in_one_line_and_are_not_remembered() {
     let api = "https://api.github.com";
     let cases = [
         (
-            "/installation",
+            LOOKUP,
             Effect::Answer(200, html(), b"<html>\x1b[31mHello</html>".to_vec()),
             format!("{api} sent an answer that GitHub's API does not give (text/html, line 1 column 1)"),
         ),
         (
-            "/installation",
+            LOOKUP,
             Effect::Answer(403, html(), b"<html>".to_vec()),
             format!("{api} returned 403 with something that is not GitHub's API (text/html)"),
         ),
         (
-            "/installation",
+            LOOKUP,
             Effect::Answer(200, json(), large.clone()),
             "api.github.com sent an answer of more than 1048576 bytes".to_owned(),
         ),
         (
-            "/access_tokens",
+            MINT,
             Effect::Answer(201, json(), large),
             "api.github.com sent an answer of more than 1048576 bytes".to_owned(),
         ),
         (
-            "/access_tokens",
+            MINT,
             Effect::Answer(
                 201,
                 json(),
@@ -183,18 +183,18 @@ fn answers_that_are_not_githubs_fail_in_one_line_and_are_not_remembered() {
             format!("{api} sent a token that git cannot carry"),
         ),
         (
-            "/access_tokens",
+            MINT,
             Effect::Answer(201, json(), br#"{"token": "ghs_x", "expires_at": "tomorrow"}"#.to_vec()),
             format!("{api} sent a token with an expiry that is not a time: \"tomorrow\""),
         ),
         (
-            "/access_tokens",
+            MINT,
             Effect::Answer(418, json(), b"{\"message\": \"a\\nb\\u001b[2J\"}".to_vec()),
             format!("{api} returned 418: a\\nb\\u{{1b}}[2J"),
         ),
     ];
-    for (meets, effect, message) in cases {
-        env.fault(meets, 1, effect);
+    for (endpoint, effect, message) in cases {
+        env.fault(endpoint, 1, effect);
         let failed = env.get("github.com", "acme/widgets");
         assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), "quit=1\n"), "{failed:?}");
         assert_eq!(failed.stderr.lines().next().unwrap(), format!("git-credential-ghapp: error: {message}"));
@@ -207,7 +207,7 @@ fn a_redirect_to_another_origin_is_refused_and_nothing_is_sent_there() {
     let env = TestEnv::new();
     let location = vec![("Location".to_owned(), "https://evil.example/repositories/1001".to_owned())];
     let effect = Effect::Answer(301, location, b"{}".to_vec());
-    env.fault("/installation", 1, effect);
+    env.fault(LOOKUP, 1, effect);
     let failed = env.get("github.com", "acme/widgets");
     assert_eq!(
         failed.stderr,

@@ -300,14 +300,14 @@ fn logout_can_leave_the_tokens_valid_at_github() {
     env.get("github.com", "acme/widgets");
     assert_eq!(env.helper(["logout", "--keep-remote"], "").ok(), "dropped 1 token\n");
     assert!(!env.github.world().tokens[0].revoked);
-    assert_eq!(env.github.world().count("DELETE"), 0);
+    assert_eq!(env.github.world().count("DELETE /installation/token"), 0);
 }
 
 #[test]
 fn a_token_that_cannot_be_revoked_is_dropped_all_the_same_and_that_is_told() {
     let env = TestEnv::new().with("GHAPP_DEADLINE", "1");
     env.get("github.com", "acme/widgets");
-    env.fault("DELETE", 20, Effect::Answer(503, Vec::new(), Vec::new()));
+    env.fault("DELETE /installation/token", 20, Effect::Answer(503, Vec::new(), Vec::new()));
     let told = env.helper(["logout"], "");
     assert_eq!(told.code, Some(1));
     assert!(
@@ -382,7 +382,7 @@ fn long_lists_come_in_pages() {
     }
     let table = env.helper(["installations"], "").ok();
     assert_eq!(table.lines().count(), 1 + 252);
-    assert_eq!(env.github.world().count("/app/installations?"), 3);
+    assert_eq!(env.github.world().count("GET /app/installations"), 3);
     // Progress is for terminals.
     assert_eq!(env.helper(["installations"], "").stderr, "");
 }

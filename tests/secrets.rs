@@ -12,7 +12,7 @@ mod common;
 use std::path::Path;
 use std::process::Stdio;
 
-use common::{ACME_APP, REQUEST, TestEnv, has, run, skip};
+use common::{ACME_APP, MINT, REQUEST, TestEnv, has, run, skip};
 use github_simulator::{ACME_KEY, Effect};
 
 /// Every file below the folder, with its content.
@@ -50,7 +50,7 @@ fn the_token_is_on_the_standard_output_of_get_and_nowhere_else() {
         .with("RUST_BACKTRACE", "full");
     env.github.world().clock_offset = 3600;
     let effect = Effect::Answer(502, Vec::new(), b"bad gateway".to_vec());
-    env.fault("/access_tokens", 1, effect);
+    env.fault(MINT, 1, effect);
     let answer = env.get("github.com", "acme/widgets");
     let token = answer.attribute("password").unwrap().to_owned();
     assert!(token.starts_with("ghs_"));

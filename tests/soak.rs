@@ -8,7 +8,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{REQUEST, TestEnv};
+use common::{MINT, PROBE, REQUEST, TestEnv};
 use github_simulator::Effect;
 
 const GETS: usize = 2000;
@@ -48,8 +48,8 @@ fn under_faults_every_caller_gets_a_token_that_works() {
                         return;
                     }
                     if let Some(effect) = mishap(number) {
-                        let meets = if number.is_multiple_of(2) { "/access_tokens" } else { "/info/refs" };
-                        env.fault(meets, 1, effect);
+                        let endpoint = if number.is_multiple_of(2) { MINT } else { PROBE };
+                        env.fault(endpoint, 1, effect);
                     }
                     if number % 250 == 249 {
                         env.github.world().revoke_all();

@@ -6,6 +6,7 @@
 //! GitHub Enterprise Server, or through the proxy at [`Simulator::proxy`] under any of [`HOSTS`]. The keys of
 //! its Apps are public: they are good for nothing else.
 
+mod endpoint;
 mod git;
 mod jwt;
 mod rest;
@@ -15,6 +16,7 @@ mod world;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+pub use endpoint::{Endpoint, NoSuchEndpoint};
 pub use rest::api_path;
 pub use world::{App, Effect, Fault, Installation, Request, Selection, Token, World};
 

@@ -171,7 +171,7 @@ async fn answer(
         headers: parts.headers,
         body,
     };
-    let fault = lock(&server.world).fault(&asked.method, &asked.path);
+    let fault = lock(&server.world).fault(&asked.host, &asked.method, &asked.path);
     let given = match fault {
         Some(Effect::Answer(status, headers, body)) => Answer { status, headers, body },
         Some(Effect::Drop) => {

@@ -9,6 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::endpoint::Endpoint;
+
 /// A GitHub App.
 #[derive(Clone, Debug)]
 pub struct App {
@@ -106,8 +108,8 @@ impl fmt::Display for Request {
 /// Something that goes wrong on purpose.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// A part of `METHOD PATH` of the requests that it meets.
-    pub meets: String,
+    /// The requests that it meets.
+    pub endpoint: Endpoint,
     /// How many requests it meets, after which it is gone.
     pub times: u32,
     /// What happens.
@@ -292,10 +294,14 @@ impl World {
         self.tokens.iter_mut().for_each(|token| token.revoked = true);
     }
 
-    /// The requests whose `METHOD PATH` has this part.
+    /// How many requests an endpoint met.
+    ///
+    /// # Panics
+    /// If there is no such endpoint.
     #[must_use]
-    pub fn count(&self, part: &str) -> usize {
-        self.requests.iter().filter(|r| format!("{} {}", r.method, r.path).contains(part)).count()
+    pub fn count(&self, endpoint: &str) -> usize {
+        let endpoint: Endpoint = endpoint.parse().unwrap_or_else(|error| panic!("{error}"));
+        self.requests.iter().filter(|it| endpoint.matches(&it.host, &it.method, &it.path)).count()
     }
 
     pub(crate) fn repository_path(&self, id: u64) -> PathBuf {
@@ -344,9 +350,8 @@ impl World {
     }
 
     /// The fault that meets this request, which counts as met.
-    pub(crate) fn fault(&mut self, method: &str, path: &str) -> Option<Effect> {
-        let asked = format!("{method} {path}");
-        let index = self.faults.iter().position(|fault| asked.contains(&fault.meets))?;
+    pub(crate) fn fault(&mut self, host: &str, method: &str, path: &str) -> Option<Effect> {
+        let index = self.faults.iter().position(|fault| fault.endpoint.matches(host, method, path))?;
         let fault = &mut self.faults[index];
         let effect = fault.effect.clone();
         fault.times = fault.times.saturating_sub(1);

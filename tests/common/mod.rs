@@ -22,6 +22,11 @@ pub const WIDGETS: &str = "https://github.com/acme/widgets.git";
 /// What git asks for them.
 pub const REQUEST: &str = "protocol=https\nhost=github.com\npath=acme/widgets\n";
 
+/// The endpoints that answer it: which installation, a token of it, and whether git's server takes the token.
+pub const LOOKUP: &str = "GET /repos/{owner}/{repo}/installation";
+pub const MINT: &str = "POST /app/installations/{id}/access_tokens";
+pub const PROBE: &str = "GET /{owner}/{repo}.git/info/refs";
+
 pub const ACME_APP: &str = "Iv23liAcmeCi";
 pub const GLOBEX_APP: &str = "Iv23liGlobexDeploy";
 /// The installations of `acme-ci` on acme and on globex, and of `globex-deploy` on globex.
@@ -244,15 +249,23 @@ impl TestEnv {
         self.helper(["get"], format!("protocol=https\nhost={host}\npath={path}\n"))
     }
 
-    /// Lets requests go wrong: so many whose `METHOD PATH` has this part.
-    pub fn fault(&self, meets: &str, times: u32, effect: Effect) {
-        self.github.world().faults.push(Fault { meets: meets.to_owned(), times, effect });
+    /// Lets so many requests to an endpoint go wrong, such as [`MINT`].
+    #[track_caller]
+    pub fn fault(&self, endpoint: &str, times: u32, effect: Effect) {
+        let endpoint = endpoint.parse().unwrap_or_else(|error| panic!("{error}"));
+        self.github.world().faults.push(Fault { endpoint, times, effect });
     }
 
     /// How many lookups of an installation and how many mints were asked for.
     pub fn lookups_and_mints(&self) -> (usize, usize) {
         let world = self.github.world();
-        (world.count("/installation") - world.count("/installations"), world.count("/access_tokens"))
+        let lookups = [
+            LOOKUP,
+            "GET /repositories/{id}/installation",
+            "GET /orgs/{org}/installation",
+            "GET /users/{name}/installation",
+        ];
+        (lookups.iter().map(|endpoint| world.count(endpoint)).sum(), world.count(MINT))
     }
 }
 
