@@ -14,10 +14,10 @@ use crate::config::{Config, select};
 use crate::github::answers::{AccessToken, AppInfo, Installation, RepositoriesPage};
 use crate::github::failures::message;
 use crate::helper::protocol::Request;
-use crate::names::{ApiUrl, Host, Repository, is_name};
+use crate::names::{ApiUrl, Host, InstallationId, Repository, is_name};
 use crate::origin::Origin;
 use crate::terminal::escape;
-use crate::token::{Token, is_token};
+use crate::token::{Label, Token, is_token};
 use crate::world::Folders;
 
 /// A request of git.
@@ -115,7 +115,17 @@ pub fn api_answer(bytes: &[u8]) {
 pub fn cache_entry(bytes: &[u8]) {
     if let Some(token) = Token::from_bytes(bytes) {
         assert!(is_token(token.secret.expose()));
-        let again = Token::from_bytes(&token.to_bytes());
+        let label = Label::from_bytes(bytes).unwrap_or_else(|| Label {
+            host: "github.com".to_owned(),
+            api: "https://api.github.com".to_owned(),
+            app: "7".to_owned(),
+            installation: InstallationId(7),
+            owner: None,
+            repositories: Vec::new(),
+        });
+        let kept = token.to_bytes(&label);
+        assert_eq!(Label::from_bytes(&kept).as_ref(), Some(&label));
+        let again = Token::from_bytes(&kept);
         assert!(again.is_some_and(|again| {
             again.secret.matches(&token.secret)
                 && again.expires_at == token.expires_at

@@ -73,8 +73,8 @@ pub fn run(arguments: Vec<OsString>, mut world: World<'_>, stdin: impl BufRead, 
         Command::Operation(operation, flags) => {
             helper::run(operation, &flags, &world, stdin, stdout).map(|()| 0)
         }
-        Command::Person(command, flags) => {
-            commands::run(command, &flags, cli::definition(), &world, stdin, stdout)
+        Command::Person(command, mut flags) => {
+            commands::run(command, &mut flags, cli::definition(), &world, stdin, stdout)
         }
         Command::Print(text) => print(stdout, &text).map(|()| 0),
         Command::Unknown(name) if (world.streams)().input => {

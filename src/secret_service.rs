@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use dbus_secret_service::{EncryptionType, Error, SecretService};
+use dbus_secret_service::{EncryptionType, Error, Item, SecretService};
 use zeroize::Zeroizing;
 
 /// Why nothing came of a call.
@@ -34,6 +34,16 @@ pub(crate) fn read(attributes: Attributes<'_>) -> Result<Option<Zeroizing<Vec<u8
         let items = service.search_items(attributes)?;
         let secret = items.unlocked.first().map(|item| item.get_secret()).transpose()?;
         Ok(secret.map(Zeroizing::new))
+    })
+}
+
+/// What an attribute says in all items with these attributes.
+pub(crate) fn values(attributes: Attributes<'_>, name: &str) -> Result<Vec<String>, Trouble> {
+    connected(|service| {
+        let found = service.search_items(attributes)?;
+        let value = |item: &Item<'_>| Ok(item.get_attributes()?.remove(name));
+        let values = found.unlocked.iter().map(value).collect::<Result<Vec<_>, Error>>()?;
+        Ok(values.into_iter().flatten().collect())
     })
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::names::InstallationId;
 use crate::secret::Secret;
 use crate::time::{Clock, Timestamp};
 
@@ -28,10 +29,43 @@ const TOLERATED_STEP: Duration = Duration::from_secs(10);
 
 /// A token's bytes in a store, apart from the token so that a [`Secret`] needs no way to be serialised.
 #[derive(Serialize, Deserialize)]
-struct Stored<T> {
+struct Stored<T, L> {
     token: T,
     expires_at_local: Timestamp,
     minted_at: Duration,
+    #[serde(skip_deserializing)]
+    label: L,
+}
+
+/// Whose a token is. It is kept with the token, so that a token that is found is known, and can be revoked where it comes
+/// from, whatever became of everything else that was remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Label {
+    /// The host whose git takes it.
+    pub(crate) host: String,
+    /// The API that gave it.
+    pub(crate) api: String,
+    /// The App's client ID or App ID.
+    pub(crate) app: String,
+    /// The installation.
+    pub(crate) installation: InstallationId,
+    /// The account that the App is installed on, as far as the request told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<String>,
+    /// The full names of the repositories that it is narrowed to; empty: all that the installation covers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) repositories: Vec<String>,
+}
+
+impl Label {
+    /// Reads the label of what a store kept; `None` if it has none.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct OnlyLabel {
+            label: Label,
+        }
+        serde_json::from_slice::<OnlyLabel>(bytes).ok().map(|only| only.label)
+    }
 }
 
 impl Token {
@@ -48,10 +82,11 @@ impl Token {
         since_began.contains(&self.minted_at) && self.remaining(clock) > 0
     }
 
-    /// The token as a store keeps it.
-    pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+    /// The token as a store keeps it, with its label.
+    pub(crate) fn to_bytes(&self, label: &Label) -> Zeroizing<Vec<u8>> {
         let Self { secret, expires_at, minted_at } = self;
-        let stored = Stored { token: secret.expose(), expires_at_local: *expires_at, minted_at: *minted_at };
+        let stored =
+            Stored { token: secret.expose(), expires_at_local: *expires_at, minted_at: *minted_at, label };
         // As large as a token of the long form needs, so that no copy stays behind unwiped.
         let mut bytes = Zeroizing::new(Vec::with_capacity(2048));
         // Text and numbers can always be written to memory.
@@ -61,7 +96,8 @@ impl Token {
 
     /// Reads what a store kept; `None` if that is damaged, or of another version.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let Stored::<Secret> { token, expires_at_local, minted_at } = serde_json::from_slice(bytes).ok()?;
+        let Stored::<Secret, ()> { token, expires_at_local, minted_at, .. } =
+            serde_json::from_slice(bytes).ok()?;
         is_token(token.expose()).then_some(Self { secret: token, expires_at: expires_at_local, minted_at })
     }
 }

@@ -1,31 +1,20 @@
-//! Grant files: what the cached tokens are for, without the tokens. `status` and `logout` need them; nothing that git gets
-//! depends on them.
+//! Grant files: what the cached tokens may do, without the tokens. `status` and `token --json` tell it; nothing that git
+//! gets, and nothing that `logout` drops, depends on them.
 
 use serde::{Deserialize, Serialize};
 
 use super::Cache;
 use super::key::{Name as _, TokenKey};
-use crate::names::InstallationId;
 use crate::time::Timestamp;
-use crate::token::Granted;
+use crate::token::{Granted, Label};
 
 pub(super) const KIND: &str = "grants";
 
 /// What one token is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Grant {
-    /// The host whose git takes it.
-    pub(crate) host: String,
-    /// The API that gave it.
-    pub(crate) api: String,
-    /// The App's client ID or App ID.
-    pub(crate) app: String,
-    /// The installation.
-    pub(crate) installation: InstallationId,
-    /// The account that the App is installed on, as far as the request told.
-    pub(crate) owner: Option<String>,
-    /// The one repository that it was narrowed to.
-    pub(crate) repository: Option<String>,
+    /// Whose it is.
+    pub(crate) label: Label,
     /// What it may do.
     pub(crate) granted: Granted,
     /// When it expires, by the local clock.
@@ -52,20 +41,9 @@ impl Cache<'_> {
         }
     }
 
-    /// Everything that is noted about tokens that have not expired, of all Apps. Those that expire last come last.
-    pub(crate) fn grants(&self) -> Vec<(TokenKey, Grant)> {
-        let Some(folder) = self.folder() else { return Vec::new() };
-        let keys = folder.names(KIND).into_iter().filter_map(|name| TokenKey::from_name(&name));
-        let mut grants: Vec<(TokenKey, Grant)> =
-            keys.filter_map(|key| self.grant(&key).map(|grant| (key, grant))).collect();
-        grants.retain(|(key, grant)| {
-            let lives = grant.expires_at > self.world.clock.now();
-            if !lives {
-                self.forget_grant(key);
-            }
-            lives
-        });
-        grants.sort_by_key(|(_, grant)| grant.expires_at);
-        grants
+    /// The names of all tokens that something is noted about.
+    pub(super) fn noted(&self) -> Vec<TokenKey> {
+        let names = self.folder().map(|folder| folder.names(KIND)).unwrap_or_default();
+        names.iter().filter_map(|name| TokenKey::from_name(name)).collect()
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
-use crate::token::{Need, Token};
+use crate::token::{Label, Need, Token};
 use crate::world::World;
 
 pub(crate) use api_state::ApiState;
@@ -56,6 +56,15 @@ pub(crate) struct Cache<'a> {
     settings: Settings,
     sealer: Option<Rc<dyn Sealer + 'a>>,
     folder: Result<Folder>,
+}
+
+/// What a store has under a name.
+pub(crate) struct Entry {
+    pub(crate) key: TokenKey,
+    /// The store's name.
+    pub(crate) store: &'static str,
+    /// The token, and whose it is. `None`: it is sealed under another key than this App's.
+    pub(crate) content: Option<(Token, Option<Label>)>,
 }
 
 /// What is to be done where no fresh token is cached.
@@ -192,7 +201,7 @@ impl<'a> Cache<'a> {
         }
         self.sweep();
         self.note_grant(key, grant);
-        let bytes = token.to_bytes();
+        let bytes = token.to_bytes(&grant.label);
         let mut failures = Vec::new();
         for store in self.stores() {
             let kept = store.and_then(|store| {
@@ -241,9 +250,47 @@ impl<'a> Cache<'a> {
         true
     }
 
-    /// The store that holds the entry, readable or not.
-    pub(crate) fn store_of(&self, key: &TokenKey) -> Option<&'static str> {
-        self.stores().flatten().find(|store| store.holds(key)).map(|store| store.name())
+    /// Every entry in every store of this machine, whatever is configured, and why a store that is configured cannot tell.
+    pub(crate) fn entries(&self) -> (Vec<Entry>, Vec<Error>) {
+        let (mut entries, mut failures) = (Vec::new(), Vec::new());
+        let noted = self.noted();
+        for store in self.all_stores() {
+            let mut keys = match store.keys() {
+                Ok(keys) => keys.unwrap_or_default(),
+                // A store that cannot be read either answers nobody.
+                Err(_) if store.read(&TokenKey::for_self_test(self.world.clock.began())).is_err() => continue,
+                Err(why) => {
+                    failures
+                        .push(Error::new(format!("cannot list the tokens in the {}: {why}", store.name())));
+                    Vec::new()
+                }
+            };
+            keys.extend(noted.iter().filter(|key| store.holds(key)).cloned());
+            keys.sort_unstable();
+            keys.dedup();
+            entries.extend(keys.into_iter().map(|key| Entry {
+                content: self.read_with_label(&*store, &key),
+                store: store.name(),
+                key,
+            }));
+        }
+        (entries, failures)
+    }
+
+    /// What a store has under a name, with the label.
+    pub(crate) fn entry(&self, store: &str, key: &TokenKey) -> Option<(Token, Option<Label>)> {
+        let store = self.all_stores().find(|it| it.name() == store)?;
+        self.read_with_label(&*store, key)
+    }
+
+    fn read_with_label(&self, store: &dyn Store, key: &TokenKey) -> Option<(Token, Option<Label>)> {
+        let bytes = store.read(key).ok()??;
+        Some((Token::from_bytes(&bytes)?, Label::from_bytes(&bytes)))
+    }
+
+    fn all_stores(&self) -> impl Iterator<Item = Box<dyn Store + '_>> {
+        let opening = Opening { world: self.world, folder: self.folder(), sealer: self.sealer.clone() };
+        store::open_all(opening).flatten()
     }
 
     /// Tests each store with an entry that is dropped again. Gives the name of each, and why it is not of use.
@@ -271,7 +318,7 @@ impl<'a> Cache<'a> {
 
     /// Drops the entry from every store.
     pub(crate) fn forget(&self, key: &TokenKey) -> Result<()> {
-        for store in self.stores().flatten() {
+        for store in self.all_stores() {
             if store.holds(key) {
                 store
                     .remove(key)

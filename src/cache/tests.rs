@@ -9,7 +9,7 @@ use crate::names::{ApiUrl, Host, InstallationId, InstallationRef};
 use crate::secret::Secret;
 use crate::terminal::Terminal;
 use crate::time::Clock;
-use crate::token::{Granted, Permissions, RepositoryRef, Scope};
+use crate::token::{Granted, Label, Permissions, RepositoryRef, Scope};
 use crate::world::{Folders, Streams, Variables};
 
 const NOW: i64 = 1_800_000_000;
@@ -91,12 +91,14 @@ fn get_or_mint(
 
 fn grant(token: &Token) -> Grant {
     Grant {
-        host: "github.com".to_owned(),
-        api: "https://api.github.com".to_owned(),
-        app: "Iv1".to_owned(),
-        installation: InstallationId(1),
-        owner: None,
-        repository: None,
+        label: Label {
+            host: "github.com".to_owned(),
+            api: "https://api.github.com".to_owned(),
+            app: "Iv1".to_owned(),
+            installation: InstallationId(1),
+            owner: None,
+            repositories: Vec::new(),
+        },
         granted: Granted::default(),
         expires_at: token.expires_at,
     }

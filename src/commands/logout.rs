@@ -1,18 +1,24 @@
 //! `logout`: at the end of a job no token stays behind, here or at GitHub.
 
+use super::cached::{Cached, cached};
 use super::output::{Output, count, time};
 use super::place;
-use super::status::{cached, rule_of, whom};
-use crate::cache::{Cache, Grant, TokenKey};
-use crate::config::Config;
+use crate::cache::{Cache, TokenKey};
+use crate::config::{Config, Flags, select};
 use crate::error::{Error, Result};
+use crate::git::network;
+use crate::github;
+use crate::names::{ApiUrl, Host, Place, Repository};
 use crate::source::TokenSource;
 use crate::world::World;
 
 /// Which tokens.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "With --owner OWNER or --host HOST only those of an owner or a host; both may be repeated."
+)]
 pub(crate) struct Options {
-    /// Only the token for OWNER/REPO, OWNER, or a URL; default: those of all configured Apps
+    /// Only the tokens for OWNER/REPO, OWNER, or a URL; default: those of all configured Apps
     name: Option<String>,
     /// Also tokens of Apps that are not configured any more, and everything else that is remembered
     #[arg(long, conflicts_with = "name")]
@@ -24,66 +30,210 @@ pub(crate) struct Options {
 
 pub(super) fn logout(
     options: &Options,
-    config: &Config,
+    flags: &mut Flags,
     world: &World<'_>,
     output: &mut Output<'_>,
 ) -> Result<u8> {
-    let mut tokens = cached(config, world);
-    if let Some(name) = &options.name {
-        let selected = place::selected(Some(name), config)?;
-        let key = TokenSource::new(selected.rule, config, world).cached_key(&selected.place);
-        tokens.retain(|(cached, ..)| Some(cached) == key.as_ref());
-    } else if !options.all {
-        tokens.retain(|(_, grant, _)| rule_of(grant, config).is_some());
+    // Here these choose tokens. As settings they would change a rule.
+    let (owners, hosts) = (flags.take("owner"), flags.take("host"));
+    let config = Config::load(flags, world)?;
+    let filter = Filter::new(options.name.as_deref(), owners, &hosts, &config, world)?;
+    let (tokens, mut troubles) = cached(&config, world);
+    let total = tokens.len();
+    let mut chosen = Vec::new();
+    for token in tokens {
+        match filter.chooses(&token, &config, world) {
+            Ok(Choice::Yes) => chosen.push(token),
+            // Without a name these are the tokens of who is configured; of everybody where nobody is.
+            Ok(Choice::NothingNamed)
+                if options.all || config.rules.is_empty() || token.rule(&config).is_some() =>
+            {
+                chosen.push(token);
+            }
+            Ok(_) => {}
+            Err(why) => troubles.push(why),
+        }
     }
     let cache = Cache::open(world, config.cache, None);
-    let (mut dropped, mut revoked, mut failed) = (0, 0, false);
-    for (key, grant, _) in &tokens {
-        let revocation = if options.keep_remote { Ok(false) } else { revoke(key, grant, config, world) };
-        let result = cache.forget(key).and(revocation.map_err(|why| still_valid(grant, &why)));
+    let (mut dropped, mut revoked) = (0, 0);
+    let others = total - chosen.len();
+    for token in &chosen {
+        if token.token.is_none() && !options.keep_remote && !options.all {
+            troubles.push(cannot_be_opened(token));
+            continue;
+        }
+        let revocation = if options.keep_remote { Ok(()) } else { revoke(token, &config, world) };
+        let result = cache.forget(&token.key).and(revocation.map_err(|why| still_valid(token, &why)));
         match result {
-            Ok(was_revoked) => {
+            Ok(()) => {
                 dropped += 1;
-                revoked += usize::from(was_revoked);
+                revoked += usize::from(!options.keep_remote);
             }
-            Err(why) => {
-                failed = true;
-                world.terminal.warning(&why);
-            }
+            Err(why) => troubles.push(why),
         }
     }
     if options.all {
         cache.forget_everything()?;
     }
+    for why in &troubles {
+        world.terminal.warning(why);
+    }
     output.line(&match (dropped, revoked) {
-        (0, _) if failed => "no token was dropped and revoked".to_owned(),
+        (0, _) if !troubles.is_empty() => "no token was dropped and revoked".to_owned(),
+        (0, _) if filter.names_something() => format!("no token is cached for {filter}"),
+        (0, _) if others > 0 => format!(
+            "no token of a configured App is cached; for {} of others: git-credential-ghapp logout --all",
+            count(others, "token", "tokens")
+        ),
         (0, _) => "no token is cached".to_owned(),
         (_, 0) => format!("dropped {}", count(dropped, "token", "tokens")),
         _ => format!("dropped {}, revoked {revoked}", count(dropped, "token", "tokens")),
     })?;
-    Ok(u8::from(failed))
+    Ok(u8::from(!troubles.is_empty()))
 }
 
-/// Revokes a token at the API that gave it, if that is one of a configured App. Gives whether there was a token.
-fn revoke(key: &TokenKey, grant: &Grant, config: &Config, world: &World<'_>) -> Result<bool> {
-    let Some(rule) = rule_of(grant, config) else {
-        return match Cache::open(world, config.cache, None).cached(key) {
-            Some(_) => Err(Error::new("its App is not configured any more")),
-            None => Ok(false),
+/// Which tokens a person names.
+#[derive(Default)]
+struct Filter {
+    hosts: Vec<String>,
+    owners: Vec<String>,
+    repository: Option<Repository>,
+    /// What `get` would answer with for the place that is named, if that is remembered: a repository may have moved.
+    key: Option<TokenKey>,
+}
+
+/// Whether a token is meant.
+enum Choice {
+    Yes,
+    No,
+    /// There is nothing that it could be compared with.
+    NothingNamed,
+}
+
+impl Filter {
+    fn new(
+        name: Option<&str>,
+        owners: Vec<String>,
+        hosts: &[String],
+        config: &Config,
+        world: &World<'_>,
+    ) -> Result<Self> {
+        let parsed = hosts.iter().map(|host| {
+            let wrong = || Error::new(format!("{host:?} is not a host"));
+            Host::parse(host).map(|host| host.to_string()).ok_or_else(wrong)
+        });
+        let mut filter = Self { hosts: parsed.collect::<Result<_>>()?, owners, ..Self::default() };
+        let Some(name) = name else { return Ok(filter) };
+        let place = place::named(name, config)?;
+        filter.hosts.push(place.host().to_string());
+        filter.owners.extend(place.owner().map(str::to_owned));
+        filter.repository = place.repository().cloned();
+        if !matches!(place, Place::Host(_))
+            && let Ok(Some(selected)) = select(place, config)
+        {
+            filter.key = TokenSource::new(selected.rule, config, world).cached_key(&selected.place);
+        }
+        Ok(filter)
+    }
+
+    fn names_something(&self) -> bool {
+        !self.hosts.is_empty() || !self.owners.is_empty()
+    }
+
+    fn chooses(&self, token: &Cached, config: &Config, world: &World<'_>) -> Result<Choice> {
+        if !self.names_something() {
+            return Ok(Choice::NothingNamed);
+        }
+        if self.key.as_ref() == Some(&token.key) {
+            return Ok(Choice::Yes);
+        }
+        let label = &token.label;
+        let is_repository = |repository: &Repository| {
+            label.repositories.is_empty() || label.repositories.contains(&repository.to_string())
         };
-    };
-    let source = TokenSource::new(rule, config, world);
-    let Some(token) = source.cache().cached(key) else { return Ok(false) };
-    source.github()?.revoke(&token.secret)?;
-    Ok(true)
+        if !(self.hosts.is_empty() || self.hosts.contains(&label.host))
+            || !self.repository.as_ref().is_none_or(is_repository)
+        {
+            return Ok(Choice::No);
+        }
+        let is_owner = |owner: &str| self.owners.iter().any(|named| named.eq_ignore_ascii_case(owner));
+        Ok(match &label.owner {
+            _ if self.owners.is_empty() => Choice::Yes,
+            Some(owner) if is_owner(owner) => Choice::Yes,
+            Some(_) => Choice::No,
+            None if is_owner(&owner_of(token, config, world)?) => Choice::Yes,
+            None => Choice::No,
+        })
+    }
 }
 
-fn still_valid(grant: &Grant, why: &Error) -> Error {
+impl std::fmt::Display for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = match &self.repository {
+            Some(repository) => repository.to_string(),
+            None => self.owners.join(", "),
+        };
+        let hosts = self.hosts.join(", ");
+        match (what.as_str(), hosts.as_str()) {
+            ("", hosts) => f.write_str(hosts),
+            (what, "") => f.write_str(what),
+            (what, hosts) => write!(f, "{what} on {hosts}"),
+        }
+    }
+}
+
+/// Whose installation a token is of that was had without naming an owner: GitHub knows.
+fn owner_of(token: &Cached, config: &Config, world: &World<'_>) -> Result<String> {
+    let label = &token.label;
+    let unclear = |why: &str| {
+        Error::new(format!(
+            "it is not clear whose token that of installation {} on {} is, so it is kept: {why}",
+            label.installation, label.host
+        ))
+        .hint("git-credential-ghapp logout --all")
+    };
+    let rule = token.rule(config).ok_or_else(|| unclear("its App is not configured"))?;
+    let source = TokenSource::new(rule, config, world);
+    let installation = source.github().and_then(|github| github.installation(label.installation));
+    match installation.map_err(|why| unclear(why.into_error().message()))? {
+        Some(installation) => Ok(installation.owner().unwrap_or_default().to_owned()),
+        None => Err(unclear("there is no such installation any more")),
+    }
+}
+
+/// Revokes a token at the API that gave it, as the token's own label says. It takes nothing that is configured.
+fn revoke(cached: &Cached, config: &Config, world: &World<'_>) -> Result<()> {
+    let label = &cached.label;
+    let token = cached.token.as_ref().ok_or_else(|| why_unreadable(cached))?;
+    let api = ApiUrl::parse(&label.api)?;
+    let agent = network::agent(&api.endpoint("/"), world)?;
+    Ok(github::revoke(agent, &api, &label.app, &token.secret, world, config.cache.deadline)?)
+}
+
+/// Why a token cannot be read.
+fn why_unreadable(cached: &Cached) -> Error {
+    Error::new(format!("its {} opens with the private key of App {} only", cached.store, cached.label.app))
+}
+
+/// That a token is kept, because only its own App's key leads to what must be revoked.
+fn cannot_be_opened(cached: &Cached) -> Error {
+    let (whom, app) = (cached.whom(), &cached.label.app);
+    Error::new(format!(
+        "the token for {whom} on {} is neither revoked nor dropped: {}",
+        cached.label.host,
+        why_unreadable(cached)
+    ))
+    .hint(format!(
+        "git-credential-ghapp logout {whom} --app-id {app} --private-key FILE, or only drop it with --keep-remote"
+    ))
+}
+
+fn still_valid(token: &Cached, why: &Error) -> Error {
     let error = Error::new(format!(
         "the token for {} on {} is dropped here but not revoked, and stays valid until {}: {why}",
-        whom(grant),
-        grant.host,
-        time(grant.expires_at)
+        token.whom(),
+        token.label.host,
+        time(token.expires_at)
     ));
     match why.next_step() {
         Some(step) => error.hint(step),

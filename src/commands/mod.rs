@@ -1,5 +1,6 @@
 //! What a person calls, one file each.
 
+mod cached;
 mod completions;
 mod doctor;
 mod exec;
@@ -62,26 +63,27 @@ pub(crate) enum Command {
 /// What kept it from being done.
 pub(crate) fn run(
     command: Command,
-    flags: &Flags,
+    flags: &mut Flags,
     definition: clap::Command,
     world: &World<'_>,
     mut stdin: impl BufRead,
     mut stdout: impl Write,
 ) -> Result<u8> {
     let mut output = Output::new(&mut stdout, world);
-    let load = || Config::load(flags, world);
     match command {
         Command::Setup(options) => setup::setup(options, flags, world, &mut stdin, &mut output)?,
         Command::Doctor(options) => return doctor::doctor(&options, flags, world, &mut output),
-        Command::Token(options) => token::token(&options, &load()?, world, &mut output)?,
-        Command::Exec(options) => return exec::exec(&options, &load()?, world),
-        Command::Status(options) => status::status(&options, &load()?, world, &mut output)?,
-        Command::Logout(options) => return logout::logout(&options, &load()?, world, &mut output),
+        Command::Token(options) => token::token(&options, &Config::load(flags, world)?, world, &mut output)?,
+        Command::Exec(options) => return exec::exec(&options, &Config::load(flags, world)?, world),
+        Command::Status(options) => {
+            return status::status(&options, &Config::load(flags, world)?, world, &mut output);
+        }
+        Command::Logout(options) => return logout::logout(&options, flags, world, &mut output),
         Command::Installations(options) => {
-            installations::installations(&options, &load()?, world, &mut output)?;
+            installations::installations(&options, &Config::load(flags, world)?, world, &mut output)?;
         }
         Command::Repositories(options) => {
-            repositories::repositories(&options, &load()?, world, &mut output)?;
+            repositories::repositories(&options, &Config::load(flags, world)?, world, &mut output)?;
         }
         Command::Completions(options) => completions::completions(&options, definition, &mut output)?,
         Command::Man => man::man(definition, &mut output)?,

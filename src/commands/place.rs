@@ -32,6 +32,12 @@ pub(super) fn selected<'c>(name: Option<&str>, config: &'c Config) -> Result<Sel
     }
 }
 
+/// The place that a person names, whether or not something is configured for it.
+pub(super) fn named(name: &str, config: &Config) -> Result<Place> {
+    let default = default_host(config).unwrap_or_else(|_| Host::github());
+    parse(name, &default, &|host| config.rules.iter().any(|rule| rule.host == *host))
+}
+
 /// The host of names without one: the only configured one, or `github.com` among several.
 fn default_host(config: &Config) -> Result<Host> {
     let mut hosts: Vec<&Host> = config.rules.iter().map(|rule| &rule.host).collect();

@@ -1,10 +1,10 @@
-//! `status`: which tokens are cached, for whom, and until when.
+//! `status`: which tokens are cached, for whom, for what, and until when.
 
 use serde_json::{Value, json};
 
+use super::cached::{Cached, cached};
 use super::output::{Output, soon, time};
-use crate::cache::{Cache, Grant, TokenKey};
-use crate::config::{Config, Rule};
+use crate::config::Config;
 use crate::error::Result;
 use crate::world::World;
 
@@ -21,58 +21,53 @@ pub(super) fn status(
     config: &Config,
     world: &World<'_>,
     output: &mut Output<'_>,
-) -> Result<()> {
-    let cached = cached(config, world);
+) -> Result<u8> {
+    let (cached, failures) = cached(config, world);
+    for why in &failures {
+        world.terminal.warning(why);
+    }
+    let code = u8::from(!failures.is_empty());
     if options.json {
-        let all: Vec<Value> = cached
-            .iter()
-            .map(|(_, grant, place)| {
-                json!({
-                    "host": grant.host,
-                    "app": grant.app,
-                    "installation": grant.installation,
-                    "owner": grant.owner,
-                    "repository": grant.repository,
-                    "permissions": grant.granted.permissions,
-                    "repository_selection": grant.granted.repository_selection,
-                    "expires_at": time(grant.expires_at),
-                    "kept_in": place,
-                })
-            })
-            .collect();
-        return output.json(&all);
+        let tokens: Vec<Value> = cached.iter().map(as_json).collect();
+        output.json(&json!({ "tokens": tokens }))?;
+        return Ok(code);
     }
     if cached.is_empty() {
-        return output.line("no token is cached");
+        output.line("no token is cached")?;
+        return Ok(code);
     }
     let now = world.clock.now();
-    let rows: Vec<[String; 6]> = cached
-        .into_iter()
-        .map(|(_, grant, place)| {
-            let expires = soon(grant.expires_at, now);
-            [whom(&grant), grant.host, grant.app, grant.installation.to_string(), expires, place.to_owned()]
-        })
-        .collect();
-    output.table(["FOR", "HOST", "APP", "INSTALLATION", "EXPIRES", "KEPT IN"], &rows)
+    let row = |it: &Cached| {
+        let label = &it.label;
+        let (host, app, installation) =
+            (label.host.clone(), label.app.clone(), label.installation.to_string());
+        let expires = soon(it.expires_at, now);
+        [it.whom(), host, app, installation, expires, it.store.to_owned(), what_it_may(it)]
+    };
+    let rows: Vec<_> = cached.iter().map(row).collect();
+    output.table(["FOR", "HOST", "APP", "INSTALLATION", "EXPIRES", "KEPT IN", "MAY"], &rows)?;
+    Ok(code)
 }
 
-/// Whom a token is for.
-pub(super) fn whom(grant: &Grant) -> String {
-    match (&grant.repository, &grant.owner) {
-        (Some(repository), _) => repository.clone(),
-        (None, Some(owner)) => owner.clone(),
-        (None, None) => "everything".to_owned(),
-    }
+fn as_json(it: &Cached) -> Value {
+    let label = &it.label;
+    json!({
+        "host": label.host,
+        "api": label.api,
+        "app": label.app,
+        "installation": label.installation,
+        "owner": label.owner,
+        "repositories": if label.repositories.is_empty() { Value::Null } else { json!(label.repositories) },
+        "repository_selection": it.granted.repository_selection,
+        "permissions": it.granted.permissions,
+        "expires_at": time(it.expires_at),
+        "kept_in": it.store,
+    })
 }
 
-/// The rule that a token was minted by, if it is still there.
-pub(super) fn rule_of<'c>(grant: &Grant, config: &'c Config) -> Option<&'c Rule> {
-    config.rules.iter().rfind(|rule| rule.app_id == grant.app && rule.api.to_string() == grant.api)
-}
-
-/// The tokens that are cached, of all Apps, with the stores that they are in.
-pub(super) fn cached(config: &Config, world: &World<'_>) -> Vec<(TokenKey, Grant, &'static str)> {
-    let cache = Cache::open(world, config.cache, None);
-    let with_store = |(key, grant)| cache.store_of(&key).map(|store| (key, grant, store));
-    cache.grants().into_iter().filter_map(with_store).collect()
+/// Its permissions, as far as they are noted.
+fn what_it_may(it: &Cached) -> String {
+    let permissions = it.granted.permissions.iter().flatten();
+    let listed: Vec<String> = permissions.map(|(name, level)| format!("{name}: {level}")).collect();
+    if listed.is_empty() { "not noted".to_owned() } else { listed.join(", ") }
 }

@@ -447,6 +447,16 @@ impl Flags {
         given.map(|(_, value)| value.as_str())
     }
 
+    /// Takes all values of a flag away: it means something else to a command than to a rule.
+    pub(crate) fn take(&mut self, name: &str) -> Vec<String> {
+        let is_it = |setting: &Setting| setting.flag.strip_prefix("--") == Some(name);
+        let (taken, left) =
+            std::mem::take(&mut self.values).into_iter().partition(|(setting, _)| is_it(setting));
+        self.values = left;
+        let taken: Vec<(&'static Setting, String)> = taken;
+        taken.into_iter().map(|(_, value)| value).collect()
+    }
+
     /// The configuration file that is named, by the flag or by the variable.
     pub(crate) fn config_file(&self, variables: &Variables<'_>) -> Option<PathBuf> {
         self.config.clone().or_else(|| variables.path("GHAPP_CONFIG")).map(PathBuf::from)

@@ -232,16 +232,6 @@ impl<'a> GitHub<'a> {
         Ok((token, minted.granted))
     }
 
-    /// Makes a token invalid. One that is invalid already is no failure.
-    pub(crate) fn revoke(&self, token: &Secret) -> Result<(), Failure> {
-        let url = self.api.endpoint(GITHUB.revoke);
-        let reply = self.send(&Method::DELETE, &url, None, Credential::Token(token))?;
-        match reply.status {
-            204 | 401 => Ok(()),
-            _ => Err(self.refusal(&reply)),
-        }
-    }
-
     /// The repositories that a token is for. `each` gets every page as it comes, and may break off.
     pub(crate) fn repositories(
         &self,
@@ -341,6 +331,29 @@ impl<'a> GitHub<'a> {
             Some(page) => format!("{step}: {page}"),
             None => format!("{step}, in the owner's settings of installed GitHub Apps"),
         }
+    }
+}
+
+/// Makes a token invalid, at the API that gave it. That takes the token only, no App and no key; `client` is whose it is, for
+/// messages. One that is invalid already is no failure.
+/// <https://docs.github.com/rest/apps/installations#revoke-an-installation-access-token>
+pub(crate) fn revoke(
+    agent: Agent,
+    api: &ApiUrl,
+    client: &str,
+    token: &Secret,
+    world: &World<'_>,
+    deadline: Duration,
+) -> Result<(), Failure> {
+    let transport = Transport::new(agent, api, client, world, GITHUB.headers, deadline);
+    let authorization = Zeroizing::new(format!("Bearer {}", token.expose()));
+    let url = api.endpoint(GITHUB.revoke);
+    let request =
+        ApiRequest { method: &Method::DELETE, url: &url, body: None, authorization: &authorization };
+    let reply = transport.send(request)?;
+    match reply.status {
+        204 | 401 => Ok(()),
+        _ => Err(refusal(api, client, &reply)),
     }
 }
 

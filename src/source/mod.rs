@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::git::probe::GitServer;
 use crate::github::{Failure, GitHub, rate_limited};
 use crate::names::{InstallationRef, Place, Repository};
-use crate::token::{Granted, Need, RepositoryRef, Scope, Token};
+use crate::token::{Granted, Label, Need, RepositoryRef, Scope, Token};
 use crate::world::World;
 
 /// Gives tokens for a rule: its App, what is cached, and the way to GitHub. Nothing of the network is set up where the
@@ -267,16 +267,15 @@ impl<'a> TokenSource<'a> {
 
     fn grant(&self, installation: InstallationRef, place: &Place, granted: &Granted, token: &Token) -> Grant {
         let repository = place.repository().filter(|_| self.rule.per_repository);
-        Grant {
+        let label = Label {
             host: self.rule.host.to_string(),
             api: self.rule.api.to_string(),
             app: self.rule.app_id.clone(),
             installation: installation.id,
             owner: place.owner().map(str::to_owned),
-            repository: repository.map(ToString::to_string),
-            granted: granted.clone(),
-            expires_at: token.expires_at,
-        }
+            repositories: repository.map(ToString::to_string).into_iter().collect(),
+        };
+        Grant { label, granted: granted.clone(), expires_at: token.expires_at }
     }
 
     /// Which App is missing where, and where to install it.

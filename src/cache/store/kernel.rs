@@ -5,7 +5,7 @@
 //! restarts. It is linked into the process keyring, which ends with this process, so that it can be searched.
 //! The session keyring is never used: it is inherited through `su` and `sudo`, and another user would read it.
 
-use linux_keyutils::{KeyError, KeyRing, KeyRingIdentifier};
+use linux_keyutils::{KeyError, KeyRing, KeyRingIdentifier, LinkNode};
 use zeroize::Zeroizing;
 
 use super::{Opening, Store, StoreError};
@@ -13,6 +13,12 @@ use crate::cache::key::{Name as _, TokenKey};
 
 /// More than an entry with a token of the long form takes, in bytes.
 const ROOM: usize = 1024;
+
+/// What the descriptions of our entries begin with.
+const PREFIX: &str = "git-credential-ghapp:";
+/// As many keys as the kernel lets even root have, times the four bytes of a key's number. No fewer: of a keyring that has
+/// more the crate would read memory that is not its own. Memory is taken for those that there are.
+const MOST_KEYS: usize = 4_000_000;
 
 struct KernelKeyring;
 
@@ -40,6 +46,13 @@ impl Store for KernelKeyring {
         }))
     }
 
+    fn keys(&self) -> Result<Option<Vec<TokenKey>>, StoreError> {
+        let links = keyring().and_then(|keyring| keyring.get_links(MOST_KEYS)).map_err(explain)?;
+        let descriptions = links.iter().filter_map(LinkNode::as_key).filter_map(|key| key.metadata().ok());
+        let ours = |description: &str| TokenKey::from_name(description.strip_prefix(PREFIX)?);
+        Ok(Some(descriptions.filter_map(|key| ours(key.get_description())).collect()))
+    }
+
     fn write(&self, key: &TokenKey, entry: &[u8], lifetime: u64) -> Result<(), StoreError> {
         let seconds = usize::try_from(lifetime).unwrap_or(usize::MAX);
         let added = keyring().and_then(|keyring| keyring.add_key(&description(key), entry));
@@ -53,7 +66,7 @@ impl Store for KernelKeyring {
 }
 
 fn description(key: &TokenKey) -> String {
-    format!("git-credential-ghapp:{}", key.name())
+    format!("{PREFIX}{}", key.name())
 }
 
 /// The user's persistent keyring; on a kernel that was built without those, the user keyring (`@u`).

@@ -36,6 +36,11 @@ pub(super) trait Store {
     /// The entry, if there is one.
     fn read(&self, key: &TokenKey) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError>;
 
+    /// The names of all entries that can be found without their names; `None` where this store cannot list them.
+    fn keys(&self) -> Result<Option<Vec<TokenKey>>, StoreError> {
+        Ok(None)
+    }
+
     /// Whether there is an entry, readable or not.
     fn holds(&self, key: &TokenKey) -> bool {
         matches!(self.read(key), Ok(Some(_)))
@@ -67,6 +72,16 @@ static CHOICES: &[(&str, &[Open])] = &[
     ("file", &[sealed::open]),
     ("none", &[]),
 ];
+
+/// Every store of this platform, whatever is configured: settings change, and differ between git and a person's shell.
+static ALL: &[Open] = &[PLATFORM, sealed::open, SECRET_SERVICE];
+
+/// Opens every store of this platform.
+pub(super) fn open_all<'a>(
+    opening: Opening<'a>,
+) -> impl Iterator<Item = Result<Box<dyn Store + 'a>, StoreError>> {
+    ALL.iter().map(move |open| open(opening.clone()))
+}
 
 /// The keyring of this platform.
 #[cfg(target_os = "linux")]

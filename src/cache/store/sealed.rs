@@ -74,6 +74,11 @@ impl Store for SealedFiles<'_> {
         Ok(Some(entry))
     }
 
+    fn keys(&self) -> Result<Option<Vec<TokenKey>>, StoreError> {
+        let names = self.folder.names(KIND);
+        Ok(Some(names.iter().filter_map(|name| TokenKey::from_name(name)).collect()))
+    }
+
     /// Whoever has not got the private key any more can still remove the file.
     fn holds(&self, key: &TokenKey) -> bool {
         matches!(self.folder.read(KIND, key.name()), Ok(Some(_)))

@@ -18,18 +18,23 @@ pub(super) fn open(opening: Opening<'_>) -> Result<Box<dyn Store + '_>, StoreErr
     Ok(Box::new(SecretServiceStore { has_bus, breaker: CircuitBreaker::new("secret-service", &opening) }))
 }
 
+/// The attribute that holds an entry's name.
+const KEY: &str = "key";
+
 impl SecretServiceStore<'_> {
+    /// Works on an entry, or on all that are ours.
     fn call<T: Send + 'static>(
         &self,
-        key: &TokenKey,
+        key: Option<&TokenKey>,
         work: impl FnOnce(Attributes<'_>) -> Result<T, Trouble> + Send + 'static,
     ) -> Result<T, StoreError> {
         if !self.has_bus {
             return Err("there is no D-Bus session bus".to_owned());
         }
-        let key = key.name().to_owned();
+        let key = key.map(|key| key.name().to_owned());
         self.breaker.call(move || {
-            let attributes = Attributes::from([("application", "git-credential-ghapp"), ("key", &key)]);
+            let mut attributes = Attributes::from([("application", "git-credential-ghapp")]);
+            attributes.extend(key.as_deref().map(|key| (KEY, key)));
             work(attributes).map_err(|trouble| match trouble {
                 Trouble::Refused(why) => Some(why),
                 Trouble::Unavailable => None,
@@ -44,17 +49,22 @@ impl Store for SecretServiceStore<'_> {
     }
 
     fn read(&self, key: &TokenKey) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        self.call(key, secret_service::read)
+        self.call(Some(key), secret_service::read)
+    }
+
+    fn keys(&self) -> Result<Option<Vec<TokenKey>>, StoreError> {
+        let names = self.call(None, |attributes| secret_service::values(attributes, KEY))?;
+        Ok(Some(names.iter().filter_map(|name| TokenKey::from_name(name)).collect()))
     }
 
     fn write(&self, key: &TokenKey, entry: &[u8], _: u64) -> Result<(), StoreError> {
         let entry = Zeroizing::new(entry.to_vec());
-        self.call(key, move |attributes| {
+        self.call(Some(key), move |attributes| {
             secret_service::write("git-credential-ghapp: installation access token", attributes, &entry)
         })
     }
 
     fn remove(&self, key: &TokenKey) -> Result<(), StoreError> {
-        self.call(key, secret_service::remove)
+        self.call(Some(key), secret_service::remove)
     }
 }

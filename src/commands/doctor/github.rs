@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::report::Report;
+use crate::commands::cached::cached;
 use crate::commands::installations;
 use crate::commands::output::soon;
-use crate::config::{Rule, Selected};
+use crate::config::{Config, Rule, Selected};
 use crate::error::{Error, Result};
 use crate::files::open_to_others;
 use crate::git::network;
@@ -63,6 +64,7 @@ pub(super) fn examine_key(
 
 pub(super) fn examine_stores(
     source: &TokenSource<'_>,
+    config: &Config,
     world: &World<'_>,
     report: &mut Report<'_, '_>,
 ) -> Result<()> {
@@ -85,15 +87,13 @@ pub(super) fn examine_stores(
         }
     }
     let now = world.clock.now();
-    let grants = source.cache().grants();
-    let tokens = grants.iter().map(|(_, grant)| {
-        format!(
-            "{} on {} expires {}",
-            crate::commands::status::whom(grant),
-            grant.host,
-            soon(grant.expires_at, now)
-        )
-    });
+    let (cached, failures) = cached(config, world);
+    for why in failures {
+        report.warning("cached tokens", why)?;
+    }
+    let tokens = cached
+        .iter()
+        .map(|it| format!("{} on {} expires {}", it.whom(), it.label.host, soon(it.expires_at, now)));
     let tokens: Vec<String> = tokens.collect();
     let listed = if tokens.is_empty() { "none".to_owned() } else { tokens.join(", ") };
     report.ok("cached tokens", listed)

@@ -61,7 +61,7 @@ pub(super) fn doctor(
     github::examine_network(rule, world, &mut report)?;
     let source = TokenSource::new(rule, &config, world);
     let has_key = github::examine_key(rule, &source, &mut report)?;
-    github::examine_stores(&source, world, &mut report)?;
+    github::examine_stores(&source, &config, world, &mut report)?;
     if has_key && github::examine_app(&source, &mut report)? {
         github::examine_installation(&selected, &source, world, &mut report)?;
     }
