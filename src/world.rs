@@ -7,6 +7,12 @@ use crate::error::{Error, Result};
 use crate::terminal::Terminal;
 use crate::time::Clock;
 
+/// The variable that holds an App's private key. There is no flag for it: command lines are public.
+pub(crate) const PRIVATE_KEY: &str = "GHAPP_PRIVATE_KEY";
+
+/// Variables that hold a secret of this program's, which no other program is given.
+pub(crate) const SECRET_VARIABLES: &[&str] = &[PRIVATE_KEY];
+
 /// What surrounds one run of the program.
 pub struct World<'a> {
     /// The environment.

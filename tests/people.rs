@@ -209,7 +209,7 @@ fn exec_for_an_enterprise_server_sets_what_tools_take_for_those() {
     let key = env.write("keys/acme.pem", ACME_KEY);
     let key = key.display();
     env.configure(&format!("[[app]]\nid = '{ACME_APP}'\nprivate-key = '{key}'\nhost = 'ghe.example'\n"));
-    let script = "echo $GH_HOST; [ -n \"$GH_TOKEN\" ] && [ \"$GH_ENTERPRISE_TOKEN$GITHUB_ENTERPRISE_TOKEN\" = \"$GH_TOKEN$GITHUB_TOKEN\" ]";
+    let script = "echo $GH_HOST; [ -n \"$GH_ENTERPRISE_TOKEN\" ] && [ \"$GH_ENTERPRISE_TOKEN\" = \"$GITHUB_ENTERPRISE_TOKEN\" ]";
     assert_eq!(env.helper(["exec", "--for", "acme", "sh", "-c", script], "").ok(), "ghe.example\n");
 }
 

@@ -3,11 +3,14 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use super::{place, token};
+use super::{identity, place, token};
 use crate::config::Config;
 use crate::error::{Error, Result, cause};
-use crate::token::Need;
-use crate::world::World;
+use crate::names::{Host, Place};
+use crate::secret::Secret;
+use crate::source::TokenSource;
+use crate::token::{Need, USERNAME};
+use crate::world::{SECRET_VARIABLES, World};
 
 /// What is to be run.
 #[derive(Debug, clap::Args)]
@@ -15,9 +18,24 @@ pub(crate) struct Options {
     /// OWNER/REPO, OWNER, or a URL; default: the current repository's remote, or the only installation
     #[arg(long = "for", value_name = "NAME")]
     name: Option<String>,
+    /// Put the token into this variable too; may be repeated
+    #[arg(long = "env", value_name = "VARIABLE", value_parser = variable)]
+    variables: Vec<String>,
+    /// Let commits be the App's: name its bot as git's author and committer
+    #[arg(long)]
+    identity: bool,
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     command: Vec<OsString>,
+}
+
+/// The name of a variable, as shells allow it.
+fn variable(name: &str) -> std::result::Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if name.is_empty() || name.as_bytes()[0].is_ascii_digit() || !name.bytes().all(fits) {
+        return Err("it is not the name of a variable".to_owned());
+    }
+    Ok(name.to_owned())
 }
 
 /// As env(1): the command was found but cannot be run, or was not found.
@@ -28,13 +46,19 @@ pub(super) fn exec(options: &Options, config: &Config, world: &World<'_>) -> Res
     let selected = place::selected(options.name.as_deref(), config)?;
     let (issued, _) = token::issue(&selected, Need::Fresh, config, world)?;
     let Some((program, arguments)) = options.command.split_first() else { return Ok(0) };
-    let token = issued.token.secret.expose();
     let mut command = Command::new(program);
-    command.args(arguments).env("GH_HOST", selected.rule.host.to_string());
-    command.env("GH_TOKEN", token).env("GITHUB_TOKEN", token);
-    if !selected.rule.host.is_on_github_com() {
-        // What gh and others take for hosts that are not github.com's.
-        command.env("GH_ENTERPRISE_TOKEN", token).env("GITHUB_ENTERPRISE_TOKEN", token);
+    command.args(arguments);
+    give_token(&mut command, &issued.token.secret, &selected.rule.host, &options.variables);
+    give_git_the_token(&mut command, &selected.place, world);
+    if options.identity {
+        let source = TokenSource::new(selected.rule, config, world);
+        let (name, address) = identity::of_bot(selected.rule, &source, &issued.token.secret)?;
+        for who in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{who}_NAME"), &name).env(format!("GIT_{who}_EMAIL"), &address);
+        }
+    }
+    for secret in SECRET_VARIABLES {
+        command.env_remove(secret);
     }
     world.terminal.trace(|| format!("running {} for {}", program.to_string_lossy(), selected.place));
     (world.before_exec)();
@@ -45,6 +69,52 @@ pub(super) fn exec(options: &Options, config: &Config, world: &World<'_>) -> Res
     let shown = program.to_string_lossy();
     world.terminal.error(&Error::new(format!("cannot run {shown}: {}", cause(&failed))));
     Ok(if failed.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE })
+}
+
+/// What tools take a token from, for github.com and ghe.com, and for GitHub Enterprise Server.
+/// <https://cli.github.com/manual/gh_help_environment>
+const VARIABLES: [&str; 2] = ["GH_TOKEN", "GITHUB_TOKEN"];
+const ENTERPRISE_VARIABLES: [&str; 2] = ["GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"];
+
+/// The token in the variables of the host's kind. Those of the other kind are removed: tools would send what is in them to
+/// another host, and it is another identity.
+fn give_token(command: &mut Command, token: &Secret, host: &Host, more: &[String]) {
+    let (set, removed) = match host.is_on_github_com() {
+        true => (VARIABLES, ENTERPRISE_VARIABLES),
+        false => (ENTERPRISE_VARIABLES, VARIABLES),
+    };
+    for name in removed {
+        command.env_remove(name);
+    }
+    for name in set.into_iter().chain(more.iter().map(String::as_str)) {
+        command.env(name, token.expose());
+    }
+    command.env("GH_HOST", host.to_string());
+}
+
+/// Where the private key is in the environment, git below the command finds no key any more. It takes the token instead, from
+/// the variable in which it is anyway, and only for what the token is for.
+fn give_git_the_token(command: &mut Command, place: &Place, world: &World<'_>) {
+    if !SECRET_VARIABLES.iter().any(|name| world.variables.path(name).is_some()) {
+        return;
+    }
+    let variable = if place.host().is_on_github_com() { VARIABLES[0] } else { ENTERPRISE_VARIABLES[0] };
+    let url = match place.owner() {
+        Some(owner) => format!("https://{}/{owner}", place.host()),
+        None => format!("https://{}", place.host()),
+    };
+    let answer = format!(
+        "!f() {{ test \"$1\" = get && echo username={USERNAME} && echo \"password=${variable}\"; }}; f"
+    );
+    // <https://git-scm.com/docs/git-config#ENVIRONMENT>
+    let handed_down = world.variables.path("GIT_CONFIG_COUNT");
+    let count: usize = handed_down.and_then(|count| count.to_str()?.trim().parse().ok()).unwrap_or(0);
+    let key = format!("credential.{url}.helper");
+    for (index, value) in [(count, ""), (count + 1, &answer)] {
+        command.env(format!("GIT_CONFIG_KEY_{index}"), &key);
+        command.env(format!("GIT_CONFIG_VALUE_{index}"), value);
+    }
+    command.env("GIT_CONFIG_COUNT", (count + 2).to_string());
 }
 
 /// The command takes the place of this process: signals and the exit code need no passing on.

@@ -4,6 +4,7 @@ mod cached;
 mod completions;
 mod doctor;
 mod exec;
+mod identity;
 mod installations;
 mod logout;
 mod man;

@@ -8,8 +8,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::app::key::environment;
 use crate::error::{Error, Result, cause};
+use crate::world::SECRET_VARIABLES;
 
 /// What a call of git gave.
 #[derive(Debug)]
@@ -32,8 +32,11 @@ impl GitOutput {
 /// A call of git that is told how to speak and that cannot ask back.
 fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new("git");
+    command.args(arguments).env("LC_ALL", "C").stdin(Stdio::null());
     // Neither git nor what git starts needs the key.
-    command.args(arguments).env_remove(environment::VARIABLE).env("LC_ALL", "C").stdin(Stdio::null());
+    for name in SECRET_VARIABLES {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -11,6 +11,7 @@ use std::io::BufRead;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use super::identity;
 use super::installations::{owner, selection, use_for_git};
 use super::output::{Output, count};
 use crate::app::key::keyring;
@@ -350,10 +351,7 @@ fn bot(
             .hint(app.install_hint()));
     };
     let token = source.token_of(installation, &place, Need::Fresh)?.token;
-    let id = source.github()?.bot(&app.slug, &token.secret)?;
-    let name = format!("{}[bot]", app.slug);
-    let address = format!("{id}+{name}@users.noreply.{}", rule.host);
-    Ok((name, address))
+    identity::of_bot(rule, source, &token.secret)
 }
 
 /// The first installation that git can use and that the rule is for.
