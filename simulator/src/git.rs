@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::server::{Answer, Asked};
-use crate::world::{Repository, World};
+use crate::world::{Anonymous, Repository, World};
 
 /// What is to be done for a request.
 pub(crate) enum Step {
@@ -50,6 +50,11 @@ pub(crate) fn decide(world: &mut World, asked: &Asked) -> Step {
     };
     let Some(repository) = repository else { return Step::Answer(plain(404, "Repository not found.")) };
     match *rest {
+        "git-upload-pack"
+            if matches!(credential, Credential::None) && world.anonymous == Anonymous::Limited =>
+        {
+            Step::Answer(limited())
+        }
         "info/refs" | "git-upload-pack" | "git-receive-pack" => {
             Step::Backend(format!("/{}.git/{rest}", repository.id))
         }
@@ -83,8 +88,11 @@ fn permission(
 ) -> Result<Option<String>, Answer> {
     let invalid = "Invalid username or token. Password authentication is not supported for Git operations.";
     let unauthorized = |text: &str| Err(plain(401, text).with("WWW-Authenticate", "Basic realm=\"GitHub\""));
+    let is_public = repository.is_some_and(|it| !it.private);
     let token = match credential {
-        Credential::None if repository.is_some_and(|it| !it.private) && !writes => return Ok(None),
+        Credential::None if is_public && !writes && world.anonymous != Anonymous::Unauthorized => {
+            return Ok(None);
+        }
         Credential::None => return unauthorized("No anonymous access."),
         Credential::Invalid => return unauthorized(invalid),
         Credential::Token(index) => &mut world.tokens[*index],
@@ -103,6 +111,10 @@ fn permission(
             && token.repositories.as_ref().is_none_or(|ids| ids.contains(&repository.id))
     };
     if repository.filter(covered).is_none() {
+        // What everybody may read, every token may read.
+        if is_public && !writes {
+            return Ok(Some("read".to_owned()));
+        }
         return Err(plain(404, "Repository not found."));
     }
     match token.permissions.get("contents").map(String::as_str) {
@@ -110,6 +122,16 @@ fn permission(
         Some(_) if !writes => Ok(Some("read".to_owned())),
         _ => Err(plain(403, "Write access to repository not granted.")),
     }
+}
+
+/// An error within git's protocol, for who has no credential.
+fn limited() -> Answer {
+    let why = "GitHub is temporarily limiting some unauthenticated downloads to protect the stability of the platform. \
+               Please retry later or authenticate.";
+    let line = format!("ERR {why}");
+    let packet = format!("{:04x}{line}", line.len() + 4);
+    Answer::new(200, "application/x-git-upload-pack-result", packet.into_bytes())
+        .with("X-GitHub-Edge-Message", why)
 }
 
 fn lfs_batch(world: &World, asked: &Asked, permission: Option<&str>) -> Answer {

@@ -18,10 +18,11 @@ const TOO_FAR: (u16, &str) = (401, "'Expiration time' claim ('exp') is too far i
 const ISSUED: (u16, &str) =
     (401, "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued");
 const NO_ISSUER: (u16, &str) = (401, "Missing 'issuer' claim ('iss') in assertion");
+const NO_KEY: (u16, &str) = (401, "Integration must generate a public key");
 const UNKNOWN_APP: (u16, &str) = (404, "Integration not found");
 
 /// The App that signed the JWT, or status and message of the refusal.
-pub(crate) fn verify(world: &World, jwt: &str) -> Result<App, (u16, &'static str)> {
+pub(crate) fn verify(world: &mut World, jwt: &str) -> Result<App, (u16, &'static str)> {
     let mut parts = jwt.rsplitn(2, '.');
     let (Some(signature), Some(signed)) = (parts.next(), parts.next()) else { return Err(NOT_DECODED) };
     let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| NOT_DECODED);
@@ -38,12 +39,20 @@ pub(crate) fn verify(world: &World, jwt: &str) -> Result<App, (u16, &'static str
         Value::Number(number) => number.to_string(),
         _ => return Err(NO_ISSUER),
     };
-    let app = world.apps.iter().find(|app| app.client_id == issuer || app.id.to_string() == issuer);
-    let app = app.ok_or(UNKNOWN_APP)?;
-    UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &app.public_key)
-        .verify(signed.as_bytes(), &decode(signature)?)
-        .map_err(|_| NOT_DECODED)?;
     let now = world.now();
+    let app = world.apps.iter_mut().find(|app| app.client_id == issuer || app.id.to_string() == issuer);
+    let app = app.ok_or(UNKNOWN_APP)?;
+    if app.public_keys.is_empty() || app.unready > 0 {
+        app.unready = app.unready.saturating_sub(1);
+        return Err(NO_KEY);
+    }
+    let signature = decode(signature)?;
+    let signed_by = |key: &Vec<u8>| {
+        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key).verify(signed.as_bytes(), &signature).is_ok()
+    };
+    if !app.public_keys.iter().any(signed_by) {
+        return Err(NOT_DECODED);
+    }
     let expires = claims["exp"].as_i64().filter(|exp| *exp > now).ok_or(EXPIRED)?;
     if expires > now + 600 {
         return Err(TOO_FAR);

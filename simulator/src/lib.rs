@@ -3,12 +3,14 @@
 //! that can be switched on.
 //!
 //! One server plays every host. A client reaches it as the host at [`Simulator::host`], which behaves like a
-//! GitHub Enterprise Server, or through the proxy at [`Simulator::proxy`] under any of [`HOSTS`]. The keys of
-//! its Apps are public: they are good for nothing else.
+//! GitHub Enterprise Server (its API is below `/api/v3`), or through the proxy at [`Simulator::proxy`] under any
+//! name (`api.NAME` is the API of `NAME`). A certificate is made for whatever name is asked for. The keys of its
+//! Apps are public: they are good for nothing else.
 
 mod endpoint;
 mod git;
 mod jwt;
+mod limits;
 mod rest;
 mod server;
 mod world;
@@ -18,20 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use endpoint::{Endpoint, NoSuchEndpoint};
 pub use rest::api_path;
-pub use world::{App, Effect, Fault, Installation, Request, Selection, Token, World};
-
-/// The names that the certificate is for, besides those of the loopback.
-pub const HOSTS: &[&str] = &[
-    "github.com",
-    "api.github.com",
-    "acme.ghe.com",
-    "api.acme.ghe.com",
-    "ghe.example",
-    "github.com.evil.example",
-    "evil.example",
-    "gist.github.com",
-    "codeload.github.com",
-];
+pub use world::{Anonymous, App, Effect, Fault, Installation, Request, Selection, Token, World};
 
 /// The key of the App `acme-ci`, in PKCS#1.
 pub const ACME_KEY: &str = include_str!("../keys/acme.pem");

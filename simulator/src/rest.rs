@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::jwt;
+use crate::limits::{Principal, Standing};
 use crate::server::{Answer, Asked};
 use crate::world::{App, Installation, Repository, Token, World};
+
+/// The versions that the REST API has. <https://docs.github.com/en/rest/about-the-rest-api/api-versions>
+const VERSIONS: [&str; 2] = ["2022-11-28", "2026-03-10"];
 
 /// The path within the REST API, if the request is one: everything on `api.` hosts, `/api/v3` elsewhere.
 #[must_use]
@@ -19,74 +23,121 @@ pub(crate) fn answer(world: &mut World, asked: &Asked, path: &str) -> Answer {
         let html = "<html>Request forbidden by administrative rules.</html>";
         return Answer::new(403, "text/html", html.as_bytes().to_vec());
     }
-    if let Some(version) = asked.header("x-github-api-version")
-        && version != "2022-11-28"
-    {
+    let version = asked.header("x-github-api-version").unwrap_or(VERSIONS[0]);
+    if !VERSIONS.contains(&version) {
         return refuse(400, "The api version provided is not supported");
     }
+    let caller = caller(world, asked);
+    let Some(standing) = count(world, asked, &caller) else { return dispatch(world, asked, path, &caller) };
+    let answer = match (&caller, standing.exceeded) {
+        (_, false) => dispatch(world, asked, path, &caller),
+        (Caller::App(app), true) => refuse(403, &format!("API rate limit exceeded for app ID {}.", app.id)),
+        (_, true) => refuse(403, "API rate limit exceeded for installation."),
+    };
+    answer
+        .with("X-RateLimit-Limit", &standing.limit.to_string())
+        .with("X-RateLimit-Remaining", &(standing.limit - standing.used).to_string())
+        .with("X-RateLimit-Used", &standing.used.to_string())
+        .with("X-RateLimit-Reset", &standing.reset.to_string())
+        .with("X-RateLimit-Resource", "core")
+}
+
+/// Who asks.
+enum Caller {
+    Nobody,
+    /// An App, with a JWT.
+    App(App),
+    /// An installation; the index of the token.
+    Installation(usize),
+    /// Neither; why the credential is not an App's JWT.
+    Refused(u16, &'static str),
+}
+
+fn caller(world: &mut World, asked: &Asked) -> Caller {
+    let Some(header) = asked.header("authorization") else { return Caller::Nobody };
+    let now = world.now();
+    let text = header.strip_prefix("Bearer ").or(header.strip_prefix("token ")).unwrap_or_default();
+    let live = |token: &Token| token.text == text && !token.revoked && token.expires_at > now;
+    if let Some(index) = world.tokens.iter().position(live) {
+        return Caller::Installation(index);
+    }
+    // An App's JWT is a Bearer and nothing else.
+    let verified = jwt::verify(world, header.strip_prefix("Bearer ").unwrap_or_default());
+    verified.map_or_else(|(status, message)| Caller::Refused(status, message), Caller::App)
+}
+
+/// Counts the request for who asks, where there are limits: an Enterprise Server has none of its own.
+fn count(world: &mut World, asked: &Asked, caller: &Caller) -> Option<Standing> {
+    let principal = match caller {
+        _ if is_enterprise_server(&asked.host) => return None,
+        Caller::App(app) => Principal::App(app.id),
+        Caller::Installation(index) => Principal::Installation(world.tokens[*index].installation),
+        Caller::Nobody | Caller::Refused(..) => return None,
+    };
+    let (limit, now) = (world.rate_limit, world.now());
+    Some(world.windows.count(principal, limit, now))
+}
+
+/// Whether an API host is that of a GitHub Enterprise Server.
+fn is_enterprise_server(host: &str) -> bool {
+    !host.starts_with("api.")
+}
+
+fn dispatch(world: &mut World, asked: &Asked, path: &str, caller: &Caller) -> Answer {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let method = asked.method.as_str();
-    if let ("DELETE", ["installation", "token"]) = (method, parts.as_slice()) {
-        return revoke(world, asked);
-    }
     match (method, parts.as_slice()) {
-        ("GET", ["installation", "repositories"]) => return covered_repositories(world, asked, query),
-        ("GET", ["repos", owner, name]) => return repository(world, asked, owner, name),
+        ("DELETE", ["installation", "token"]) => return revoke(world, caller),
+        ("GET", ["installation", "repositories"]) => {
+            return covered_repositories(world, asked, caller, query);
+        }
+        ("GET", ["repos", owner, name]) => return repository(world, asked, caller, owner, name),
         ("GET", ["users", login]) => return user(world, login),
         _ => {}
     }
-    let app = match authenticate(world, asked) {
-        Ok(app) => app,
-        Err((status, message)) => return refuse(status, message),
+    let app = match caller {
+        Caller::App(app) => app,
+        Caller::Nobody => return refuse(401, "Requires authentication"),
+        Caller::Installation(_) => return refuse(401, "A JSON web token could not be decoded"),
+        Caller::Refused(status, message) => return refuse(*status, message),
     };
     match (method, parts.as_slice()) {
-        ("GET", ["app"]) => json(200, &app_json(&app, &asked.host)),
-        ("GET", ["app", "installations"]) => installations(world, &app, asked, query),
+        ("GET", ["app"]) => json(200, &app_json(app, &asked.host)),
+        ("GET", ["app", "installations"]) => installations(world, app, asked, query),
         ("GET", ["app", "installations", id]) => {
             let found = world.installations.iter().find(|it| it.app == app.id && it.id.to_string() == *id);
-            installation(found, &app, asked)
+            installation(found, app, asked)
         }
         ("GET", ["repos", owner, name, "installation"]) => {
-            repository_installation(world, &app, asked, owner, name)
+            repository_installation(world, app, asked, owner, name)
         }
         ("GET", ["repositories", id, "installation"]) => {
             let repository = world.repositories.iter().find(|repository| repository.id.to_string() == *id);
-            installation(repository.and_then(|repository| world.covering(app.id, repository)), &app, asked)
+            installation(repository.and_then(|repository| world.covering(app.id, repository)), app, asked)
         }
         ("GET", ["orgs" | "users", owner, "installation"]) => {
             let on_owner = |it: &&Installation| {
                 it.account.as_ref().is_some_and(|login| login.eq_ignore_ascii_case(owner))
             };
-            installation(world.installations.iter().filter(|it| it.app == app.id).find(on_owner), &app, asked)
+            installation(world.installations.iter().filter(|it| it.app == app.id).find(on_owner), app, asked)
         }
-        ("POST", ["app", "installations", id, "access_tokens"]) => mint(world, &app, asked, id),
+        ("POST", ["app", "installations", id, "access_tokens"]) => mint(world, app, asked, id),
         _ => refuse(404, "Not Found"),
     }
 }
 
-fn authenticate(world: &World, asked: &Asked) -> Result<App, (u16, &'static str)> {
-    match asked.header("authorization") {
-        None => Err((401, "Requires authentication")),
-        Some(value) => match value.strip_prefix("Bearer ") {
-            Some(token) => jwt::verify(world, token),
-            None => Err((401, "A JSON web token could not be decoded")),
-        },
+/// The index of the token that the request must carry.
+fn token(caller: &Caller) -> Result<usize, Answer> {
+    match caller {
+        Caller::Installation(index) => Ok(*index),
+        Caller::Nobody => Err(refuse(401, "Requires authentication")),
+        Caller::App(_) | Caller::Refused(..) => Err(refuse(401, "Bad credentials")),
     }
 }
 
-/// The index of the valid installation access token that the request carries.
-fn token(world: &World, asked: &Asked) -> Result<usize, Answer> {
-    let text =
-        asked.header("authorization").and_then(|v| v.strip_prefix("Bearer ").or(v.strip_prefix("token ")));
-    let Some(text) = text else { return Err(refuse(401, "Requires authentication")) };
-    let now = world.now();
-    let live = |token: &Token| token.text == text && !token.revoked && token.expires_at > now;
-    world.tokens.iter().position(live).ok_or_else(|| refuse(401, "Bad credentials"))
-}
-
-fn revoke(world: &mut World, asked: &Asked) -> Answer {
-    match token(world, asked) {
+fn revoke(world: &mut World, caller: &Caller) -> Answer {
+    match token(caller) {
         Ok(index) => {
             world.tokens[index].revoked = true;
             Answer::new(204, "application/json", Vec::new())
@@ -105,8 +156,8 @@ fn visible<'w>(world: &'w World, token: &Token) -> Vec<&'w Repository> {
     world.repositories.iter().filter(covered).collect()
 }
 
-fn covered_repositories(world: &World, asked: &Asked, query: &str) -> Answer {
-    let token = match token(world, asked) {
+fn covered_repositories(world: &World, asked: &Asked, caller: &Caller, query: &str) -> Answer {
+    let token = match token(caller) {
         Ok(index) => &world.tokens[index],
         Err(refusal) => return refusal,
     };
@@ -121,8 +172,8 @@ fn covered_repositories(world: &World, asked: &Asked, query: &str) -> Answer {
     )
 }
 
-fn repository(world: &World, asked: &Asked, owner: &str, name: &str) -> Answer {
-    let token = match token(world, asked) {
+fn repository(world: &World, asked: &Asked, caller: &Caller, owner: &str, name: &str) -> Answer {
+    let token = match token(caller) {
         Ok(index) => &world.tokens[index],
         Err(refusal) => return refusal,
     };
@@ -264,7 +315,13 @@ fn mint(world: &mut World, app: &App, asked: &Asked, id: &str) -> Answer {
             .map(|it| json!({"id": it.id, "name": it.name, "full_name": format!("{}/{}", it.owner, it.name)}))
             .collect::<Vec<_>>()
     });
-    let token = world.mint(&installation, narrowed, permissions);
+    let long = match asked.header("x-github-stateless-s2s-token") {
+        _ if is_enterprise_server(&asked.host) => false,
+        Some("enabled") => true,
+        Some("disabled") => false,
+        _ => world.long_tokens,
+    };
+    let token = world.mint(&installation, narrowed, permissions, long);
     let mut answer = json!({
         "token": token.text,
         "expires_at": jiff::Timestamp::from_second(token.expires_at).map(|at| at.to_string()).unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! TLS, HTTP, and a proxy that leads every host here.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,10 +17,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring::sign::any_supported_type;
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
 
 use crate::git::{Step, backend, decide};
 use crate::world::{Effect, Request, World};
-use crate::{HOSTS, jwt, lock, rest};
+use crate::{jwt, lock, rest};
 
 /// A request, read to its end.
 pub(crate) struct Asked {
@@ -70,7 +74,7 @@ struct Server {
 /// Begins to listen, and writes the CA's certificate.
 pub(crate) async fn start(folder: &Path, world: Arc<Mutex<World>>) -> std::io::Result<Addresses> {
     std::fs::create_dir_all(folder.join("repositories"))?;
-    let (ca, config) = certificates().map_err(std::io::Error::other)?;
+    let (ca, config) = tls().map_err(std::io::Error::other)?;
     std::fs::write(folder.join("ca.pem"), ca)?;
     let tls = TlsAcceptor::from(Arc::new(config));
     let server = Arc::new(Server { folder: folder.to_owned(), world, tls });
@@ -91,24 +95,52 @@ pub(crate) async fn start(folder: &Path, world: Arc<Mutex<World>>) -> std::io::R
     Ok(addresses)
 }
 
-/// A CA of this run, and a server with a certificate of its.
-fn certificates() -> Result<(String, ServerConfig), Box<dyn std::error::Error + Send + Sync>> {
+/// The certificate of a CA of this run, and a server whose certificates are of it.
+fn tls() -> Result<(String, ServerConfig), Box<dyn std::error::Error + Send + Sync>> {
     let mut ca = CertificateParams::new(Vec::new())?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     ca.distinguished_name.push(DnType::CommonName, "GitHub simulator");
     let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
-    let names = ["localhost", "127.0.0.1"].iter().chain(HOSTS).map(|name| (*name).to_owned());
-    let key = KeyPair::generate()?;
-    let certificate = CertificateParams::new(names.collect::<Vec<_>>())?.signed_by(&key, &ca)?;
+    let pem = ca.pem();
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-        )?;
-    Ok((ca.pem(), config))
+        .with_cert_resolver(Arc::new(Certificates { ca, made: Mutex::default() }));
+    Ok((pem, config))
+}
+
+/// Makes a certificate for each host that a client asks for, once.
+struct Certificates {
+    ca: CertifiedIssuer<'static, KeyPair>,
+    made: Mutex<BTreeMap<String, Arc<CertifiedKey>>>,
+}
+
+impl std::fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Certificates")
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // Who connects to an address names no host.
+        let name = hello.server_name().unwrap_or("127.0.0.1").to_owned();
+        let mut made = self.made.lock().ok()?;
+        if !made.contains_key(&name) {
+            made.insert(name.clone(), Arc::new(self.make(&name).ok()?));
+        }
+        made.get(&name).cloned()
+    }
+}
+
+impl Certificates {
+    fn make(&self, name: &str) -> Result<CertifiedKey, Box<dyn std::error::Error>> {
+        let key = KeyPair::generate()?;
+        let certificate = CertificateParams::new([name.to_owned()])?.signed_by(&key, &self.ca)?;
+        let key = any_supported_type(&PrivateKeyDer::Pkcs8(key.serialize_der().into()))?;
+        Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
+    }
 }
 
 /// The proxy: `CONNECT` to any host leads here.

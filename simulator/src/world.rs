@@ -10,6 +10,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::endpoint::Endpoint;
+use crate::limits::Windows;
+
+/// How many characters a long token has.
+const LONG_TOKEN: usize = 520;
 
 /// A GitHub App.
 #[derive(Clone, Debug)]
@@ -22,8 +26,11 @@ pub struct App {
     pub slug: String,
     /// The login of the account that registered it.
     pub owner: String,
-    /// The public key of its only private key, as PKCS#1 DER.
-    pub public_key: Vec<u8>,
+    /// The public halves of its private keys, as PKCS#1 DER.
+    pub public_keys: Vec<Vec<u8>>,
+    /// How many more of its JWTs GitHub refuses because it has not heard of the keys yet, as just after a
+    /// registration.
+    pub unready: u32,
 }
 
 /// What an installation covers.
@@ -50,6 +57,19 @@ pub struct Installation {
     pub permissions: BTreeMap<String, String>,
     /// Whether an owner suspended it.
     pub suspended: bool,
+}
+
+/// How a client without a credential is answered for a public repository.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Anonymous {
+    /// As everybody.
+    #[default]
+    Served,
+    /// With 401, as for a private repository; git then asks its credential helpers.
+    Unauthorized,
+    /// With 200 for the list of refs and then with an error within git's protocol; git asks nobody.
+    /// <https://github.com/cli/cli/issues/14329>
+    Limited,
 }
 
 /// A repository.
@@ -145,8 +165,13 @@ pub struct World {
     pub tokens: Vec<Token>,
     /// How long a token lives, in seconds.
     pub token_lifetime: i64,
-    /// Whether tokens have the long form of 2026, about 520 characters.
+    /// Whether tokens have the form of 2026, 520 characters, unless the mint's header
+    /// `X-GitHub-Stateless-S2S-Token` says otherwise. An Enterprise Server gives short ones only.
     pub long_tokens: bool,
+    /// How many requests an App, and an installation, may make in an hour; none on an Enterprise Server.
+    pub rate_limit: u32,
+    /// How anonymous clients are answered for public repositories.
+    pub anonymous: Anonymous,
     /// How far this GitHub's clock is ahead of the machine's, in seconds.
     pub clock_offset: i64,
     /// Given to each new token as its `unknown`.
@@ -159,6 +184,7 @@ pub struct World {
     pub connections: usize,
     /// The LFS objects by their SHA-256.
     pub lfs_objects: BTreeMap<String, Vec<u8>>,
+    pub(crate) windows: Windows,
 }
 
 impl World {
@@ -171,13 +197,16 @@ impl World {
             old_names: BTreeMap::new(),
             tokens: Vec::new(),
             token_lifetime: 3600,
-            long_tokens: false,
+            long_tokens: true,
+            rate_limit: 5000,
+            anonymous: Anonymous::Served,
             clock_offset: 0,
             propagation: None,
             faults: Vec::new(),
             requests: Vec::new(),
             connections: 0,
             lfs_objects: BTreeMap::new(),
+            windows: Windows::default(),
         }
     }
 
@@ -194,10 +223,36 @@ impl World {
     /// # Panics
     /// If that is not an RSA key.
     pub fn add_app(&mut self, id: u64, client_id: &str, slug: &str, pem: &str) {
-        let public_key = crate::jwt::public_key(pem);
         let owner = slug.split('-').next().unwrap_or(slug).to_owned();
-        let app = App { id, client_id: client_id.to_owned(), slug: slug.to_owned(), owner, public_key };
-        self.apps.push(app);
+        let (client_id, slug) = (client_id.to_owned(), slug.to_owned());
+        self.apps.push(App { id, client_id, slug, owner, public_keys: Vec::new(), unready: 0 });
+        self.add_key(id, pem);
+    }
+
+    /// Gives an App one more private key, in PEM.
+    ///
+    /// # Panics
+    /// If there is no such App, or that is not an RSA key.
+    pub fn add_key(&mut self, app: u64, pem: &str) {
+        self.app(app).public_keys.push(crate::jwt::public_key(pem));
+    }
+
+    /// Deletes a private key of an App.
+    ///
+    /// # Panics
+    /// If there is no such App, or that is not an RSA key.
+    pub fn delete_key(&mut self, app: u64, pem: &str) {
+        let deleted = crate::jwt::public_key(pem);
+        self.app(app).public_keys.retain(|key| *key != deleted);
+    }
+
+    /// The App with this number.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[expect(clippy::expect_used, reason = "for tests, which name what they made")]
+    pub fn app(&mut self, id: u64) -> &mut App {
+        self.apps.iter_mut().find(|app| app.id == id).expect("no such App")
     }
 
     /// Installs an App on all repositories of an account, with write access to contents.
@@ -330,9 +385,12 @@ impl World {
         installation: &Installation,
         repositories: Option<Vec<u64>>,
         permissions: BTreeMap<String, String>,
+        long: bool,
     ) -> Token {
-        let text = if self.long_tokens {
-            format!("ghs_{}_{}.{}.{}", installation.app, random(36), random(360), random(86))
+        let text = if long {
+            // A JWT with the header of ES256, and as long as reported.
+            let start = format!("ghs_{}_eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJ", installation.app);
+            format!("{start}{}.{}", random(LONG_TOKEN - start.len() - 87), random(86))
         } else {
             format!("ghs_{}", random(36))
         };

@@ -1,0 +1,242 @@
+//! The simulator is what it says: as strict as GitHub, in GitHub's words.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "a scenario that cannot be set up has failed")]
+
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use github_simulator::{ACME_KEY, Anonymous, GLOBEX_KEY, ROGUE_KEY, Simulator};
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject as _;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Proxy};
+
+const MINT: &str = "https://api.github.com/app/installations/4201/access_tokens";
+
+struct Scene {
+    folder: TempDir,
+    github: Simulator,
+    agent: Agent,
+}
+
+struct Reply {
+    status: u16,
+    headers: ureq::http::HeaderMap,
+    body: Value,
+}
+
+impl Reply {
+    fn message(&self) -> (u16, &str) {
+        (self.status, self.body["message"].as_str().unwrap())
+    }
+
+    fn number(&self, header: &str) -> i64 {
+        self.headers[header].to_str().unwrap().parse().unwrap()
+    }
+}
+
+/// An App on one owner with a private and a public repository.
+fn scene() -> Scene {
+    let folder = tempfile::tempdir().unwrap();
+    let github = Simulator::start(folder.path()).unwrap();
+    {
+        let mut world = github.world();
+        world.add_app(101, "Iv23liAcmeCi", "acme-ci", ACME_KEY);
+        world.install(4201, 101, "acme");
+        world.add_repository("acme", "widgets", &[("README", "widgets\n")]);
+        world.add_repository("public", "library", &[("README", "library\n")]);
+        world.repositories.iter_mut().filter(|it| it.owner == "public").for_each(|it| it.private = false);
+    }
+    let ca = Certificate::from_pem(&std::fs::read(github.ca_file()).unwrap()).unwrap();
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&[ca]))
+        .unversioned_rustls_crypto_provider(std::sync::Arc::new(
+            tokio_rustls::rustls::crypto::ring::default_provider(),
+        ))
+        .build();
+    let agent = Agent::config_builder()
+        .tls_config(tls)
+        .proxy(Some(Proxy::new(github.proxy()).unwrap()))
+        .http_status_as_error(false)
+        .build()
+        .into();
+    Scene { folder, github, agent }
+}
+
+impl Scene {
+    fn request(&self, method: &str, url: &str, headers: &[(&str, &str)]) -> Reply {
+        let mut request = ureq::http::Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = self.agent.run(request.body(()).unwrap()).unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        Reply {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        }
+    }
+
+    /// A request of an App, with its JWT.
+    fn by_app(&self, key: &str, method: &str, url: &str, headers: &[(&str, &str)]) -> Reply {
+        let authorization = format!("Bearer {}", self.jwt(key));
+        self.request(method, url, &[&[("Authorization", authorization.as_str())], headers].concat())
+    }
+
+    fn jwt(&self, key: &str) -> String {
+        let now = self.github.world().now();
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let claims = json!({"iss": "Iv23liAcmeCi", "iat": now - 60, "exp": now + 540});
+        let signed = format!("{}.{}", part(&json!({"alg": "RS256"})), part(&claims));
+        let PrivateKeyDer::Pkcs1(der) = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap() else {
+            panic!()
+        };
+        let pair = RsaKeyPair::from_der(der.secret_pkcs1_der()).unwrap();
+        let mut signature = vec![0; pair.public().modulus_len()];
+        let random = ring::rand::SystemRandom::new();
+        pair.sign(&RSA_PKCS1_SHA256, &random, signed.as_bytes(), &mut signature).unwrap();
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// The token of a mint with these headers.
+    fn token(&self, url: &str, headers: &[(&str, &str)]) -> String {
+        let reply = self.by_app(ACME_KEY, "POST", url, headers);
+        assert_eq!(reply.status, 201, "{}", reply.body);
+        reply.body["token"].as_str().unwrap().to_owned()
+    }
+
+    /// `git clone`, with no credential helper, and with a header, if it is not empty.
+    fn clone(&self, url: &str, header: &str) -> (Option<i32>, String) {
+        let output = Command::new("git")
+            .args(["-c", &format!("http.extraHeader={header}"), "clone", "--quiet", url])
+            .arg(self.folder.path().join("clone"))
+            .env("HOME", self.folder.path())
+            .envs([("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_TERMINAL_PROMPT", "0"), ("LC_ALL", "C")])
+            .env("HTTPS_PROXY", self.github.proxy())
+            .env("GIT_SSL_CAINFO", self.github.ca_file())
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+}
+
+#[test]
+fn tokens_are_long_unless_the_mint_or_the_server_has_it_otherwise() {
+    let scene = scene();
+    let long = scene.token(MINT, &[]);
+    assert!(long.starts_with("ghs_101_eyJ") && long.len() == 520 && long.matches('.').count() == 2, "{long}");
+    let header = |value| ("X-GitHub-Stateless-S2S-Token", value);
+    assert_eq!(scene.token(MINT, &[header("disabled")]).len(), 40);
+    assert_eq!(scene.token(MINT, &[header("enabled")]).len(), 520);
+    let server = "https://ghe.example/api/v3/app/installations/4201/access_tokens";
+    assert_eq!(scene.token(server, &[header("enabled")]).len(), 40);
+    scene.github.world().long_tokens = false;
+    assert_eq!(scene.token(MINT, &[]).len(), 40);
+    assert_eq!(scene.token(MINT, &[header("enabled")]).len(), 520);
+}
+
+#[test]
+fn two_versions_of_the_api_are_there_and_no_others() {
+    let scene = scene();
+    let app = |version| {
+        scene.by_app(ACME_KEY, "GET", "https://api.github.com/app", &[("X-GitHub-Api-Version", version)])
+    };
+    assert_eq!((app("2022-11-28").status, app("2026-03-10").status), (200, 200));
+    assert_eq!(app("2024-01-01").message(), (400, "The api version provided is not supported"));
+}
+
+#[test]
+fn an_app_has_several_keys_and_a_deleted_one_is_no_key() {
+    let scene = scene();
+    let app = |key| scene.by_app(key, "GET", "https://api.github.com/app", &[]);
+    assert_eq!(app(GLOBEX_KEY).message(), (401, "A JSON web token could not be decoded"));
+    scene.github.world().add_key(101, GLOBEX_KEY);
+    assert_eq!((app(ACME_KEY).status, app(GLOBEX_KEY).status), (200, 200));
+    scene.github.world().delete_key(101, ACME_KEY);
+    assert_eq!(app(ACME_KEY).message(), (401, "A JSON web token could not be decoded"));
+    assert_eq!(app(ROGUE_KEY).message(), (401, "A JSON web token could not be decoded"));
+    assert_eq!(app(GLOBEX_KEY).status, 200);
+}
+
+#[test]
+fn a_new_apps_first_jwts_are_refused() {
+    let scene = scene();
+    scene.github.world().app(101).unready = 2;
+    let app = || scene.by_app(ACME_KEY, "GET", "https://api.github.com/app", &[]);
+    for _ in 0..2 {
+        assert_eq!(app().message(), (401, "Integration must generate a public key"));
+    }
+    assert_eq!(app().status, 200);
+    scene.github.world().delete_key(101, ACME_KEY);
+    assert_eq!(app().message(), (401, "Integration must generate a public key"));
+}
+
+#[test]
+fn an_app_has_so_many_requests_an_hour_and_its_installations_have_their_own() {
+    let scene = scene();
+    let app = || scene.by_app(ACME_KEY, "GET", "https://api.github.com/app", &[]);
+    let first = app();
+    assert_eq!((first.number("x-ratelimit-limit"), first.number("x-ratelimit-remaining")), (5000, 4999));
+    assert_eq!((first.number("x-ratelimit-used"), first.status), (1, 200));
+    assert!((3590..=3600).contains(&(first.number("x-ratelimit-reset") - scene.github.world().now())));
+    scene.github.world().rate_limit = 3;
+    let token = format!("Bearer {}", scene.token(MINT, &[]));
+    assert_eq!(app().number("x-ratelimit-remaining"), 0);
+    let exceeded = app();
+    assert_eq!(exceeded.message(), (403, "API rate limit exceeded for app ID 101."));
+    assert_eq!(exceeded.number("x-ratelimit-remaining"), 0);
+    assert_eq!(exceeded.number("x-ratelimit-reset"), first.number("x-ratelimit-reset"));
+    let url = "https://api.github.com/installation/repositories";
+    let by_token = scene.request("GET", url, &[("Authorization", &token)]);
+    assert_eq!((by_token.status, by_token.number("x-ratelimit-remaining")), (200, 2));
+    assert_eq!(scene.by_app(ACME_KEY, "GET", "https://ghe.example/api/v3/app", &[]).status, 200);
+    scene.github.world().clock_offset = 3600;
+    assert_eq!(app().number("x-ratelimit-remaining"), 2);
+}
+
+#[test]
+fn a_public_repository_is_for_everybody_or_refuses_who_has_no_credential() {
+    let scene = scene();
+    let url = "https://github.com/public/library";
+    scene.github.world().anonymous = Anonymous::Unauthorized;
+    let (code, told) = scene.clone(url, "");
+    assert_eq!(code, Some(128));
+    assert!(told.starts_with("fatal: could not read Username for 'https://github.com'"), "{told}");
+    scene.github.world().anonymous = Anonymous::Limited;
+    let (code, told) = scene.clone(url, "");
+    assert_eq!(code, Some(128));
+    assert_eq!(
+        told,
+        "fatal: remote error: GitHub is temporarily limiting some unauthenticated downloads to protect the stability of \
+         the platform. Please retry later or authenticate.\n"
+    );
+    assert!(
+        scene.github.log().iter().any(|line| line.ends_with("info/refs?service=git-upload-pack [-] 200"))
+    );
+    // An installation that has nothing to do with the repository may read it all the same, and not write to it.
+    let token = scene.token(MINT, &[]);
+    let credential = base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{token}"));
+    let authorization = format!("Basic {credential}");
+    assert_eq!(scene.clone(url, &format!("Authorization: {authorization}")), (Some(0), String::new()));
+    let push = "https://github.com/public/library.git/info/refs?service=git-receive-pack";
+    let refused = scene.request("GET", push, &[("Authorization", &authorization)]);
+    assert_eq!(refused.status, 404);
+    std::fs::remove_dir_all(scene.folder.path().join("clone")).unwrap();
+    scene.github.world().anonymous = Anonymous::Served;
+    assert_eq!(scene.clone(url, ""), (Some(0), String::new()));
+}
+
+#[test]
+fn every_host_has_a_certificate() {
+    let scene = scene();
+    for host in ["github.com", "api.tenant.ghe.com", "never.heard.of.it.example", "evil.example:8443"] {
+        let reply = scene.request("GET", &format!("https://{host}/"), &[]);
+        assert!((400..=404).contains(&reply.status), "{host}: {}", reply.status);
+    }
+    assert_eq!(scene.github.log().len(), 4);
+}
