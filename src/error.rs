@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// A failure that ends the operation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Error {
     message: String,
     hint: Option<String>,

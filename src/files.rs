@@ -1,8 +1,254 @@
-//! Files and folders that are this user's alone.
+//! Files and folders: read without surprises, written as a whole, and this user's alone where that matters.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+#[cfg(unix)]
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
+
+use ring::rand::{SecureRandom, SystemRandom};
+#[cfg(unix)]
+use rustix::fs::OFlags;
+use zeroize::Zeroizing;
+
+use crate::secret::hex;
+
+/// The most that is read of a file for people, in bytes: a configuration, a list of certificates.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+
+/// Opens a regular file. A pipe, a device, a socket or a folder in its place is an error, and is not waited for.
+///
+/// # Errors
+/// If it cannot be opened, or is something else.
+pub(crate) fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    return open_with(options, path, OFlags::NONBLOCK | OFlags::NOCTTY);
+    #[cfg(not(unix))]
+    only_regular(options.open(path)?)
+}
+
+/// The same, of a file that nobody but this user can have put there: it is this user's, and no link.
+///
+/// # Errors
+/// The same, and if it is a link or belongs to another user.
+pub(crate) fn open_own(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        let file = open_with(options, path, OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW)?;
+        check_owner(&file.metadata()?)?;
+        Ok(file)
+    }
+    #[cfg(not(unix))]
+    open_regular(options, path)
+}
+
+/// An error if it belongs to another user. Where files have no owners that can be told there is none.
+#[cfg(unix)]
+fn check_owner(metadata: &fs::Metadata) -> io::Result<()> {
+    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner == user {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("it belongs to user {owner}, not to {user}")))
+}
+
+#[cfg(not(unix))]
+fn check_owner(_: &fs::Metadata) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn open_with(options: &mut OpenOptions, path: &Path, flags: OFlags) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let opened = options.custom_flags(flags.bits().cast_signed()).open(path);
+    only_regular(opened.map_err(|e| match rustix::io::Errno::from_io_error(&e) {
+        // A socket; a pipe that nobody reads.
+        Some(rustix::io::Errno::NXIO) => not_a_file(),
+        Some(rustix::io::Errno::LOOP) if flags.contains(OFlags::NOFOLLOW) => is_a_link(),
+        _ => e,
+    })?)
+}
+
+fn only_regular(file: File) -> io::Result<File> {
+    let kind = file.metadata()?.file_type();
+    match () {
+        () if kind.is_file() => Ok(file),
+        () if kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        () => Err(not_a_file()),
+    }
+}
+
+fn not_a_file() -> io::Error {
+    io::Error::other("it is not a file")
+}
+
+fn is_a_link() -> io::Error {
+    io::Error::other("it is a symbolic link")
+}
+
+/// The content of a regular file.
+///
+/// # Errors
+/// If it cannot be read, is not a regular file, or is larger than [`MAX_FILE`].
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = open_regular(OpenOptions::new().read(true), path)?;
+    let mut content = Vec::with_capacity(usize::try_from(file.metadata()?.len().min(MAX_FILE)).unwrap_or(0));
+    file.take(MAX_FILE + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_FILE {
+        return Err(io::Error::other(format!("it is larger than {} MiB", MAX_FILE >> 20)));
+    }
+    Ok(content)
+}
+
+/// The same, as text.
+///
+/// # Errors
+/// The same, and if it is not UTF-8.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?).map_err(|_| io::Error::other("it is not valid UTF-8"))
+}
+
+/// A secret from a regular file, or from a pipe such as the shell's `<(…)` names: at most one byte more than `limit`. All of
+/// its memory is wiped in the end.
+///
+/// # Errors
+/// If it cannot be read, is neither, or is a pipe that was not at its end after `patience`.
+pub(crate) fn read_secret(path: &Path, limit: u64, patience: Duration) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        options.custom_flags(flags.bits().cast_signed());
+        let file = options.open(path)?;
+        if file.metadata()?.file_type().is_fifo() {
+            return read_pipe(file, limit, patience);
+        }
+    }
+    let _ = patience;
+    let file = open_regular(&mut options, path)?;
+    // No more than is needed, because all of it is wiped; and never less, or a copy would stay behind.
+    let room = (file.metadata()?.len() + 1).min(limit + 1);
+    let mut secret = Zeroizing::new(Vec::with_capacity(usize::try_from(room).unwrap_or(0)));
+    file.take(limit + 1).read_to_end(&mut secret)?;
+    Ok(secret)
+}
+
+/// What comes out of a pipe, which was opened so that reading does not wait.
+#[cfg(unix)]
+fn read_pipe(mut pipe: File, limit: u64, patience: Duration) -> io::Result<Zeroizing<Vec<u8>>> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use std::time::Instant;
+    let began = Instant::now();
+    let room = usize::try_from(limit + 1).unwrap_or(usize::MAX);
+    let mut secret = Zeroizing::new(vec![0; room]);
+    let mut length = 0;
+    while length < room {
+        let left = patience.saturating_sub(began.elapsed());
+        let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+        let ready = poll(&mut [PollFd::new(&pipe, PollFlags::IN)], Some(&timeout));
+        match ready {
+            Ok(0) => {
+                let seconds = patience.as_secs();
+                return Err(io::Error::other(format!(
+                    "it is a pipe, and nothing came out of it for {seconds} s"
+                )));
+            }
+            Ok(_) => match pipe.read(&mut secret[length..]) {
+                Ok(0) => break,
+                Ok(read) => length += read,
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(e) => return Err(e),
+            },
+            Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    secret.truncate(length);
+    Ok(secret)
+}
+
+/// What the names of unfinished files begin with; 64 hex digits follow.
+pub(crate) const UNFINISHED_PREFIX: &str = ".new-";
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Writing<'a> {
+    /// The folder where the content stands until it is whole; on the same file system as the file itself.
+    pub(crate) unfinished: &'a Path,
+    pub(crate) access: Access,
+    /// Whether a file that is there is replaced. Otherwise it is an error.
+    pub(crate) replaces: bool,
+    /// Whether the file must be whole after a power cut too.
+    pub(crate) lasts: bool,
+}
+
+/// Who may use a file that is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Access {
+    /// This user.
+    Private,
+    /// Who may use the file that it replaces; a new one, whoever this user's new files are for.
+    AsBefore,
+}
+
+/// Writes a file as a whole or not at all: whoever reads finds the old content or the new one, whenever the writer is
+/// killed. A link in the place of the file is replaced, not followed.
+///
+/// # Errors
+/// If it cannot be written, or is there and must not be replaced. Nothing is changed then.
+pub(crate) fn write_whole(path: &Path, content: &[u8], how: Writing<'_>) -> io::Result<()> {
+    // A name that nobody can foresee, and that no other process has, on this machine or another.
+    let mut random = [0; 32];
+    SystemRandom::new().fill(&mut random).map_err(|_| io::Error::other("there are no random numbers"))?;
+    let temporary = how.unfinished.join(format!("{UNFINISHED_PREFIX}{}", hex(&random)));
+    let before = match how.access {
+        Access::Private => None,
+        Access::AsBefore => fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file),
+    };
+    let mut options = if matches!(how.access, Access::AsBefore) && before.is_none() {
+        let mut options = OpenOptions::new();
+        options.write(true);
+        options
+    } else {
+        private()
+    };
+    let mut file = options.create_new(true).open(&temporary)?;
+    let written = file
+        .write_all(content)
+        .and_then(|()| before.as_ref().map_or(Ok(()), |before| take_over(&file, before)))
+        .and_then(|()| if how.lasts { file.sync_all() } else { Ok(()) })
+        .and_then(|()| {
+            drop(file);
+            if !how.replaces && fs::symlink_metadata(path).is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(&temporary, path)
+        });
+    if written.is_err() {
+        // One that cannot be removed has a name that nothing reads.
+        let _ = fs::remove_file(&temporary);
+    } else if how.lasts
+        && let Some(folder) = path.parent()
+    {
+        // The file is there and whole. Where a folder cannot be synchronised, the old file may come back after a power cut.
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    }
+    written
+}
+
+/// Gives a file the permissions and the owner of another one.
+fn take_over(file: &File, before: &fs::Metadata) -> io::Result<()> {
+    file.set_permissions(before.permissions())?;
+    #[cfg(unix)]
+    if check_owner(before).is_err() {
+        // Root changes the file of another user, which stays that user's. Whoever is not root replaces it by one's own.
+        let _ = std::os::unix::fs::fchown(file, Some(before.uid()), Some(before.gid()));
+    }
+    Ok(())
+}
 
 /// Opens files for writing; those that are made can be read and written by this user alone.
 pub(crate) fn private() -> OpenOptions {
@@ -11,6 +257,19 @@ pub(crate) fn private() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+/// Whether a folder is there that is this user's and no link.
+///
+/// # Errors
+/// If it is not there, or is something else.
+pub(crate) fn check_own_folder(path: &Path) -> io::Result<fs::Metadata> {
+    let metadata = fs::symlink_metadata(path)?;
+    match () {
+        () if metadata.is_symlink() => Err(is_a_link()),
+        () if !metadata.is_dir() => Err(io::Error::other("it is not a directory")),
+        () => check_owner(&metadata).map(|()| metadata),
+    }
 }
 
 /// Makes a folder that only this user may enter, and those above it, unless they are there.

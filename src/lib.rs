@@ -109,10 +109,7 @@ fn start_trace(world: &mut World<'_>, wish: &OsStr) {
 }
 
 fn append_to(path: &Path) -> Result<File> {
-    files::private()
-        .create(true)
-        .append(true)
-        .open(path)
+    files::open_regular(files::private().create(true).append(true), path)
         .map_err(|e| Error::new(format!("{}: {}", path.display(), cause(&e))))
 }
 

@@ -282,16 +282,14 @@ fn a_repository_cannot_configure_the_helper() {
 #[cfg(target_os = "linux")]
 #[test]
 fn another_users_cache_folder_is_not_used() {
-    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    use std::os::unix::fs::{PermissionsExt, chown};
     let env = TestEnv::new();
-    let foreign = env.folder.path().join("foreign");
-    std::fs::create_dir(&foreign).unwrap();
+    let foreign = env.cache();
+    std::fs::create_dir_all(&foreign).unwrap();
     std::fs::set_permissions(&foreign, std::fs::Permissions::from_mode(0o700)).unwrap();
     if chown(&foreign, Some(65_534), Some(65_534)).is_err() {
         return skip("only root can give a folder away");
     }
-    std::fs::create_dir_all(env.cache().parent().unwrap()).unwrap();
-    symlink(&foreign, env.cache()).unwrap();
     let answer = env.get("github.com", "acme/widgets");
     assert!(answer.attribute("password").is_some());
     assert!(answer.stderr.contains("is not used: it belongs to user 65534, not to 0\n"), "{answer:?}");

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::Cache;
+use super::folder::Kind;
 use super::key::{ApiStateKey, Name as _};
 use crate::time::Timestamp;
 
-pub(super) const KIND: &str = "apis";
+pub(super) const KIND: Kind = Kind::of_digests("apis");
 
 /// The state of an API, as one App uses it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
-//! The cache folder: small files, each replaced as a whole or not at all.
+//! The cache folder: small files, each replaced as a whole or not at all. What is in it and is not ours stays as it is.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,15 +9,52 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result, cause};
-use crate::files::{is_absent, make_private_folder, private};
+use crate::files::{self, Access, Writing, is_absent, make_private_folder, private};
 
 /// The most that is read of a file in here, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// Where unfinished files stand. What is older than [`ABANDONED`] in here was left by a process that was killed.
-const UNFINISHED: &str = "unfinished";
+/// A kind of files: the folder in the cache folder that they stand in, and how they are named.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind {
+    folder: &'static str,
+    names: Names,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Names {
+    /// Digests, of 64 hex digits, after this prefix.
+    Digests(&'static str),
+    /// One of these.
+    Words(&'static [&'static str]),
+}
+
+impl Kind {
+    /// Files that are named by a digest.
+    pub(super) const fn of_digests(folder: &'static str) -> Self {
+        Self { folder, names: Names::Digests("") }
+    }
+
+    /// Files that have one of these names.
+    pub(super) const fn of_words(folder: &'static str, words: &'static [&'static str]) -> Self {
+        Self { folder, names: Names::Words(words) }
+    }
+
+    /// Whether a file of this kind can have the name. No other file is touched.
+    fn has(&self, name: &str) -> bool {
+        match self.names {
+            Names::Digests(prefix) => name.strip_prefix(prefix).is_some_and(|digest| {
+                digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+            }),
+            Names::Words(words) => words.contains(&name),
+        }
+    }
+}
+
+/// Where files stand until they are whole. What is old in here was left by a process that was killed.
+pub(super) const UNFINISHED: Kind =
+    Kind { folder: "unfinished", names: Names::Digests(files::UNFINISHED_PREFIX) };
 const LOCKS: &str = "locks";
-const ABANDONED: Duration = Duration::from_secs(60);
 
 /// A folder that only this user can read and write.
 #[derive(Debug)]
@@ -26,104 +63,113 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Opens the folder, and makes it if it is not there.
+    /// Opens the folder, and makes it if it is not there. One that is a link is not followed: it is cleared now and then.
     pub(crate) fn open(root: &Path) -> Result<Self> {
-        let refused =
-            |why: String| Error::new(format!("the cache folder {} is not used: {why}", root.display()));
-        let metadata = match fs::metadata(root) {
-            Ok(metadata) => metadata,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                make_private_folder(root).map_err(|e| refused(cause(&e)))?;
-                fs::metadata(root).map_err(|e| refused(cause(&e)))?
-            }
-            Err(e) => return Err(refused(cause(&e))),
+        let refused = |e: &io::Error| {
+            Error::new(format!("the cache folder {} is not used: {}", root.display(), cause(e)))
+                .hint("set XDG_CACHE_HOME to a folder of your own")
         };
-        if !metadata.is_dir() {
-            return Err(refused("it is not a directory".to_owned()));
-        }
+        let metadata = match files::check_own_folder(root) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                make_private_folder(root).and_then(|()| files::check_own_folder(root))
+            }
+            checked => checked,
+        };
+        let metadata = metadata.map_err(|e| refused(&e))?;
         #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt;
-            let user = rustix::process::geteuid().as_raw();
-            if metadata.uid() != user {
-                return Err(refused(format!("it belongs to user {}, not to {user}", metadata.uid()))
-                    .hint("set XDG_CACHE_HOME to a folder of your own"));
-            }
-            if metadata.mode() & 0o077 != 0 {
-                return Err(
-                    refused("others may enter it".to_owned()).hint(format!("chmod 700 '{}'", root.display()))
-                );
-            }
+        if std::os::unix::fs::MetadataExt::mode(&metadata) & 0o077 != 0 {
+            return Err(refused(&io::Error::other("others may enter it"))
+                .hint(format!("chmod 700 '{}'", root.display())));
         }
+        #[cfg(not(unix))]
+        let _ = metadata;
         Ok(Self { root: root.to_owned() })
     }
 
+    /// The folder of a kind, if it is there and ours.
+    fn existing(&self, kind: Kind) -> io::Result<PathBuf> {
+        let folder = self.root.join(kind.folder);
+        files::check_own_folder(&folder).map(|_| folder)
+    }
+
+    /// A folder in here, which is made if it is not there.
+    fn ready(&self, name: &str) -> io::Result<PathBuf> {
+        let folder = self.root.join(name);
+        make_private_folder(&folder)?;
+        files::check_own_folder(&folder)?;
+        Ok(folder)
+    }
+
     /// The file's content, which is never secret as it is: what is, is sealed. `None` if there is no such file.
-    pub(super) fn read(&self, kind: &str, name: &str) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn read(&self, kind: Kind, name: &str) -> io::Result<Option<Vec<u8>>> {
         let mut content = Vec::with_capacity(1024);
-        match File::open(self.root.join(kind).join(name)) {
+        match files::open_own(OpenOptions::new().read(true), &self.root.join(kind.folder).join(name)) {
             Ok(file) => file.take(MAX_FILE).read_to_end(&mut content).map(|_| Some(content)),
             Err(e) if is_absent(&e) => Ok(None),
             Err(e) => Err(e),
         }
     }
 
-    /// Replaces the file's content: whoever reads finds the old content or the new one.
-    pub(super) fn write(&self, kind: &str, name: &str, content: &[u8]) -> io::Result<()> {
-        let unfinished = self.root.join(UNFINISHED);
-        make_private_folder(&unfinished)?;
-        make_private_folder(&self.root.join(kind))?;
-        sweep(&unfinished, ABANDONED);
-        let temporary = unfinished.join(format!("{}-{name}", std::process::id()));
-        let written = private().create(true).truncate(true).open(&temporary).and_then(|mut file| {
-            file.write_all(content)?;
-            drop(file);
-            fs::rename(&temporary, self.root.join(kind).join(name))
-        });
-        if written.is_err() {
-            // What cannot be removed now is swept later.
-            let _ = fs::remove_file(&temporary);
-        }
-        written
+    /// Replaces the file's content. There is no `fsync`: what a power cut damages is a miss.
+    pub(super) fn write(&self, kind: Kind, name: &str, content: &[u8]) -> io::Result<()> {
+        let unfinished = self.ready(UNFINISHED.folder)?;
+        let file = self.ready(kind.folder)?.join(name);
+        let writing =
+            Writing { unfinished: &unfinished, access: Access::Private, replaces: true, lasts: false };
+        files::write_whole(&file, content, writing)
     }
 
     /// What a file of [`Folder::write_json`] says; one that cannot be read or parsed is the same as none.
-    pub(super) fn read_json<T: DeserializeOwned>(&self, kind: &str, name: &str) -> Option<T> {
+    pub(super) fn read_json<T: DeserializeOwned>(&self, kind: Kind, name: &str) -> Option<T> {
         serde_json::from_slice(&self.read(kind, name).ok()??).ok()
     }
 
     /// Writes down something that is not secret.
-    pub(super) fn write_json(&self, kind: &str, name: &str, what: &impl Serialize) -> io::Result<()> {
+    pub(super) fn write_json(&self, kind: Kind, name: &str, what: &impl Serialize) -> io::Result<()> {
         self.write(kind, name, &serde_json::to_vec(what)?)
     }
 
     /// The names of all files of a kind.
-    pub(super) fn names(&self, kind: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.root.join(kind)).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    pub(super) fn names(&self, kind: Kind) -> Vec<String> {
+        let Ok(folder) = self.existing(kind) else { return Vec::new() };
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| kind.has(name)).collect()
     }
 
     /// Removes files of a kind that were written so long ago. Nothing depends on it, so nothing is reported.
-    pub(super) fn sweep(&self, kind: &str, age: Duration) {
-        sweep(&self.root.join(kind), age);
+    pub(super) fn sweep(&self, kind: Kind, limit: Duration) {
+        for name in self.names(kind) {
+            let path = self.root.join(kind.folder).join(&name);
+            let written = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+            let age = written.ok().and_then(|written| written.elapsed().ok());
+            if age.is_some_and(|age| age > limit) {
+                let _ = self.remove(kind, &name);
+            }
+        }
     }
 
-    /// Removes everything in the folder but locks, which other processes may hold.
-    pub(super) fn clear(&self) -> Result<()> {
-        let failed = |e: io::Error| {
-            Error::new(format!("cannot clear the cache folder {}: {}", self.root.display(), cause(&e)))
-        };
-        for entry in fs::read_dir(&self.root).map_err(failed)?.flatten() {
-            if entry.file_name() != LOCKS && entry.path().is_dir() {
-                fs::remove_dir_all(entry.path()).map_err(failed)?;
+    /// Removes all files of these kinds.
+    pub(super) fn clear(&self, kinds: impl IntoIterator<Item = Kind>) -> Result<()> {
+        for kind in kinds {
+            for name in self.names(kind) {
+                self.remove(kind, &name).map_err(|e| {
+                    Error::new(format!(
+                        "cannot clear the cache folder {}: {}",
+                        self.root.display(),
+                        cause(&e)
+                    ))
+                })?;
             }
+            // One that is not empty holds what is not ours.
+            let _ = self.existing(kind).and_then(fs::remove_dir);
         }
         Ok(())
     }
 
     /// Removes the file, if it is there.
-    pub(super) fn remove(&self, kind: &str, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.root.join(kind).join(name)) {
+    pub(super) fn remove(&self, kind: Kind, name: &str) -> io::Result<()> {
+        match self.existing(kind).and_then(|folder| fs::remove_file(folder.join(name))) {
             Err(e) if !is_absent(&e) => Err(e),
             _ => Ok(()),
         }
@@ -131,25 +177,7 @@ impl Folder {
 
     /// An open file that stays where it is, for locking.
     pub(super) fn lock_file(&self, name: &str) -> io::Result<File> {
-        let folder = self.root.join(LOCKS);
-        let path = folder.join(name);
-        match private().create(true).truncate(false).open(&path) {
-            Err(e) if is_absent(&e) => {
-                make_private_folder(&folder)?;
-                private().create(true).truncate(false).open(&path)
-            }
-            opened => opened,
-        }
-    }
-}
-
-/// Removes files that were written longer ago than `limit`. Nothing depends on it, so nothing is reported.
-fn sweep(folder: &Path, limit: Duration) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|m| m.elapsed().ok());
-        if age.is_some_and(|age| age > limit) {
-            let _ = fs::remove_file(entry.path());
-        }
+        let path = self.ready(LOCKS)?.join(name);
+        files::open_own(private().create(true).truncate(false), &path)
     }
 }

@@ -4,11 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::Cache;
+use super::folder::Kind;
 use super::key::{Name as _, TokenKey};
 use crate::time::Timestamp;
 use crate::token::{Granted, Label};
 
-pub(super) const KIND: &str = "grants";
+pub(super) const KIND: Kind = Kind::of_digests("grants");
 
 /// What one token is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ use crate::token::{Label, Need, Token};
 use crate::world::World;
 
 pub(crate) use api_state::ApiState;
-use folder::Folder;
+use folder::{Folder, Kind, UNFINISHED};
 pub(crate) use grants::Grant;
 pub(crate) use key::{ApiStateKey, RouteKey, TokenKey};
 use lock::{Lock, LockOutcome};
@@ -32,6 +32,9 @@ pub(crate) use store::{Sealer, StoreKind};
 const DEFAULT_MIN_FRESH: i64 = 300;
 /// Longer than GitHub's bad moments, shorter than a person's patience.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What was told, or done, in the last 24 hours.
+const TOLD: Kind = Kind::of_words("told", &["fallback", "swept"]);
 
 /// How a [`Cache`] works.
 #[derive(Clone, Copy, Debug)]
@@ -228,7 +231,7 @@ impl<'a> Cache<'a> {
         if let Some(folder) = self.folder()
             && self.is_first_time_today("swept")
         {
-            for kind in store::KINDS.iter().chain(&[grants::KIND, refusals::KIND]) {
+            for kind in store::KINDS.into_iter().chain([grants::KIND, refusals::KIND, UNFINISHED]) {
                 folder.sweep(kind, DAY);
             }
             folder.sweep(routes::KIND, 30 * DAY);
@@ -238,15 +241,14 @@ impl<'a> Cache<'a> {
     /// Whether this was not told, or done, in the last 24 hours. Where that cannot be noted, it is the first time each
     /// time.
     fn is_first_time_today(&self, what: &str) -> bool {
-        const KIND: &str = "told";
         const DAY: i64 = 24 * 3600;
         let Some(folder) = self.folder() else { return true };
         let now = self.world.clock.now();
-        let last: Option<Timestamp> = folder.read_json(KIND, what);
+        let last: Option<Timestamp> = folder.read_json(TOLD, what);
         if last.is_some_and(|last| (0..DAY).contains(&now.since(last))) {
             return false;
         }
-        let _ = folder.write_json(KIND, what, &now);
+        let _ = folder.write_json(TOLD, what, &now);
         true
     }
 
@@ -329,9 +331,17 @@ impl<'a> Cache<'a> {
         Ok(())
     }
 
-    /// Forgets everything but tokens: routes, the state of APIs, what was told.
+    /// Forgets everything: sealed tokens, routes, the state of APIs, what was told.
+    ///
+    /// # Errors
+    /// If the folder is not one that is used, or a file cannot be removed.
     pub(crate) fn forget_everything(&self) -> Result<()> {
-        self.folder().map_or(Ok(()), Folder::clear)
+        let own = [api_state::KIND, grants::KIND, refusals::KIND, routes::KIND, TOLD, UNFINISHED];
+        match &self.folder {
+            Ok(folder) => folder.clear(store::KINDS.into_iter().chain(own)),
+            Err(_) if self.world.folders.cache.is_none() => Ok(()),
+            Err(why) => Err(why.clone()),
+        }
     }
 }
 

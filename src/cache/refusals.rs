@@ -4,12 +4,13 @@
 //! change.
 
 use super::Cache;
+use super::folder::Kind;
 use super::key::{Name as _, TokenKey};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-pub(super) const KIND: &str = "refusals";
+pub(super) const KIND: Kind = Kind::of_digests("refusals");
 
 /// So many tokens may be refused within so many seconds before no new one is minted.
 const LIMIT: usize = 3;

@@ -3,13 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::Cache;
+use super::folder::Kind;
 use super::key::{Name as _, RouteKey};
 use super::lock::{Lock, LockOutcome};
 use crate::error::cause;
 use crate::names::InstallationRef;
 use crate::time::Timestamp;
 
-pub(super) const KIND: &str = "routes";
+pub(super) const KIND: Kind = Kind::of_digests("routes");
 
 /// How long it is remembered that there is no installation, in seconds: a person who just installed the App
 /// does not want to wait.

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::key::Name as _;
 use super::*;
+use crate::files::UNFINISHED_PREFIX;
 use crate::names::{ApiUrl, Host, InstallationId, InstallationRef};
 use crate::secret::Secret;
 use crate::terminal::Terminal;
@@ -300,11 +301,11 @@ fn a_folder_that_others_may_enter_is_not_used() {
 fn what_a_killed_process_left_is_swept_and_blocks_nothing() {
     let fixture = Fixture::new();
     get_or_mint(&fixture.later(0), &key(), || Ok(token("ghs_x", 3600))).unwrap();
-    let left = fixture.path().join("unfinished").join("1-left");
+    let left = fixture.path().join("unfinished").join(format!("{}{}", UNFINISHED_PREFIX, "0a".repeat(32)));
     std::fs::write(&left, "half").unwrap();
     #[expect(clippy::disallowed_methods, reason = "the file must look old to the file system")]
-    let long_ago = SystemTime::now() - Duration::from_secs(3600);
+    let long_ago = SystemTime::now() - Duration::from_secs(2 * 86_400);
     std::fs::File::options().write(true).open(&left).unwrap().set_modified(long_ago).unwrap();
-    get_or_mint(&fixture.later(9999), &key(), || Ok(token("ghs_y", 99_999))).unwrap();
+    get_or_mint(&fixture.later(86_400), &key(), || Ok(token("ghs_y", 99_999))).unwrap();
     assert_eq!(std::fs::read_dir(fixture.path().join("unfinished")).unwrap().count(), 0);
 }

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use crate::app::key::KeySource;
 use crate::cache;
 use crate::error::{Error, Result, cause};
-use crate::files::is_absent;
+use crate::files::{is_absent, read_text};
 use crate::names::{ApiUrl, Host, InstallationId, Repository};
 use crate::origin::{Origin, SourceFile};
 use crate::token::Permissions;
@@ -147,7 +147,7 @@ impl Config {
         ];
         for (path, must_exist) in files {
             let Some(path) = path else { continue };
-            match std::fs::read_to_string(path) {
+            match read_text(path) {
                 Ok(text) => config.add_file(SourceFile::new(path.clone(), text), folders)?,
                 Err(e) if !must_exist && is_absent(&e) => {}
                 Err(e) => {

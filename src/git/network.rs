@@ -198,7 +198,7 @@ fn unusable(path: &Path, why: &str) -> Error {
 }
 
 fn certificates_in(path: &Path) -> std::result::Result<Vec<Certificate<'static>>, String> {
-    let pem = std::fs::read(path).map_err(|e| cause(&e))?;
+    let pem = crate::files::read(path).map_err(|e| cause(&e))?;
     CertificateDer::pem_slice_iter(&pem)
         .map(|der| {
             der.map(|der| Certificate::from_der(&der).to_owned()).map_err(|_| "it is damaged".to_owned())

@@ -1,16 +1,18 @@
 //! A private key in a file.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-
-use zeroize::Zeroizing;
+use std::time::Duration;
 
 use super::{KeySource, KeyText, MAX_KEY};
 use crate::error::{Error, Result, cause};
+use crate::files::read_secret;
 use crate::origin::Origin;
 use crate::world::World;
+
+/// How long a pipe that the key comes through may take: the program at its other end may ask a vault.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 struct KeyFile {
@@ -33,18 +35,12 @@ impl KeySource for KeyFile {
             Error::new(format!("cannot read the private key {}: {}", self.describe(), cause(&e)))
                 .hint("download a private key on the App's settings page and name its file in private-key")
         };
-        let file = File::open(&self.path).map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
-        if metadata.is_dir() {
+        let secret = read_secret(&self.path, MAX_KEY, PATIENCE);
+        if secret.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::IsADirectory) {
             return Err(Error::new(format!("the private key {} is a directory", self.describe()))
                 .hint("name the .pem file itself in private-key"));
         }
-        // All of it is wiped in the end, so no more than is needed; and never less, or a copy would stay behind. A pipe
-        // does not say its size.
-        let room = if metadata.len() > 0 { metadata.len() + 1 } else { MAX_KEY };
-        let mut bytes = Zeroizing::new(Vec::with_capacity(room.min(MAX_KEY + 1) as usize));
-        file.take(MAX_KEY + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        Ok(KeyText::new(bytes))
+        secret.map(KeyText::new).map_err(unreadable)
     }
 
     fn describe(&self) -> String {

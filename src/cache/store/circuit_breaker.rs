@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::{Opening, StoreError};
-use crate::cache::folder::Folder;
+use crate::cache::folder::{Folder, Kind};
 use crate::time::{Clock, Timestamp, within};
 
 /// How long one call may take.
 const DEADLINE: Duration = Duration::from_secs(1);
 /// How long a store that did not answer is not asked, in seconds.
 const PAUSE: i64 = 180;
-const KIND: &str = "unhealthy";
+pub(super) const KIND: Kind = Kind::of_words("unhealthy", &["secret-service"]);
 
 pub(super) struct CircuitBreaker<'a> {
     /// The name of the store's marker.

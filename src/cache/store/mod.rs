@@ -16,14 +16,14 @@ use std::rc::Rc;
 
 use zeroize::Zeroizing;
 
-use super::folder::Folder;
+use super::folder::{Folder, Kind};
 use super::key::TokenKey;
 use crate::world::World;
 
 pub(crate) use sealed::Sealer;
 
 /// The kinds of files that stores keep in the cache folder, for sweeping.
-pub(super) const KINDS: &[&str] = &[sealed::KIND];
+pub(super) const KINDS: [Kind; 2] = [sealed::KIND, circuit_breaker::KIND];
 
 /// Why a store did not do what it was asked, in words that follow a colon.
 pub(super) type StoreError = String;

@@ -11,11 +11,11 @@ use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
 use super::{Opening, Store, StoreError};
-use crate::cache::folder::Folder;
+use crate::cache::folder::{Folder, Kind};
 use crate::cache::key::{Name as _, TokenKey};
 use crate::error::{Result as AppResult, cause};
 
-pub(super) const KIND: &str = "tokens";
+pub(super) const KIND: Kind = Kind::of_digests("tokens");
 /// The first byte of a file; another one is another format, and its file a miss.
 const FORMAT: u8 = 2;
 const PURPOSE: &[u8] = b"git-credential-ghapp sealed file, format 2";

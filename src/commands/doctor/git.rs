@@ -164,7 +164,7 @@ fn netrc_with(host: &str, world: &World<'_>) -> Option<String> {
     let name = host.split(':').next().unwrap_or_default();
     let home = world.folders.home.as_ref()?;
     [".netrc", "_netrc"].into_iter().map(|file| home.join(file)).find_map(|path| {
-        let text = zeroize::Zeroizing::new(std::fs::read_to_string(&path).ok()?);
+        let text = zeroize::Zeroizing::new(crate::files::read_text(&path).ok()?);
         let words: Vec<&str> = text.split_whitespace().collect();
         let names_it = words.windows(2).any(|pair| pair == ["machine", name]) || words.contains(&"default");
         names_it.then(|| path.display().to_string())

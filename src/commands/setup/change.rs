@@ -1,7 +1,7 @@
 //! One thing that setup changes: shown before, done, and taken back.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use super::rule;
 use crate::app::key::keyring;
 use crate::config::Config;
 use crate::error::{Error, Result, cause};
-use crate::files::{is_absent, make_private_folder, private};
+use crate::files::{Access, Writing, is_absent, make_private_folder, read_text, write_whole};
 use crate::git::config::{self as git_config, Scope};
 use crate::secret::Secret;
 use crate::world::World;
@@ -236,7 +236,7 @@ fn undo_file(path: &Path, before: Option<&str>, after: &str, world: &World<'_>) 
 
 /// A file's text; `None` if there is none.
 pub(super) fn read_if_there(path: &Path) -> Result<Option<String>> {
-    match fs::read_to_string(path) {
+    match read_text(path) {
         Ok(text) => Ok(Some(text)),
         // Where a file stands in the place of the folder, writing is what fails.
         Err(e) if is_absent(&e) => Ok(None),
@@ -253,39 +253,21 @@ pub(super) fn replace(path: &Path, content: &str) -> Result<()> {
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = real.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|e| failed(&e))?;
-    let temporary = folder.join(format!(
-        ".{}.{}.new",
-        real.file_name().unwrap_or_default().to_string_lossy(),
-        std::process::id()
-    ));
-    // Nothing of this is secret, and a machine's configuration is for all its users.
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(content.as_bytes())?;
-        if let Ok(metadata) = fs::metadata(&real) {
-            file.set_permissions(metadata.permissions())?;
-        }
-        file.sync_all()?;
-        fs::rename(&temporary, &real)
-    });
-    written.map_err(|e| {
-        // What cannot be removed is a copy of what anybody may know.
-        let _ = fs::remove_file(&temporary);
-        failed(&e)
-    })
+    let writing = Writing { unfinished: folder, access: Access::AsBefore, replaces: true, lasts: true };
+    write_whole(&real, content.as_bytes(), writing).map_err(|e| failed(&e))
 }
 
 fn read_key(path: &Path) -> Result<Secret> {
-    let text = fs::read_to_string(path);
+    let text = read_text(path);
     text.map(Secret::new)
         .map_err(|e| Error::new(format!("cannot read the private key {}: {}", path.display(), cause(&e))))
 }
 
 /// Writes a key where no other file is, for this user alone.
 fn write_key(path: &Path, key: &Secret) -> Result<()> {
-    let written = private().create_new(true).open(path).and_then(|mut file| {
-        file.write_all(key.expose().as_bytes())?;
-        file.sync_all()
-    });
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let writing = Writing { unfinished: folder, access: Access::Private, replaces: false, lasts: true };
+    let written = write_whole(path, key.expose().as_bytes(), writing);
     written.map_err(|e| Error::new(format!("cannot write the private key {}: {}", path.display(), cause(&e))))
 }
 
