@@ -18,21 +18,27 @@ pub(crate) const USERNAME: &str = "x-access-token";
 #[derive(Debug)]
 pub(crate) struct Token {
     pub(crate) secret: Secret,
-    pub(crate) expires_at: Timestamp,
     /// When it was minted, since the Unix epoch.
-    pub(crate) minted_at: Duration,
+    minted_at: Duration,
+    /// For how many seconds it was given: from 0 to [`MAX_LIFETIME`].
+    lifetime: i64,
 }
 
+/// The most that is believed of a token's lifetime, in seconds. GitHub gives tokens an hour, and one clock that is wrong must
+/// not make one last longer here.
+/// <https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/generating-an-installation-access-token-for-a-github-app>
+const MAX_LIFETIME: i64 = 3600;
 /// How far a token may come from the future: clocks are corrected all the time, and those of two machines that share a
 /// folder differ a little.
 const TOLERATED_STEP: Duration = Duration::from_secs(10);
 
-/// A token's bytes in a store, apart from the token so that a [`Secret`] needs no way to be serialised.
+/// A token's bytes in a store, apart from the token so that a [`Secret`] needs no way to be serialised. What it says of time
+/// cannot contradict itself: there is no expiry beside the lifetime.
 #[derive(Serialize, Deserialize)]
 struct Stored<T, L> {
     token: T,
-    expires_at_local: Timestamp,
     minted_at: Duration,
+    lifetime: i64,
     #[serde(skip_deserializing)]
     label: L,
 }
@@ -69,11 +75,22 @@ impl Label {
 }
 
 impl Token {
+    /// A token that was minted just now, and for how many seconds it is valid.
+    pub(crate) fn minted(secret: Secret, lifetime: i64, clock: Clock) -> Self {
+        let minted_at = clock.began() + clock.elapsed();
+        Self { secret, minted_at, lifetime: lifetime.clamp(0, MAX_LIFETIME) }
+    }
+
+    /// When it expires.
+    pub(crate) fn expires_at(&self) -> Timestamp {
+        Timestamp(i64::try_from(self.minted_at.as_secs()).unwrap_or(i64::MAX)).plus(self.lifetime)
+    }
+
     /// How many seconds the token stays valid. Nothing is known about a token from the future: it was minted under another
     /// clock.
     pub(crate) fn remaining(&self, clock: Clock) -> i64 {
         let now = clock.began() + clock.elapsed();
-        if self.minted_at > now + TOLERATED_STEP { 0 } else { self.expires_at.since(clock.now()) }
+        if self.minted_at > now + TOLERATED_STEP { 0 } else { self.expires_at().since(clock.now()) }
     }
 
     /// Whether it was minted since this process began.
@@ -84,9 +101,8 @@ impl Token {
 
     /// The token as a store keeps it, with its label.
     pub(crate) fn to_bytes(&self, label: &Label) -> Zeroizing<Vec<u8>> {
-        let Self { secret, expires_at, minted_at } = self;
-        let stored =
-            Stored { token: secret.expose(), expires_at_local: *expires_at, minted_at: *minted_at, label };
+        let Self { secret, minted_at, lifetime } = self;
+        let stored = Stored { token: secret.expose(), minted_at: *minted_at, lifetime: *lifetime, label };
         // As large as a token of the long form needs, so that no copy stays behind unwiped.
         let mut bytes = Zeroizing::new(Vec::with_capacity(2048));
         // Text and numbers can always be written to memory.
@@ -96,9 +112,9 @@ impl Token {
 
     /// Reads what a store kept; `None` if that is damaged, or of another version.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let Stored::<Secret, ()> { token, expires_at_local, minted_at, .. } =
-            serde_json::from_slice(bytes).ok()?;
-        is_token(token.expose()).then_some(Self { secret: token, expires_at: expires_at_local, minted_at })
+        let Stored::<Secret, ()> { token, minted_at, lifetime, .. } = serde_json::from_slice(bytes).ok()?;
+        let is_usable = is_token(token.expose()) && (0..=MAX_LIFETIME).contains(&lifetime);
+        is_usable.then_some(Self { secret: token, minted_at, lifetime })
     }
 }
 

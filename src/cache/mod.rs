@@ -181,7 +181,8 @@ impl<'a> Cache<'a> {
         let mut best: Option<Token> = None;
         for store in self.stores().flatten() {
             let Some(token) = self.read_from(&*store, key) else { continue };
-            if best.as_ref().is_none_or(|best| token.expires_at > best.expires_at) {
+            let remaining = |token: &Token| token.remaining(self.world.clock);
+            if best.as_ref().is_none_or(|best| remaining(&token) > remaining(best)) {
                 best = Some(token);
             }
             if best.as_ref().is_some_and(|token| self.is_fresh(token)) {

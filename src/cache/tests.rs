@@ -52,12 +52,11 @@ impl Fixture {
 
     /// The same, with files that are sealed under a secret.
     fn sealed(&self, seconds: i64, secret: &'static str) -> Cache<'static> {
-        let wall = UNIX_EPOCH + Duration::from_secs((NOW + seconds).unsigned_abs());
         // It lives as long as the test.
         let world: &'static World<'static> = Box::leak(Box::new(World {
             variables: Variables(&|_| None),
             folders: Folders { cache: Some(self.path()), ..Folders::default() },
-            clock: Clock::starting_at(wall),
+            clock: clock(seconds),
             terminal: Terminal::new(std::io::sink()),
             streams: &Streams::default,
             before_exec: &|| (),
@@ -101,7 +100,7 @@ fn grant(token: &Token) -> Grant {
             repositories: Vec::new(),
         },
         granted: Granted::default(),
-        expires_at: token.expires_at,
+        expires_at: token.expires_at(),
     }
 }
 
@@ -109,12 +108,14 @@ fn key() -> TokenKey {
     TokenKey::new(&Host::github().api(), "Iv1", InstallationId(1), &Scope::default())
 }
 
-fn token(text: &str, expires_in: i64) -> Token {
-    Token {
-        secret: Secret::new(text.to_owned()),
-        expires_at: Timestamp(NOW + expires_in),
-        minted_at: Duration::from_secs(NOW.unsigned_abs()),
-    }
+/// A token that was minted so many seconds later, and lives for so many.
+fn token(text: &str, at: i64, lifetime: i64) -> Token {
+    Token::minted(Secret::new(text.to_owned()), lifetime, clock(at))
+}
+
+/// A clock that starts so many seconds later.
+fn clock(seconds: i64) -> Clock {
+    Clock::starting_at(UNIX_EPOCH + Duration::from_secs((NOW + seconds).unsigned_abs()))
 }
 
 fn unreachable() -> Result<Token, Failed> {
@@ -127,7 +128,7 @@ fn a_token_is_used_while_it_is_fresh_and_no_longer() {
     let mints = Cell::new(0);
     let mint = || {
         mints.set(mints.get() + 1);
-        Ok(token("ghs_x", 3600))
+        Ok(token("ghs_x", 0, 3600))
     };
     for (at, expected) in [(0, 1), (1, 1), (3299, 1), (3300, 1), (3301, 2)] {
         get_or_mint(&fixture.later(at), &key(), mint).unwrap();
@@ -138,7 +139,7 @@ fn a_token_is_used_while_it_is_fresh_and_no_longer() {
 #[test]
 fn a_token_that_is_not_fresh_helps_while_github_is_down_but_not_when_it_refuses() {
     let fixture = Fixture::new();
-    get_or_mint(&fixture.later(0), &key(), || Ok(token("ghs_x", 3600))).unwrap();
+    get_or_mint(&fixture.later(0), &key(), || Ok(token("ghs_x", 0, 3600))).unwrap();
     let cache = fixture.later(3500);
     assert_eq!(get_or_mint(&cache, &key(), unreachable).unwrap().secret.expose(), "ghs_x");
     assert!(get_or_mint(&cache, &key(), || Err(Failed::Refused)).is_err());
@@ -150,12 +151,12 @@ fn who_waited_for_a_mint_takes_its_token_even_if_it_is_not_fresh() {
     let fixture = Fixture::new();
     // The second began before the first one minted; the token's lifetime is less than what counts as fresh.
     let (first, second) = (fixture.later(2), fixture.later(1));
-    let minted_at = Duration::from_secs(NOW.unsigned_abs()) + Duration::from_micros(1_000_001);
-    get_or_mint(&first, &key(), || Ok(Token { minted_at, ..token("ghs_x", 100) })).unwrap();
+    let minted = Token::minted(Secret::new("ghs_x".to_owned()), 100, second.world.clock);
+    get_or_mint(&first, &key(), || Ok(minted)).unwrap();
     let taken = get_or_mint(&second, &key(), || panic!("it was minted meanwhile")).unwrap();
     assert_eq!(taken.secret.expose(), "ghs_x");
     // Whoever begins later wants a token of its own.
-    let later = get_or_mint(&fixture.later(3), &key(), || Ok(token("ghs_y", 100))).unwrap();
+    let later = get_or_mint(&fixture.later(3), &key(), || Ok(token("ghs_y", 3, 100))).unwrap();
     assert_eq!(later.secret.expose(), "ghs_y");
 }
 
@@ -163,20 +164,25 @@ fn who_waited_for_a_mint_takes_its_token_even_if_it_is_not_fresh() {
 fn a_token_from_the_future_is_a_miss() {
     let fixture = Fixture::new();
     // Minted while the clock was a day ahead.
-    let ahead = Token {
-        minted_at: Duration::from_secs((NOW + 86_400).unsigned_abs()),
-        ..token("ghs_x", 86_400 + 3600)
-    };
-    get_or_mint(&fixture.later(86_400), &key(), || Ok(ahead)).unwrap();
+    get_or_mint(&fixture.later(86_400), &key(), || Ok(token("ghs_x", 86_400, 3600))).unwrap();
     assert!(get_or_mint(&fixture.later(86_401), &key(), unreachable).is_ok());
     assert!(get_or_mint(&fixture.later(0), &key(), unreachable).is_err());
+}
+
+#[test]
+fn a_token_is_not_believed_to_live_longer_than_an_hour() {
+    let fixture = Fixture::new();
+    // An answer whose date is of 1970.
+    get_or_mint(&fixture.later(0), &key(), || Ok(token("ghs_x", 0, NOW + 3600))).unwrap();
+    assert!(get_or_mint(&fixture.later(3000), &key(), unreachable).is_ok());
+    assert!(get_or_mint(&fixture.later(3601), &key(), unreachable).is_err());
 }
 
 #[test]
 fn only_the_refused_token_is_erased() {
     let fixture = Fixture::new();
     let cache = fixture.later(0);
-    get_or_mint(&cache, &key(), || Ok(token("ghs_x", 3600))).unwrap();
+    get_or_mint(&cache, &key(), || Ok(token("ghs_x", 0, 3600))).unwrap();
     cache.erase(&key(), &Secret::new("ghs_other".to_owned()));
     assert!(get_or_mint(&cache, &key(), unreachable).is_ok());
     cache.erase(&key(), &Secret::new("ghs_x".to_owned()));
@@ -187,7 +193,7 @@ fn only_the_refused_token_is_erased() {
 fn a_sealed_file_shows_nothing_and_opens_only_with_its_key_and_name() {
     let fixture = Fixture::new();
     let cache = fixture.later(0);
-    get_or_mint(&cache, &key(), || Ok(token("ghs_canary", 3600))).unwrap();
+    get_or_mint(&cache, &key(), || Ok(token("ghs_canary", 0, 3600))).unwrap();
     let file = fixture.path().join("tokens").join(key().name());
     let sealed = std::fs::read(&file).unwrap();
     assert!(!sealed.windows(6).any(|window| window == b"canary"));
@@ -293,19 +299,19 @@ fn a_folder_that_others_may_enter_is_not_used() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o750)).unwrap();
     assert!(Folder::open(&path).unwrap_err().message().ends_with("is not used: others may enter it"));
     // The request is still answered.
-    assert!(get_or_mint(&fixture.later(0), &key(), || Ok(token("ghs_x", 3600))).is_ok());
+    assert!(get_or_mint(&fixture.later(0), &key(), || Ok(token("ghs_x", 0, 3600))).is_ok());
     assert!(!path.join("tokens").exists());
 }
 
 #[test]
 fn what_a_killed_process_left_is_swept_and_blocks_nothing() {
     let fixture = Fixture::new();
-    get_or_mint(&fixture.later(0), &key(), || Ok(token("ghs_x", 3600))).unwrap();
+    get_or_mint(&fixture.later(0), &key(), || Ok(token("ghs_x", 0, 3600))).unwrap();
     let left = fixture.path().join("unfinished").join(format!("{}{}", UNFINISHED_PREFIX, "0a".repeat(32)));
     std::fs::write(&left, "half").unwrap();
     #[expect(clippy::disallowed_methods, reason = "the file must look old to the file system")]
     let long_ago = SystemTime::now() - Duration::from_secs(2 * 86_400);
     std::fs::File::options().write(true).open(&left).unwrap().set_modified(long_ago).unwrap();
-    get_or_mint(&fixture.later(86_400), &key(), || Ok(token("ghs_y", 99_999))).unwrap();
+    get_or_mint(&fixture.later(86_400), &key(), || Ok(token("ghs_y", 86_400, 3600))).unwrap();
     assert_eq!(std::fs::read_dir(fixture.path().join("unfinished")).unwrap().count(), 0);
 }

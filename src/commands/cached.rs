@@ -63,7 +63,7 @@ pub(super) fn cached(config: &Config, world: &World<'_>) -> (Vec<Cached>, Vec<Er
         let granted = grant.as_ref().map(|grant| grant.granted.clone()).unwrap_or_default();
         let (token, label, expires_at) = match (content, grant) {
             (Some((token, Some(label))), _) => {
-                let expires_at = token.expires_at;
+                let expires_at = token.expires_at();
                 (Some(token), label, expires_at)
             }
             (_, Some(grant)) => (None, grant.label, grant.expires_at),

@@ -48,7 +48,7 @@ pub(super) fn token(
     if !options.json {
         return output.write(Zeroizing::new(format!("{token}\n")).as_bytes());
     }
-    let expires_at = time(issued.token.expires_at);
+    let expires_at = time(issued.token.expires_at());
     let rule = selected.rule;
     // Written out by hand where the token is, so that no copy of it stays in memory that is not wiped.
     let rest = json!({

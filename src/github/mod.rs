@@ -224,12 +224,8 @@ impl<'a> GitHub<'a> {
         // From here on all times are by the local clock.
         let clock_offset = reply.clock_offset.filter(|offset| matters(*offset)).unwrap_or(0);
         let clock = self.world.clock;
-        let token = Token {
-            secret: minted.token,
-            expires_at: minted.expires_at.plus(-clock_offset),
-            minted_at: clock.began() + clock.elapsed(),
-        };
-        Ok((token, minted.granted))
+        let lifetime = minted.expires_at.plus(-clock_offset).since(clock.now());
+        Ok((Token::minted(minted.token, lifetime, clock), minted.granted))
     }
 
     /// The repositories that a token is for. `each` gets every page as it comes, and may break off.

@@ -79,7 +79,7 @@ fn answer(
 fn credential(token: Token, request: &Request) -> Answer {
     let may_come_back = request.understands_state && request.refused.is_none();
     Answer::Credential {
-        expires_at: token.expires_at,
+        expires_at: token.expires_at(),
         come_back: may_come_back.then(|| token.secret.fingerprint()),
         password: token.secret,
     }

@@ -275,7 +275,7 @@ impl<'a> TokenSource<'a> {
             owner: place.owner().map(str::to_owned),
             repositories: repository.map(ToString::to_string).into_iter().collect(),
         };
-        Grant { label, granted: granted.clone(), expires_at: token.expires_at }
+        Grant { label, granted: granted.clone(), expires_at: token.expires_at() }
     }
 
     /// Which App is missing where, and where to install it.
