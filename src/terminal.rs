@@ -14,6 +14,8 @@ const PREFIX: &str = "git-credential-ghapp";
 pub struct Terminal {
     out: RefCell<Box<dyn Write>>,
     trace: Option<Trace>,
+    /// The warnings so far: each is told once, however often its reason is met.
+    told: RefCell<Vec<String>>,
 }
 
 /// Where the trace goes, and since when.
@@ -26,7 +28,7 @@ struct Trace {
 impl Terminal {
     /// Messages go to `out`.
     pub fn new(out: impl Write + 'static) -> Self {
-        Self { out: RefCell::new(Box::new(out)), trace: None }
+        Self { out: RefCell::new(Box::new(out)), trace: None, told: RefCell::default() }
     }
 
     /// Shows each decision and request from now on, among the messages or in a file.
@@ -72,7 +74,11 @@ impl Terminal {
 
     /// Something that a person should know although the operation goes on.
     pub(crate) fn warning(&self, warning: &Error) {
-        self.say("warning", warning);
+        let text = warning.message();
+        if !self.told.borrow().iter().any(|told| told == text) {
+            self.told.borrow_mut().push(text.to_owned());
+            self.say("warning", warning);
+        }
     }
 
     fn say(&self, kind: &str, error: &Error) {

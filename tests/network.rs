@@ -112,3 +112,129 @@ fn no_proxy_is_honoured_and_unusable_proxies_are_told_without_their_password() {
     );
     assert!(!failed.stderr.contains("s3cret"));
 }
+
+#[test]
+fn the_client_certificate_that_git_shows_is_shown_to_the_api_and_the_probe() {
+    let env = TestEnv::new();
+    let both = std::fs::read_to_string(env.github.client_certificate()).unwrap();
+    let (certificate, key) = both.split_at(both.find("-----BEGIN PRIVATE KEY").unwrap());
+    let certificate = env.write("client/certificate.pem", certificate);
+    let key = env.write_private("client/key.pem", key);
+    let shown = |env: &TestEnv| {
+        let before = env.github.world().client_certificates;
+        let answer = env.get("github.com", "acme/widgets");
+        assert!(answer.attribute("password").is_some(), "{answer:?}");
+        let shown = env.github.world().client_certificates - before;
+        env.helper(["logout"], "").ok();
+        shown
+    };
+    assert_eq!(shown(&env), 0);
+    env.git_config("http.https://github.com.sslCert", env.github.client_certificate().to_str().unwrap());
+    assert_eq!(shown(&env), 2);
+    env.git_config("http.https://github.com.sslCert", certificate.to_str().unwrap());
+    env.git_config("http.https://github.com.sslKey", key.to_str().unwrap());
+    assert_eq!(shown(&env), 2);
+    let report = env.helper(["doctor", "acme/widgets"], "").stdout;
+    assert!(
+        report.contains(&format!(", with the client certificate {}\n", certificate.display())),
+        "{report}"
+    );
+    env.git(["config", "--global", "--remove-section", "http.https://github.com"]).ok();
+    env.helper(["logout"], "").ok();
+    let variables =
+        env.with("GIT_SSL_CERT", certificate.to_str().unwrap()).with("GIT_SSL_KEY", key.to_str().unwrap());
+    assert_eq!(shown(&variables), 2);
+}
+
+#[test]
+fn what_git_would_check_and_this_program_cannot_ends_in_one_line_before_anything_is_sent() {
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    for (settings, expected) in [
+        (
+            &[("http.pinnedPubkey", "sha256//x")][..],
+            "git is to accept one public key only (http.pinnedPubkey)",
+        ),
+        (&[("http.https://github.com.pinnedPubkey", "key.pem")], "git is to accept one public key only"),
+        (&[("http.sslCert", "~/missing")], "cannot use the client certificate in HOME/missing: no such file"),
+        (
+            &[("http.sslCert", "~/certificate")],
+            "cannot use the client certificate in HOME/certificate: there is no private key",
+        ),
+        (
+            &[("http.sslCert", "~/certificate"), ("http.sslKey", "~/encrypted")],
+            "cannot use the client certificate in HOME/encrypted: there is no private key",
+        ),
+        (
+            &[("http.sslCert", "~/both"), ("http.sslCertPasswordProtected", "true")],
+            "cannot use the client certificate in HOME/both: it is said to have a password",
+        ),
+        (
+            &[("http.sslCert", "~/both"), ("http.sslCertType", "P12")],
+            "cannot use the client certificate in HOME/both: it is said to be of another kind",
+        ),
+        (
+            &[("http.proxy", "https://127.0.0.1:1"), ("http.proxySSLCAInfo", "~/both")],
+            "certificates for the proxy alone (http.proxySSLCAInfo) are not supported",
+        ),
+    ] {
+        let env = TestEnv::new();
+        let both = std::fs::read_to_string(env.github.client_certificate()).unwrap();
+        env.write("home/certificate", &both[..both.find("-----BEGIN PRIVATE KEY").unwrap()]);
+        env.write("home/both", &both);
+        env.write("home/encrypted", encrypted);
+        for (key, value) in settings {
+            env.git_config(key, value);
+        }
+        let failed = env.get("github.com", "acme/widgets");
+        assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), "quit=1\n"), "{settings:?}");
+        let expected =
+            format!("git-credential-ghapp: error: {expected}").replace("HOME", env.home().to_str().unwrap());
+        assert!(failed.stderr.starts_with(&expected), "{settings:?}: {failed:?}");
+        assert_eq!(failed.stderr.lines().count(), 2, "{failed:?}");
+        assert_eq!(env.github.log(), [""; 0]);
+    }
+    // An empty value takes a setting back, as in git.
+    let env = TestEnv::new();
+    env.git_config("http.pinnedPubkey", "");
+    env.git_config("http.sslCert", "");
+    assert!(env.get("github.com", "acme/widgets").attribute("password").is_some());
+}
+
+#[test]
+fn a_proxy_that_is_reached_in_the_clear_needs_no_certificates() {
+    let env = TestEnv::new();
+    env.git_config("http.proxySSLCAInfo", "/missing");
+    assert!(env.get("github.com", "acme/widgets").attribute("password").is_some());
+}
+
+#[test]
+fn a_server_that_speaks_only_an_older_tls_than_git_is_to_accept_is_refused() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::Stdio;
+    if !common::has("openssl") {
+        return common::skip("openssl is not installed");
+    }
+    let env = TestEnv::new().with("GHAPP_DEADLINE", "1");
+    let certificate = env.github.client_certificate();
+    let mut command = env.command("openssl");
+    command
+        .args(["s_server", "-accept", "127.0.0.1:0", "-tls1_2", "-cert"])
+        .arg(&certificate)
+        .arg("-key")
+        .arg(&certificate);
+    let mut server =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let host = lines
+        .map(|line| line.unwrap())
+        .find_map(|line| Some(line.strip_prefix("ACCEPT ")?.to_owned()))
+        .unwrap();
+    let env = env.with("GHAPP_HOST", &host).with("NO_PROXY", "127.0.0.1");
+    let met = env.get(&host, "acme/widgets");
+    assert!(met.stderr.contains("the certificate of "), "{met:?}");
+    env.git_config("http.sslVersion", "tlsv1.3");
+    let refused = env.get(&host, "acme/widgets");
+    assert!(refused.stderr.contains("error: no secure connection to "), "{refused:?}");
+    server.kill().unwrap();
+    server.wait().unwrap();
+}

@@ -76,6 +76,12 @@ impl Simulator {
         self.folder.join("ca.pem")
     }
 
+    /// A client's certificate that the CA signed, and its key, in PEM.
+    #[must_use]
+    pub fn client_certificate(&self) -> PathBuf {
+        self.folder.join("client.pem")
+    }
+
     /// The state, to look at and to change.
     ///
     /// # Panics

@@ -16,10 +16,11 @@ use rustls_pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::sign::any_supported_type;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::git::{Step, backend, decide};
 use crate::world::{Effect, Request, World};
@@ -74,8 +75,9 @@ struct Server {
 /// Begins to listen, and writes the CA's certificate.
 pub(crate) async fn start(folder: &Path, world: Arc<Mutex<World>>) -> std::io::Result<Addresses> {
     std::fs::create_dir_all(folder.join("repositories"))?;
-    let (ca, config) = tls().map_err(std::io::Error::other)?;
+    let (ca, client, config) = tls().map_err(std::io::Error::other)?;
     std::fs::write(folder.join("ca.pem"), ca)?;
+    std::fs::write(folder.join("client.pem"), client)?;
     let tls = TlsAcceptor::from(Arc::new(config));
     let server = Arc::new(Server { folder: folder.to_owned(), world, tls });
     let https = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -95,19 +97,26 @@ pub(crate) async fn start(folder: &Path, world: Arc<Mutex<World>>) -> std::io::R
     Ok(addresses)
 }
 
-/// The certificate of a CA of this run, and a server whose certificates are of it.
-fn tls() -> Result<(String, ServerConfig), Box<dyn std::error::Error + Send + Sync>> {
+/// The certificate of a CA of this run, a client's certificate of it with its key, and a server whose certificates are of
+/// it and that asks clients for theirs.
+fn tls() -> Result<(String, String, ServerConfig), Box<dyn std::error::Error + Send + Sync>> {
     let mut ca = CertificateParams::new(Vec::new())?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     ca.distinguished_name.push(DnType::CommonName, "GitHub simulator");
     let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
     let pem = ca.pem();
+    let client_key = KeyPair::generate()?;
+    let client = CertificateParams::new(vec!["client.example".to_owned()])?.signed_by(&client_key, &ca)?;
+    let client = format!("{}{}", client.pem(), client_key.serialize_pem());
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.der().clone())?;
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients.allow_unauthenticated().build()?)
         .with_cert_resolver(Arc::new(Certificates { ca, made: Mutex::default() }));
-    Ok((pem, config))
+    Ok((pem, client, config))
 }
 
 /// Makes a certificate for each host that a client asks for, once.
@@ -167,7 +176,11 @@ async fn serve(server: Arc<Server>, stream: TcpStream) {
     // Without it the end of an answer waits for the acknowledgement of its beginning, which comes 40 ms later.
     let _ = stream.set_nodelay(true);
     let Ok(stream) = server.tls.accept(stream).await else { return };
-    lock(&server.world).connections += 1;
+    {
+        let mut world = lock(&server.world);
+        world.connections += 1;
+        world.client_certificates += usize::from(stream.get_ref().1.peer_certificates().is_some());
+    }
     let service = service_fn(|request| answer(server.clone(), request));
     // A connection that ends early is the client's affair.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;

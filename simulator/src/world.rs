@@ -182,6 +182,8 @@ pub struct World {
     pub requests: Vec<Request>,
     /// How many TLS connections were made.
     pub connections: usize,
+    /// In how many of them the client showed a certificate.
+    pub client_certificates: usize,
     /// The LFS objects by their SHA-256.
     pub lfs_objects: BTreeMap<String, Vec<u8>>,
     pub(crate) windows: Windows,
@@ -205,6 +207,7 @@ impl World {
             faults: Vec::new(),
             requests: Vec::new(),
             connections: 0,
+            client_certificates: 0,
             lfs_objects: BTreeMap::new(),
             windows: Windows::default(),
         }

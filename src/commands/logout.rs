@@ -206,8 +206,8 @@ fn revoke(cached: &Cached, config: &Config, world: &World<'_>) -> Result<()> {
     let label = &cached.label;
     let token = cached.token.as_ref().ok_or_else(|| why_unreadable(cached))?;
     let api = ApiUrl::parse(&label.api)?;
-    let agent = network::agent(&api.endpoint("/"), world)?;
-    Ok(github::revoke(agent, &api, &label.app, &token.secret, world, config.cache.deadline)?)
+    let way = network::way(&api.endpoint("/"), &format!("https://{}/", label.host), world)?;
+    Ok(github::revoke(way, &api, &label.app, &token.secret, world, config.cache.deadline)?)
 }
 
 /// Why a token cannot be read.

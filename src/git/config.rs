@@ -68,9 +68,9 @@ pub(crate) fn found_by_git() -> Option<PathBuf> {
 }
 
 /// The helpers that git asks for a URL, in its order. An empty value makes git forget those before it.
-pub(crate) fn helpers(url: &str, outside: &Path) -> Result<Vec<Helper>> {
+pub(crate) fn helpers(url: &str) -> Result<Vec<Helper>> {
     let mut helpers: Vec<Helper> = Vec::new();
-    for (value, origin) in all_for_url("credential", "helper", url, outside)? {
+    for (value, origin) in all_for_url("credential", "helper", url)? {
         if value.is_empty() {
             helpers.clear();
         } else {
@@ -81,21 +81,16 @@ pub(crate) fn helpers(url: &str, outside: &Path) -> Result<Vec<Helper>> {
 }
 
 /// All values of a setting that git uses for a URL, in git's order, with where they stand.
-pub(crate) fn all_for_url(
-    section: &str,
-    name: &str,
-    url: &str,
-    outside: &Path,
-) -> Result<Vec<(String, String)>> {
+pub(crate) fn all_for_url(section: &str, name: &str, url: &str) -> Result<Vec<(String, String)>> {
     let pattern = format!(r"^{section}\.(.*\.)?{name}$");
-    let said = git::call(["config", "--null", "--show-origin", "--get-regexp", pattern.as_str()])?;
+    let said = git::call_here(["config", "--null", "--show-origin", "--get-regexp", pattern.as_str()])?;
     let mut values = Vec::new();
     let mut fields = said.stdout.split('\0');
     while let (Some(origin), Some(setting)) = (fields.next(), fields.next()) {
         let (key, value) = setting.split_once('\n').unwrap_or((setting, ""));
         let inner = key.strip_prefix(section).and_then(|rest| rest.strip_suffix(name)).unwrap_or_default();
         let urls = inner.trim_matches('.');
-        if urls.is_empty() || matches_url(urls, url, outside)? {
+        if urls.is_empty() || matches_url(urls, url)? {
             values.push((value.to_owned(), origin.trim_start_matches("file:").to_owned()));
         }
     }
@@ -103,21 +98,20 @@ pub(crate) fn all_for_url(
 }
 
 /// Whether a section for this pattern of URLs is for this URL, by git's own rules.
-fn matches_url(pattern: &str, url: &str, outside: &Path) -> Result<bool> {
+fn matches_url(pattern: &str, url: &str) -> Result<bool> {
     let key = format!("probe.{pattern}.match");
-    let said =
-        git::call_with(&[(key.as_str(), "true")], outside, ["config", "--get-urlmatch", "probe.match", url])?;
+    let said = git::call_with(&[(key.as_str(), "true")], ["config", "--get-urlmatch", "probe.match", url])?;
     Ok(said.code == Some(0))
 }
 
 /// The value of a setting that git uses for a URL.
 pub(crate) fn for_url(setting: &str, url: &str) -> Option<String> {
-    git::call(["config", "--get-urlmatch", setting, url]).ok()?.line()
+    git::call_here(["config", "--get-urlmatch", setting, url]).ok()?.line()
 }
 
 /// Whether a setting is true for a URL.
 pub(crate) fn is_true_for_url(setting: &str, url: &str) -> bool {
-    let said = git::call(["config", "--type=bool", "--get-urlmatch", setting, url]);
+    let said = git::call_here(["config", "--type=bool", "--get-urlmatch", setting, url]);
     said.ok().and_then(git::GitOutput::line).as_deref() == Some("true")
 }
 
@@ -136,7 +130,7 @@ pub(crate) enum Scope {
 impl Scope {
     /// The configuration of the repository that this process is in.
     pub(crate) fn here() -> Result<Self> {
-        let folder = git::call(["rev-parse", "--path-format=absolute", "--git-common-dir"])?.line();
+        let folder = git::call_here(["rev-parse", "--path-format=absolute", "--git-common-dir"])?.line();
         let folder = folder.ok_or_else(|| {
             Error::new("this is not in a git repository, which --local is about").hint("use --global")
         })?;

@@ -5,10 +5,13 @@ pub(crate) mod network;
 pub(crate) mod probe;
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::io::Read;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use crate::error::{Error, Result, cause};
+use crate::time::within;
 use crate::world::SECRET_VARIABLES;
 
 /// What a call of git gave.
@@ -29,69 +32,124 @@ impl GitOutput {
     }
 }
 
+/// Where git reads a repository's configuration from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repository {
+    /// From the repository that this process is in, if it is in one.
+    Here,
+    /// From nowhere: git takes itself to be outside of any repository.
+    None,
+}
+
+/// How long git may take to read its configuration. It takes milliseconds, unless a file is a pipe.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A call of git that is told how to speak and that cannot ask back.
-fn command<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+fn command<S: AsRef<OsStr>>(repository: Repository, arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new("git");
-    command.args(arguments).env("LC_ALL", "C").stdin(Stdio::null());
+    // GIT_CONFIG means something to `git config` alone.
+    command.args(arguments).env("LC_ALL", "C").env_remove("GIT_CONFIG").stdin(Stdio::null());
     // Neither git nor what git starts needs the key.
     for name in SECRET_VARIABLES {
         command.env_remove(name);
     }
+    if repository == Repository::None {
+        command.env("GIT_DIR", NOWHERE);
+    }
     command
 }
 
-/// Calls git.
+/// A path that is neither a repository nor a configuration with anything in it.
+const NOWHERE: &str = "/dev/null";
+
+/// Calls git outside of any repository: whatever a repository configures, git neither follows nor runs it.
 ///
 /// # Errors
-/// If git cannot be started.
+/// If git cannot be started, or does not end.
 pub(crate) fn call<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<GitOutput> {
-    wait(&mut command(arguments))
+    wait(&mut command(Repository::None, arguments), PATIENCE)
+}
+
+/// Calls git in the repository that this process is in, whose configuration may be anybody's. For what is about this
+/// repository, and runs nothing that a configuration names.
+///
+/// # Errors
+/// If git cannot be started, or does not end.
+pub(crate) fn call_here<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<GitOutput> {
+    wait(&mut command(Repository::Here, arguments), PATIENCE)
+}
+
+/// Whether there is a git that can be started.
+pub(crate) fn is_there() -> bool {
+    call(["--version"]).is_ok()
 }
 
 /// Where git would go for a URL after its `insteadOf` settings, or for the current repository's remote. (git-ls-remote(1),
 /// `--get-url`)
 pub(crate) fn url(written: Option<&str>) -> Option<String> {
-    call(["ls-remote", "--get-url"].into_iter().chain(written)).ok()?.line()
+    call_here(["ls-remote", "--get-url"].into_iter().chain(written)).ok()?.line()
 }
 
-/// Calls git with its configuration taken from these entries only, and from outside of any repository.
+/// Calls git outside of any repository, with its configuration taken from these entries only.
 ///
 /// # Errors
-/// If git cannot be started.
+/// If git cannot be started, or does not end.
 pub(crate) fn call_with<S: AsRef<OsStr>>(
     entries: &[(&str, &str)],
-    outside: &Path,
     arguments: impl IntoIterator<Item = S>,
 ) -> Result<GitOutput> {
-    let mut command = command(arguments);
+    let mut command = command(Repository::None, arguments);
     command.env("GIT_CONFIG_COUNT", entries.len().to_string()).env("GIT_CONFIG_NOSYSTEM", "1");
-    command.env("GIT_CONFIG_GLOBAL", outside.join("no-such-file")).env_remove("GIT_CONFIG_PARAMETERS");
-    command.env("GIT_DIR", outside.join("no-such-folder"));
+    command.env("GIT_CONFIG_GLOBAL", NOWHERE).env_remove("GIT_CONFIG_PARAMETERS");
     for (index, (key, value)) in entries.iter().enumerate() {
         command.env(format!("GIT_CONFIG_KEY_{index}"), key).env(format!("GIT_CONFIG_VALUE_{index}"), value);
     }
-    wait(&mut command)
+    wait(&mut command, PATIENCE)
 }
 
-/// Calls git as a user would who nobody answers a prompt for.
+/// Lets git talk to its server as a user would who nobody answers a prompt for: outside of any repository, or in this one
+/// where that is what was set up.
 ///
 /// # Errors
-/// If git cannot be started.
-pub(crate) fn call_unattended<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<GitOutput> {
+/// If git cannot be started, or does not end.
+pub(crate) fn call_unattended<S: AsRef<OsStr>>(
+    arguments: impl IntoIterator<Item = S>,
+    in_this_repository: bool,
+) -> Result<GitOutput> {
+    const PATIENCE: Duration = Duration::from_secs(180);
+    let repository = if in_this_repository { Repository::Here } else { Repository::None };
+    let mut command = command(repository, arguments);
     // An askpass program would ask a person in a window.
-    wait(command(arguments).env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "true"))
+    wait(command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "true"), PATIENCE)
 }
 
-fn wait(command: &mut Command) -> Result<GitOutput> {
-    let output = command.output().map_err(|e| {
+fn wait(command: &mut Command, patience: Duration) -> Result<GitOutput> {
+    let started = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = started.map_err(|e| {
         Error::new(format!("cannot start git: {}", cause(&e)))
             .hint("install git (https://git-scm.com/downloads), or put it into PATH")
     })?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let read = within(patience, move || {
+        // Both at once: git waits until what it writes is read.
+        let errors = thread::spawn(move || everything(stderr));
+        (everything(stdout), errors.join().unwrap_or_default())
+    });
+    let Some((stdout, stderr)) = read else {
+        let _ = child.kill().and_then(|()| child.wait());
+        let what = command.get_args().next().unwrap_or_default().display();
+        let error = Error::new(format!("git {what} did not end within {} s", patience.as_secs()));
+        return Err(error.hint("see where it stops: GIT_TRACE=1 git config --list --show-origin"));
+    };
+    let code = child.wait().map_err(|e| Error::new(format!("cannot wait for git: {}", cause(&e))))?.code();
     let stderr = stderr.trim_end().trim_start_matches("fatal: ").trim_start_matches("error: ").to_owned();
-    Ok(GitOutput {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr,
-    })
+    Ok(GitOutput { code, stdout, stderr })
+}
+
+/// What comes from a stream until it ends.
+fn everything(stream: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    // What cannot be read is treated as not written.
+    let _ = stream.map(|mut stream| stream.read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -35,7 +35,8 @@ pub(crate) struct GitServer<'a> {
 impl<'a> GitServer<'a> {
     /// The server that git itself would talk to, by git's network settings.
     pub(crate) fn new(host: &'a Host, world: &'a World<'a>) -> Result<Self> {
-        let agent = super::network::agent(&format!("https://{host}/"), world)?;
+        let address = format!("https://{host}/");
+        let agent = super::network::way(&address, &address, world)?.agent;
         Ok(Self { agent, host, world })
     }
 

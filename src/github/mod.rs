@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ureq::Agent;
 use ureq::http::Method;
 use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::app::jwt::{self, AppJwt};
 use crate::error::Error;
+use crate::git::network::Way;
 use crate::names::{ApiUrl, Host, InstallationId, InstallationRef, Repository};
 use crate::secret::Secret;
 use crate::time::describe_offset;
@@ -69,14 +69,14 @@ struct AccessTokenRequest<'a> {
 impl<'a> GitHub<'a> {
     /// An API, whom to ask it as, how long it may take in all, and by how many seconds its clock is known to be ahead.
     pub(crate) fn new(
-        agent: Agent,
+        way: Way,
         api: &'a ApiUrl,
         app: Rc<App<'a>>,
         world: &'a World<'a>,
         deadline: Duration,
         clock_offset: i64,
     ) -> Self {
-        let transport = Transport::new(agent, api, app.id(), world, GITHUB.headers, deadline);
+        let transport = Transport::new(way, api, app.id(), world, GITHUB.headers, deadline);
         let clock_offset = Cell::new(clock_offset);
         Self { transport, api, app, world, clock_offset, jwt: RefCell::new(None) }
     }
@@ -334,14 +334,14 @@ impl<'a> GitHub<'a> {
 /// messages. One that is invalid already is no failure.
 /// <https://docs.github.com/rest/apps/installations#revoke-an-installation-access-token>
 pub(crate) fn revoke(
-    agent: Agent,
+    way: Way,
     api: &ApiUrl,
     client: &str,
     token: &Secret,
     world: &World<'_>,
     deadline: Duration,
 ) -> Result<(), Failure> {
-    let transport = Transport::new(agent, api, client, world, GITHUB.headers, deadline);
+    let transport = Transport::new(way, api, client, world, GITHUB.headers, deadline);
     let authorization = Zeroizing::new(format!("Bearer {}", token.expose()));
     let url = api.endpoint(GITHUB.revoke);
     let request =

@@ -5,12 +5,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::fmt::rfc2822::DateTimeParser;
+use ureq::Body;
 use ureq::http::{HeaderMap, Method, Request};
-use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
 use super::failures::{Failure, rate_limit, rate_limited, server_error};
 use crate::error::{Error, cause};
+use crate::git::network::Way;
 use crate::names::ApiUrl;
 use crate::time::Timestamp;
 use crate::world::World;
@@ -28,7 +29,7 @@ const MAX_ANSWER: u64 = 1024 * 1024;
 
 /// One API, and how it is reached.
 pub(super) struct Transport<'a> {
-    agent: Agent,
+    way: Way,
     api: &'a ApiUrl,
     /// Who asks, for messages.
     client: &'a str,
@@ -56,7 +57,8 @@ pub(super) struct Reply {
     pub(super) status: u16,
     headers: HeaderMap,
     pub(super) body: Zeroizing<Vec<u8>>,
-    /// How many seconds the API's clock is ahead of the local one, if the answer says what time it is.
+    /// How many seconds the API's clock is ahead of the local one, if the answer says what time it is, and if it is certain
+    /// that the API says so.
     pub(super) clock_offset: Option<i64>,
 }
 
@@ -77,7 +79,7 @@ enum Unanswered {
 impl<'a> Transport<'a> {
     /// How to reach an API, who asks, what every request says, and how long the API may take in all.
     pub(super) fn new(
-        agent: Agent,
+        way: Way,
         api: &'a ApiUrl,
         client: &'a str,
         world: &'a World<'a>,
@@ -85,7 +87,7 @@ impl<'a> Transport<'a> {
         deadline: Duration,
     ) -> Self {
         Self {
-            agent,
+            way,
             api,
             client,
             world,
@@ -161,6 +163,7 @@ impl<'a> Transport<'a> {
 
     fn exchange(&self, request: ApiRequest<'_>, left: Duration) -> Result<Reply, Unanswered> {
         let ApiRequest { method, url, body, authorization } = request;
+        let agent = &self.way.agent;
         let mut request = Request::builder().method(method).uri(url).header("Authorization", authorization);
         for (name, value) in self.headers {
             request = request.header(*name, *value);
@@ -172,11 +175,11 @@ impl<'a> Transport<'a> {
             Some(body) => {
                 let request =
                     request.header("Content-Type", "application/json").body(body).map_err(unusable)?;
-                self.agent.run(self.agent.configure_request(request).timeout_global(Some(timeout)).build())
+                agent.run(agent.configure_request(request).timeout_global(Some(timeout)).build())
             }
             None => {
                 let request = request.body(()).map_err(unusable)?;
-                self.agent.run(self.agent.configure_request(request).timeout_global(Some(timeout)).build())
+                agent.run(agent.configure_request(request).timeout_global(Some(timeout)).build())
             }
         };
         let mut response = answer.map_err(|e| self.explain(e))?;
@@ -185,8 +188,8 @@ impl<'a> Transport<'a> {
         let (parts, _): (_, Body) = response.into_parts();
         let mut reply =
             Reply { status: parts.status.as_u16(), headers: parts.headers, body, clock_offset: None };
-        reply.clock_offset = reply
-            .header("date")
+        let date = reply.header("date").filter(|_| self.way.verified);
+        reply.clock_offset = date
             .and_then(|text| DateTimeParser::new().parse_timestamp(text).ok())
             .map(|date| Timestamp(date.as_second()).since(self.world.clock.now()));
         self.clock_offset.set(reply.clock_offset.or(self.clock_offset.get()));

@@ -194,9 +194,10 @@ impl<'a> TokenSource<'a> {
         if let Some(until) = state.limited_until.filter(|until| *until > now) {
             return Err(rate_limited(api, app_id, until, now));
         }
-        let agent = crate::git::network::agent(&api.endpoint("/"), self.world)?;
+        let gits_address = format!("https://{}/", self.rule.host);
+        let way = crate::git::network::way(&api.endpoint("/"), &gits_address, self.world)?;
         let app = Rc::clone(&self.app);
-        let github = GitHub::new(agent, api, app, self.world, self.settings.deadline, state.clock_offset);
+        let github = GitHub::new(way, api, app, self.world, self.settings.deadline, state.clock_offset);
         Ok(self.github.get_or_init(|| github))
     }
 

@@ -68,9 +68,8 @@ pub(super) fn examine_gits_side(
 ) -> Result<()> {
     let host = &rule.host;
     let url = place.to_string();
-    let outside = world.folders.cache.clone().unwrap_or_default();
     examine_rewriting(&url, report)?;
-    examine_helpers(&url, host, &config::helpers(&url, &outside)?, report)?;
+    examine_helpers(&url, host, &config::helpers(&url)?, report)?;
     examine_path(&url, host, configuration, report)?;
     if let Some(user) = config::for_url("credential.username", &url).filter(|user| user != USERNAME) {
         let what = Error::new(format!(
@@ -86,7 +85,7 @@ pub(super) fn examine_gits_side(
         report
             .failure("netrc", Error::new(what).hint("take the entry out, unless its token is to be used"))?;
     }
-    let headers = config::all_for_url("http", "extraheader", &url, &outside)?;
+    let headers = config::all_for_url("http", "extraheader", &url)?;
     if let Some((_, origin)) = headers.iter().rfind(|(header, _)| is_authorization(header)) {
         let what = Error::new(format!(
             "git sends an Authorization header of its own, so no helper is asked (http.extraHeader in {origin})"

@@ -19,7 +19,7 @@ use crate::token::Need;
 use crate::world::World;
 
 pub(super) fn examine_network(rule: &Rule, world: &World<'_>, report: &mut Report<'_, '_>) -> Result<()> {
-    match network::describe(&rule.api.endpoint("/"), world) {
+    match network::describe(&rule.api.endpoint("/"), &format!("https://{}/", rule.host), world) {
         Ok(found) => {
             let proxy = found.proxy.map_or_else(|| "no proxy".to_owned(), |proxy| format!("proxy {proxy}"));
             if found.unverified {
@@ -29,7 +29,7 @@ pub(super) fn examine_network(rule: &Rule, world: &World<'_>, report: &mut Repor
                     what.hint("name the CA instead: git config --global http.sslCAInfo FILE"),
                 )
             } else {
-                report.ok("network", format!("{}: {proxy}, {}", rule.api, found.roots))
+                report.ok("network", format!("{}: {proxy}, {}", rule.api, found.certificates))
             }
         }
         Err(why) => report.failure("network", why),

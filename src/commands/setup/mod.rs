@@ -139,7 +139,7 @@ pub(super) fn setup(
     // The key may have moved.
     let _ = flags.set("private-key", OsString::from(key.name));
     let config = Config::load_without_files(&flags, world)?;
-    config.rules.last().map_or(Ok(()), |rule| try_it(rule, &installations, &config, world, output))
+    config.rules.last().map_or(Ok(()), |rule| try_it(rule, &installations, &config, &scope, world, output))
 }
 
 /// A person, if there is one.
@@ -453,6 +453,7 @@ fn try_it(
     rule: &Rule,
     installations: &[Installation],
     configuration: &Config,
+    scope: &Scope,
     world: &World<'_>,
     output: &mut Output<'_>,
 ) -> Result<()> {
@@ -468,7 +469,8 @@ fn try_it(
         return output.line("not tried: the App can reach no repository yet");
     };
     let url = format!("https://{}/{repository}.git", rule.host);
-    let said = git::call_unattended(["ls-remote", "--quiet", url.as_str(), "HEAD"])?;
+    let in_this_repository = matches!(scope, Scope::File(_));
+    let said = git::call_unattended(["ls-remote", "--quiet", url.as_str(), "HEAD"], in_this_repository)?;
     if said.code == Some(0) {
         return output.line(&format!("git ls-remote {url} works"));
     }
