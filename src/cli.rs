@@ -30,11 +30,11 @@ pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("GHAPP_
 const ABOUT: &str = "\
 git's credentials from a GitHub App
 
-git calls it whenever it needs a password; a person sets it up once:
+git calls this helper whenever it needs a password. Set it up once:
 
-    git-credential-ghapp setup --app-id ID --private-key FILE
+    git-credential-ghapp setup
 
-Then clone, fetch, push, submodules and LFS work with the App's identity, unattended.";
+Then clone, fetch, push, submodules and LFS work as the App, and nobody is asked for a password.";
 
 /// git's credentials from a GitHub App
 #[derive(Parser)]
@@ -44,7 +44,7 @@ Then clone, fetch, push, submodules and LFS work with the App's identity, unatte
     long_about = ABOUT,
     disable_help_subcommand = true,
     subcommand_value_name = "COMMAND",
-    after_help = "git calls: get, store, erase, capability (see gitcredentials(7)). The manual: git help credential-ghapp"
+    after_help = "git itself calls get, store, erase and capability; see gitcredentials(7). The manual: git help credential-ghapp"
 )]
 struct Cli {
     #[command(flatten)]
@@ -60,10 +60,10 @@ enum What {
     /// git asks for a credential
     #[command(hide = true)]
     Get,
-    /// git tells that a credential worked
+    /// git reports that a credential worked
     #[command(hide = true)]
     Store,
-    /// git tells that a credential was refused
+    /// git reports that a credential was refused
     #[command(hide = true)]
     Erase,
     /// git asks what this helper understands
@@ -179,14 +179,14 @@ pub(crate) fn definition() -> clap::Command {
 
 /// That there is no such command. git is not told: a later git may have operations that this program does not know.
 pub(crate) fn unknown(name: &str) -> Error {
-    Error::new(format!("there is no command {name:?}")).hint("git-credential-ghapp --help")
+    Error::new(format!("unknown command {name:?}")).hint("git-credential-ghapp --help")
 }
 
 /// The parser's message in the voice of this program: its first paragraph on one line, and its advice.
 fn one_line(error: &clap::Error) -> Error {
     let text = match error.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            "there is no command".to_owned()
+            "no command was given".to_owned()
         }
         // What was not meant as a flag may be a secret that stands in the wrong place.
         ErrorKind::UnknownArgument if !names_a_flag(error) => "unexpected argument".to_owned(),
@@ -237,7 +237,7 @@ mod tests {
         let parsed = |line: &str| parse(line.split(' ').map(OsString::from).collect());
         assert!(matches!(parsed("exec -- git-lfs get"), Ok(Command::Person(..))));
         assert!(matches!(parsed("status get"), Err(error) if error.message() == "unexpected argument"));
-        assert_eq!(parsed("--app-id get").unwrap_err().message(), "there is no command");
+        assert_eq!(parsed("--app-id get").unwrap_err().message(), "no command was given");
         assert!(parsed("--no-such-flag get").unwrap_err().message().contains("--no-such-flag"));
     }
 }

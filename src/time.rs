@@ -68,12 +68,12 @@ impl Clock {
     }
 }
 
-/// How far this clock is off, given how many seconds another one is ahead of it: `7m12s ahead`, `2s behind`.
+/// How far this clock is off, given how many seconds another one is ahead of it: `7m12s ahead of`, `2s behind`.
 pub(crate) fn describe_offset(offset: i64) -> String {
     let seconds = offset.unsigned_abs();
     let (minutes, rest) = (seconds / 60, seconds % 60);
     let amount = if minutes > 0 { format!("{minutes}m{rest}s") } else { format!("{rest}s") };
-    format!("{amount} {}", if offset < 0 { "ahead" } else { "behind" })
+    format!("{amount} {}", if offset < 0 { "ahead of" } else { "behind" })
 }
 
 #[cfg(test)]
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn offsets_are_told_from_this_clocks_side() {
-        assert_eq!(describe_offset(-432), "7m12s ahead");
+        assert_eq!(describe_offset(-432), "7m12s ahead of");
         assert_eq!(describe_offset(59), "59s behind");
         assert_eq!(describe_offset(3600), "60m0s behind");
     }

@@ -104,7 +104,7 @@ fn what_is_wrong_with_the_configuration_is_found() {
         "failure",
         "configuration",
         "line 1, column 1: the setting `private-key` is missing",
-        "docs/configuration.md",
+        "git help credential-ghapp",
     );
     env.configure(&format!("[[app]]\nid = '{ACME_APP}'\nprivate-key = 'k'\nowners = ['globex']\n"));
     finds(
@@ -268,7 +268,13 @@ fn what_is_wrong_at_github_is_found() {
         "/installations/new",
     );
     env.github.world().apps.clear();
-    finds(&env, "failure", "App", "knows no App Iv23liAcmeCi", "compare the id");
+    finds(
+        &env,
+        "failure",
+        "App",
+        "there is no App Iv23liAcmeCi on https://api.github.com",
+        "compare the App ID",
+    );
 }
 
 #[test]

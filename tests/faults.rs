@@ -228,7 +228,7 @@ fn a_token_that_is_not_fresh_is_used_while_the_api_is_down() {
     assert!(
         second
             .stderr
-            .starts_with("git-credential-ghapp: warning: no new token can be had, so one that expires in ")
+            .starts_with("git-credential-ghapp: warning: no new token could be minted, so git gets the cached one, which expires in ")
     );
     assert_eq!(second.stderr.lines().count(), 1);
 }

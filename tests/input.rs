@@ -156,12 +156,12 @@ fn answers_that_are_not_githubs_fail_in_one_line_and_are_not_remembered() {
         (
             LOOKUP,
             Effect::Answer(200, html(), b"<html>\x1b[31mHello</html>".to_vec()),
-            format!("{api} sent an answer that GitHub's API does not give (text/html, line 1 column 1)"),
+            format!("{api} sent an answer that does not come from GitHub's API (text/html, line 1 column 1)"),
         ),
         (
             LOOKUP,
             Effect::Answer(403, html(), b"<html>".to_vec()),
-            format!("{api} returned 403 with something that is not GitHub's API (text/html)"),
+            format!("{api} returned 403 with an answer that does not come from GitHub's API (text/html)"),
         ),
         (
             LOOKUP,
@@ -180,7 +180,7 @@ fn answers_that_are_not_githubs_fail_in_one_line_and_are_not_remembered() {
                 json(),
                 br#"{"token": "a\nhost=evil", "expires_at": "2100-01-01T00:00:00Z"}"#.to_vec(),
             ),
-            format!("{api} sent a token that git cannot carry"),
+            format!("{api} sent a token with characters that git's protocol does not allow"),
         ),
         (
             MINT,
@@ -235,8 +235,8 @@ fn what_github_refuses_is_told_with_the_next_step() {
     );
     assert_eq!(
         refused(&|env| env.github.world().apps.clear()),
-        "error: https://api.github.com knows no App Iv23liAcmeCi\n\
-         hint: compare the id with the App's settings page, and the host with where the App lives\n"
+        "error: there is no App Iv23liAcmeCi on https://api.github.com\n\
+         hint: compare the App ID with the App's settings page, and check that the App belongs to this host\n"
     );
     assert_eq!(
         refused(&|env| env.github.world().installation(4201).suspended = true),
@@ -247,7 +247,7 @@ fn what_github_refuses_is_told_with_the_next_step() {
         refused(&|env| {
             env.github.world().installation(4201).permissions.remove("contents");
         }),
-        "error: installation 4201 of App Iv23liAcmeCi has no permission on contents, so git can do nothing with its token\n\
+        "error: installation 4201 of App Iv23liAcmeCi lacks the permission Contents, so git cannot use its token\n\
          hint: give the App the repository permission Contents, and accept the change: \
          https://github.com/organizations/acme/settings/installations/4201\n"
     );
@@ -257,7 +257,7 @@ fn what_github_refuses_is_told_with_the_next_step() {
             "[[app]]\nid = '{ACME_APP}'\nprivate-key = '~/../keys/acme.pem'\npermissions = {{ issues = 'write' }}\n"
         ))
         }),
-        "error: installation 4201 of App Iv23liAcmeCi cannot give such a token: The permissions requested are not granted to this installation.\n\
+        "error: installation 4201 of App Iv23liAcmeCi cannot give the token that the configuration asks for: The permissions requested are not granted to this installation.\n\
          hint: grant issues = write, or ask for less in the configuration: \
          https://github.com/organizations/acme/settings/installations/4201\n"
     );
@@ -269,7 +269,7 @@ fn without_any_app_the_other_half_of_the_setup_is_named() {
     let declined = env.get("github.com", "acme/widgets");
     assert_eq!((declined.code, declined.stdout.as_str()), (Some(0), ""));
     let expected = format!(
-        "git-credential-ghapp: warning: no App is configured, so nothing is answered\n\
+        "git-credential-ghapp: warning: no App is configured, so git gets no credential\n\
          git-credential-ghapp: hint: git-credential-ghapp setup, or describe the App in ~/{}, or set GHAPP_APP_ID and GHAPP_PRIVATE_KEY_FILE\n",
         TestEnv::CONFIG
     );
@@ -335,7 +335,7 @@ fn operations_and_command_lines() {
     assert!(env.helper(["--version"], "").ok().starts_with("git-credential-ghapp 0."));
     let see = "git-credential-ghapp --help";
     for (arguments, message, hint) in [
-        (vec![], "there is no command", see.to_owned()),
+        (vec![], "no command was given", see.to_owned()),
         (vec!["--colour", "red", "get"], "unexpected argument '--colour' found", see.to_owned()),
         (
             vec!["--app-idd", "1", "get"],

@@ -540,7 +540,7 @@ fn colours_progress_and_advice_are_for_terminals() {
     let mistyped = env.at_a_terminal("doctr", "").unwrap();
     assert_eq!(mistyped.code, Some(2));
     assert!(
-        mistyped.stdout.contains("error: there is no command \"doctr\"\r\ngit-credential-ghapp: hint: "),
+        mistyped.stdout.contains("error: unknown command \"doctr\"\r\ngit-credential-ghapp: hint: "),
         "{mistyped:?}"
     );
     let plain = env.with("NO_COLOR", "1").at_a_terminal("doctor acme/widgets", "").unwrap().stdout;

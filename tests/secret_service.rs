@@ -78,7 +78,7 @@ fn a_bus_that_never_answers_costs_one_deadline_and_is_then_not_asked() {
     let second = env.get("github.com", "acme/widgets");
     assert!(second.attribute("password").is_some(), "{second:?}");
     assert!(
-        second.stderr.contains("Secret Service: it did not answer lately, so it is not asked for 180 s"),
+        second.stderr.contains("Secret Service: it did not answer a moment ago, so it is skipped for 180 s"),
         "{second:?}"
     );
 }

@@ -146,7 +146,7 @@ fn a_key_on_the_command_line_is_refused() {
     let wrong = env.helper(["--app-id", "1", "--private-key", ACME_KEY, "get"], REQUEST);
     assert_eq!(wrong.code, Some(1));
     assert!(wrong.stderr.starts_with(
-        "git-credential-ghapp: error: the private key itself stands where its file belongs (flag --private-key)\n"
+        "git-credential-ghapp: error: the private key itself was given where its file should be named (flag --private-key)\n"
     ));
     assert!(!wrong.stderr.contains(canary()));
 }

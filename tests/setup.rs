@@ -305,7 +305,7 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
         "setup --app-id",
     );
     let unknown = env.helper(["setup", "--app-id", "4711", "--private-key", key], "");
-    refused(&unknown, "knows no App 4711", "compare the id");
+    refused(&unknown, "there is no App 4711 on https://api.github.com", "compare the App ID");
     let rogue = env.write("home/rogue.pem", ROGUE_KEY);
     let wrong = env.helper(["setup", "--app-id", ACME_APP, "--private-key", rogue.to_str().unwrap()], "");
     refused(&wrong, "the private key is not one of App Iv23liAcmeCi", "compare id and key");
@@ -317,7 +317,7 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
     refused(
         &fresh.setup(&[]),
         "config.toml, line 3, column 1: unknown setting `colour`",
-        "docs/configuration.md",
+        "git help credential-ghapp",
     );
     assert_eq!(fresh.config().unwrap(), "[[app]]\nid = 1\ncolour = 'red'\n");
     assert_eq!(fresh.gitconfig(), None);

@@ -78,7 +78,7 @@ impl Folder {
         let metadata = metadata.map_err(|e| refused(&e))?;
         #[cfg(unix)]
         if std::os::unix::fs::MetadataExt::mode(&metadata) & 0o077 != 0 {
-            return Err(refused(&io::Error::other("others may enter it"))
+            return Err(refused(&io::Error::other("other users may enter it"))
                 .hint(format!("chmod 700 '{}'", root.display())));
         }
         #[cfg(not(unix))]

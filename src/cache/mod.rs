@@ -325,7 +325,7 @@ impl<'a> Cache<'a> {
             if store.holds(key) {
                 store
                     .remove(key)
-                    .map_err(|why| Error::new(format!("cannot drop a token: {}: {why}", store.name())))?;
+                    .map_err(|why| Error::new(format!("cannot remove a token: {}: {why}", store.name())))?;
             }
         }
         self.forget_grant(key);

@@ -33,7 +33,7 @@ impl Cache<'_> {
             if self.read_from(&*store, key).is_some_and(|entry| entry.secret.matches(token)) {
                 dropped = true;
                 if let Err(why) = store.remove(key) {
-                    self.warn(&format!("cannot drop a refused token: {}: {why}", store.name()));
+                    self.warn(&format!("cannot remove a refused token: {}: {why}", store.name()));
                 }
             }
         }

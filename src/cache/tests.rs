@@ -297,7 +297,7 @@ fn a_folder_that_others_may_enter_is_not_used() {
     drop(Folder::open(&path).unwrap());
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o750)).unwrap();
-    assert!(Folder::open(&path).unwrap_err().message().ends_with("is not used: others may enter it"));
+    assert!(Folder::open(&path).unwrap_err().message().ends_with("is not used: other users may enter it"));
     // The request is still answered.
     assert!(get_or_mint(&fixture.later(0), &key(), || Ok(token("ghs_x", 0, 3600))).is_ok());
     assert!(!path.join("tokens").exists());

@@ -20,10 +20,10 @@ use crate::world::World;
 pub(crate) struct Options {
     /// Only the tokens for OWNER/REPO, OWNER, or a URL; default: those of all configured Apps
     name: Option<String>,
-    /// Also tokens of Apps that are not configured any more, and everything else that is remembered
+    /// Also tokens of Apps that are no longer configured, and everything else in the cache folder
     #[arg(long, conflicts_with = "name")]
     all: bool,
-    /// Do not revoke them at GitHub
+    /// Remove the tokens here only, and do not revoke them at GitHub
     #[arg(long)]
     keep_remote: bool,
 }

@@ -11,8 +11,8 @@ use crate::error::{Error, Result, cause};
 const CONFIGURATION: &[&str] = &[
     "Each [[app]] in the configuration file is a rule: an App, and what it answers for. The most specific rule \
      answers: one that names the repository, then one that names the owner, then one for every owner of the host.",
-    "Settings of the environment are stronger than those of the file, and flags on git's helper line are stronger \
-     than both, setting by setting. An App that is named there comes before all rules of the file for its host.",
+    "Setting by setting, the environment wins over the file, and a flag on git's helper line wins over the environment. \
+     An App that a variable or a flag names comes before all rules of the file for its host.",
 ];
 
 const FILES: &[(&str, &str)] = &[
@@ -21,17 +21,17 @@ const FILES: &[(&str, &str)] = &[
     ("~/.config/git-credential-ghapp/setup.json", "what setup wrote, for setup --undo"),
     (
         "~/.cache/git-credential-ghapp/",
-        "routes, locks, notes, and sealed files with tokens; all of it can be lost",
+        "remembered installations, locks, and sealed files with tokens; all of it can be deleted at any time",
     ),
 ];
 
 const EXIT_STATUS: &[(&str, &str)] = &[
-    ("0", "all is well, or nothing is configured for what git asked"),
+    ("0", "success, or nothing is configured for what git asked"),
     ("1", "something failed; stderr says what, and what to do about it"),
-    ("2", "the command line is wrong"),
+    ("2", "the command line has a mistake"),
     (
         "126, 127",
-        "exec: the command cannot be run, or was not found; otherwise exec ends as the command does",
+        "exec: the command cannot be run, or was not found; otherwise exec has the exit status of the command",
     ),
 ];
 
@@ -47,7 +47,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "curl -H \"Authorization: Bearer $(git-credential-ghapp token --app)\" https://api.github.com/app",
-        "Ask GitHub as the App itself.",
+        "Call GitHub's API as the App itself.",
     ),
     ("GHAPP_TRACE=1 git fetch", "See each decision and request."),
 ];
@@ -96,7 +96,7 @@ fn render(definition: &Command, page: &mut Vec<u8>) -> std::io::Result<()> {
         ("GHAPP_CONFIG", "the configuration file, instead of the user's; the flag is --config"),
         (
             "GHAPP_TRACE",
-            "1: tell each decision and request on stderr; an absolute path: append that to a file",
+            "1: show each decision and request on stderr; an absolute path: append them to that file",
         ),
         ("NO_COLOR", "no colours, even on a terminal"),
     ] {

@@ -26,22 +26,22 @@ use output::Output;
 /// What a person asks for.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Set an App up: check its key, write the configuration, tell git, try it
+    /// Set up an App: check its key, write the configuration, tell git, and test it
     #[command(display_order = 1)]
     Setup(setup::Options),
-    /// Find out why it does not work: go the whole way and report each step
+    /// Find out what does not work: check each step from git's URL to the token
     #[command(display_order = 2)]
     Doctor(doctor::Options),
     /// Print the token that git would get
     #[command(display_order = 3)]
     Token(token::Options),
-    /// Run a command with the token in GH_TOKEN and GITHUB_TOKEN
+    /// Run a command, for example gh, with the token in GH_TOKEN and GITHUB_TOKEN
     #[command(display_order = 4)]
     Exec(exec::Options),
     /// Show which tokens are cached, for whom, and until when
     #[command(display_order = 5)]
     Status(status::Options),
-    /// Drop cached tokens, and revoke them at GitHub
+    /// Remove cached tokens, and revoke them at GitHub
     #[command(display_order = 6)]
     Logout(logout::Options),
     /// List where the App is installed, and what it may do there

@@ -19,9 +19,9 @@ use crate::world::World;
 /// What is shown, and how.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Only what the token for OWNER/REPO, OWNER, or a URL reaches; default: all installations of all Apps
+    /// Only what the token for this OWNER/REPO, OWNER or URL reaches; default: all installations of all Apps
     name: Option<String>,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

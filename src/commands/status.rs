@@ -11,7 +11,7 @@ use crate::world::World;
 /// How it is shown.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

@@ -17,16 +17,16 @@ use crate::world::World;
 pub(crate) struct Options {
     /// OWNER/REPO, OWNER, or a URL; default: the current repository's remote, or the only installation
     name: Option<String>,
-    /// Tell more than the token: expiry, installation, permissions, repositories
+    /// Print JSON: the token, when it expires, its installation, permissions and repositories
     #[arg(long)]
     json: bool,
-    /// Mint a new one, whatever is cached
+    /// Mint a new token even if one is cached
     #[arg(long, conflicts_with = "app")]
     fresh: bool,
-    /// Print the App's own JWT instead, for the endpoints that want it (GET /app, for example)
+    /// Print the App's own JWT instead, for endpoints that need it, such as GET /app
     #[arg(long)]
     app: bool,
-    /// How long the JWT is valid
+    /// How long the JWT is valid, at most 600
     #[arg(long, value_name = "SECONDS", requires = "app", default_value_t = jwt::LIFETIME)]
     #[arg(value_parser = clap::value_parser!(i64).range(1..=jwt::LONGEST))]
     expires_in: i64,

@@ -157,7 +157,7 @@ impl Reader<'_> {
     fn mistake(&self, span: &Range<usize>, message: String) -> Error {
         let (_, column) = self.file.line_and_column(span.start);
         Error::new(format!("{}, column {column}: {message}", self.at(span)))
-            .hint("every setting is described in docs/configuration.md and in git help credential-ghapp")
+            .hint("git help credential-ghapp describes every setting")
     }
 
     fn at(&self, span: &Range<usize>) -> Origin {

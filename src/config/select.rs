@@ -31,7 +31,10 @@ pub(crate) fn select(place: Place, config: &Config) -> Result<Option<Selected<'_
                 return Ok(None);
             };
             if rule.per_repository {
-                let what = format!("tokens for {place} are to be for one repository ({})", rule.origin);
+                let what = format!(
+                    "the rule for {place} gives tokens for single repositories only ({})",
+                    rule.origin
+                );
                 return Err(Error::new(what).hint("name the repository: OWNER/REPO"));
             }
             Ok(Some(Selected { rule, place }))
@@ -83,7 +86,7 @@ fn for_host<'c>(host: &Host, rules: &[&'c Rule]) -> Result<Selected<'c>> {
         _ => return Err(ambiguous(&format!("{} Apps are configured for it", rules.len()))),
     };
     if rule.per_repository {
-        return Err(ambiguous("tokens are to be for one repository"));
+        return Err(ambiguous("the rule gives tokens for single repositories only"));
     }
     let mut owners: Vec<&String> = rule.named_owners().collect();
     owners.sort_unstable();
@@ -175,7 +178,7 @@ mod tests {
         );
         assert_eq!(
             why(&["scope = 'repository'"]),
-            Err(format!("{unclear} tokens are to be for one repository"))
+            Err(format!("{unclear} the rule gives tokens for single repositories only"))
         );
     }
 

@@ -79,7 +79,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--app-id",
         variable: "GHAPP_APP_ID",
         placeholder: "ID",
-        help: "client ID or App ID",
+        help: "the App's client ID or App ID",
         shape: Shape::TextOrNumber,
         apply: ToRule(|draft, given| {
             draft.app_id = Some((given.parsed(app_id)?, given.origin.clone()));
@@ -95,7 +95,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--private-key",
         variable: "GHAPP_PRIVATE_KEY_FILE",
         placeholder: "FILE",
-        help: "the App's private key; keyring:NAME if setup moved it there",
+        help: "the file with the App's private key, or keyring:NAME if setup moved it there",
         shape: Shape::Text,
         apply: ToRule(|draft, given| {
             let source = key::source(given.text(), given.resolve, &given.origin)?;
@@ -122,7 +122,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--api-url",
         variable: "GHAPP_API_URL",
         placeholder: "URL",
-        help: "where the REST API is; default: the host's own",
+        help: "the address of the REST API; default: the one that GitHub has for the host",
         shape: Shape::Text,
         apply: ToRule(|draft, given| {
             draft.api = Some(given.parsed(api)?);
@@ -164,7 +164,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--installation-id",
         variable: "GHAPP_INSTALLATION_ID",
         placeholder: "N",
-        help: "do not look the installation up",
+        help: "use this installation instead of looking it up",
         shape: Shape::Number,
         apply: ToRule(|draft, given| {
             let number = given.number()?;
@@ -181,7 +181,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--scope",
         variable: "GHAPP_SCOPE",
         placeholder: "SCOPE",
-        help: "what a token is for: installation (default) or repository",
+        help: "what a token reaches: installation (default), all of it; repository, only the one that git asks for",
         shape: Shape::Text,
         apply: ToRule(|draft, given| {
             draft.per_repository = Some(given.parsed(per_repository)?);
@@ -210,7 +210,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--on-failure",
         variable: "GHAPP_ON_FAILURE",
         placeholder: "WHAT",
-        help: "quit (default): git asks nobody else when no token can be had; or continue",
+        help: "if no token can be had: quit (default), and git gives up; continue, and git asks its next helper",
         shape: Shape::Text,
         apply: ToRule(|draft, given| {
             draft.quit_on_failure = Some(given.parsed(quit_on_failure)?);
@@ -223,7 +223,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--cache",
         variable: "GHAPP_CACHE",
         placeholder: "STORE",
-        help: "where tokens are kept: auto (default), keyring, secret-service, file, none",
+        help: "where tokens are cached: auto (default), keyring, secret-service, file, none",
         shape: Shape::Text,
         apply: ToAll(|settings, given| {
             settings.store = given.parsed(store)?;
@@ -236,7 +236,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--min-fresh",
         variable: "GHAPP_MIN_FRESH",
         placeholder: "SECONDS",
-        help: "use a cached token while it is valid for so long; default: 300",
+        help: "use a cached token only if it is valid for this much longer; default: 300",
         shape: Shape::Number,
         apply: ToAll(|settings, given| {
             settings.min_fresh =
@@ -250,7 +250,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--deadline",
         variable: "GHAPP_DEADLINE",
         placeholder: "SECONDS",
-        help: "how long GitHub may take in all; default: 30",
+        help: "how long GitHub may take in all for one token; default: 30",
         shape: Shape::Number,
         apply: ToAll(|settings, given| {
             let seconds = given.seconds("deadline", 1, 300, "the default is 30")?;
@@ -300,11 +300,11 @@ impl Given<'_> {
 
 fn app_id(text: &str, origin: &Origin) -> Result<String> {
     let wrong = match text.trim() {
-        "" => "the App id is empty".to_owned(),
+        "" => "the App ID is empty".to_owned(),
         id if id.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b)) => {
             return Ok(id.to_owned());
         }
-        other => format!("{other:?} is not an App id"),
+        other => format!("{other:?} is not an App ID"),
     };
     Err(Error::new(format!("{wrong} ({origin})"))
         .hint("use the client ID (Iv23…) or the App ID from the App's settings page"))
@@ -581,7 +581,7 @@ fn only_rule<'c>(config: &'c mut Config, given: &Origin) -> Result<&'c mut Rule>
     match config.rules.as_mut_slice() {
         [rule] => Ok(rule),
         [] => {
-            Err(Error::new(format!("the {given} is set, but no App id")).hint("set GHAPP_APP_ID or --app-id"))
+            Err(Error::new(format!("the {given} is set, but no App ID")).hint("set GHAPP_APP_ID or --app-id"))
         }
         rules => Err(Error::new(format!(
             "the {given} is set, but it is not clear for which of the {} configured Apps",

@@ -159,19 +159,19 @@ fn mistakes_are_told_with_file_line_and_cause() {
         (app("installation-id = -1"), "-1 is not the number of an installation (config.toml, line 4)"),
         (
             "[[app]]\nid = \" \"\nprivate-key = \"k\"\n".to_owned(),
-            "the App id is empty (config.toml, line 2)",
+            "the App ID is empty (config.toml, line 2)",
         ),
         (
             "[[app]]\nid = \"a b\"\nprivate-key = \"k\"\n".to_owned(),
-            "\"a b\" is not an App id (config.toml, line 2)",
+            "\"a b\" is not an App ID (config.toml, line 2)",
         ),
         (
             "[[app]]\nid = \"1\"\nprivate-key = \"\"\n".to_owned(),
-            "the private key's file is empty (config.toml, line 3)",
+            "no file is named for the private key (config.toml, line 3)",
         ),
         (
             "[[app]]\nid = \"1\"\nprivate-key = \"-----BEGIN RSA PRIVATE KEY-----\"\n".to_owned(),
-            "the private key itself stands where its file belongs (config.toml, line 3)",
+            "the private key itself was given where its file should be named (config.toml, line 3)",
         ),
         (app("host = \"https://x\""), "\"https://x\" is not a host (config.toml, line 4)"),
         (
@@ -312,16 +312,16 @@ fn mistakes_in_environment_and_flags_name_the_variable_or_flag() {
             None,
             &[("GHAPP_PRIVATE_KEY", "x")],
             &[],
-            "the environment variable GHAPP_PRIVATE_KEY is set, but no App id",
+            "the environment variable GHAPP_PRIVATE_KEY is set, but no App ID",
         ),
-        (None, &[("GHAPP_HOST", "x")], &[], "the environment variable GHAPP_HOST is set, but no App id"),
+        (None, &[("GHAPP_HOST", "x")], &[], "the environment variable GHAPP_HOST is set, but no App ID"),
         (
             Some(&both),
             &[],
             &[("host", "x")],
             "the flag --host is set, but it is not clear for which of the 2 configured Apps",
         ),
-        (None, &[("GHAPP_APP_ID", "\n")], &[], "the App id is empty (environment variable GHAPP_APP_ID)"),
+        (None, &[("GHAPP_APP_ID", "\n")], &[], "the App ID is empty (environment variable GHAPP_APP_ID)"),
         (
             None,
             &[],

@@ -459,7 +459,7 @@ fn proxy(host: &str, configured: Option<&str>, variables: &Variables<'_>) -> Res
     // The address may hold a password, so it is not shown.
     Proxy::new(&address).map(Some).map_err(|_| {
         Error::new(format!("the proxy address in {place} is not usable"))
-            .hint("write it like http://proxy.example:3128; http, https, socks4, socks4a, socks5 and socks5h are known")
+            .hint("write it like http://proxy.example:3128; http, https, socks4, socks4a, socks5 and socks5h are supported")
     })
 }
 

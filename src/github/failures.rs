@@ -108,7 +108,7 @@ const CHECK_ADDRESS: &str =
 pub(super) fn malformed(api: &ApiUrl, reply: &Reply, error: &serde_json::Error) -> Failure {
     let kind = reply.header("content-type").unwrap_or("without a type");
     let place = format!("line {} column {}", error.line(), error.column());
-    let what = format!("{api} sent an answer that GitHub's API does not give ({kind}, {place})");
+    let what = format!("{api} sent an answer that does not come from GitHub's API ({kind}, {place})");
     Failure::Refused(Error::new(what).hint(CHECK_ADDRESS))
 }
 
@@ -116,8 +116,8 @@ pub(super) fn malformed(api: &ApiUrl, reply: &Reply, error: &serde_json::Error) 
 pub(super) fn refusal(api: &ApiUrl, app_id: &str, reply: &Reply) -> Failure {
     let message = message(&reply.body);
     Failure::Refused(match (reply.status, message.as_deref()) {
-        (404, Some(_)) if is_unknown_app(reply) => Error::new(format!("{api} knows no App {app_id}"))
-            .hint("compare the id with the App's settings page, and the host with where the App lives"),
+        (404, Some(_)) if is_unknown_app(reply) => Error::new(format!("there is no App {app_id} on {api}"))
+            .hint("compare the App ID with the App's settings page, and check that the App belongs to this host"),
         (401, Some("A JSON web token could not be decoded")) => Error::new(format!(
             "{api} refused the App's JWT: the private key is not one of App {app_id}"
         ))
@@ -129,7 +129,7 @@ pub(super) fn refusal(api: &ApiUrl, app_id: &str, reply: &Reply) -> Failure {
         (status, Some(message)) => Error::new(format!("{api} returned {status}: {message}")),
         (status, None) => {
             let kind = reply.header("content-type").unwrap_or("without a type");
-            let what = format!("{api} returned {status} with something that is not GitHub's API ({kind})");
+            let what = format!("{api} returned {status} with an answer that does not come from GitHub's API ({kind})");
             Error::new(what).hint(CHECK_ADDRESS)
         }
     })
@@ -166,7 +166,9 @@ pub(super) fn mint_refusal(
                 asked => format!("grant {}, or ask for less in the configuration", asked.join(", ")),
             };
             refused(
-                format!("installation {installation} of App {app_id} cannot give such a token: {message}"),
+                format!(
+                    "installation {installation} of App {app_id} cannot give the token that the configuration asks for: {message}"
+                ),
                 &step,
             )
         }

@@ -209,14 +209,17 @@ impl<'a> GitHub<'a> {
         }
         let minted = AccessToken::parse(&reply.body).map_err(|bad| match bad {
             BadToken::Malformed(e) => malformed(api, &reply, &e),
-            BadToken::NotAscii => Error::new(format!("{api} sent a token that git cannot carry")).into(),
+            BadToken::NotAscii => {
+                Error::new(format!("{api} sent a token with characters that git's protocol does not allow"))
+                    .into()
+            }
             BadToken::NoTime(text) => {
                 Error::new(format!("{api} sent a token with an expiry that is not a time: {text:?}")).into()
             }
         })?;
         if !minted.is_usable() {
             let what = format!(
-                "installation {installation} of App {app} has no permission on contents, so git can do nothing with its token"
+                "installation {installation} of App {app} lacks the permission Contents, so git cannot use its token"
             );
             let step = "give the App the repository permission Contents, and accept the change";
             return Err(Error::new(what).hint(self.fix(installation, step)).into());
@@ -302,7 +305,7 @@ impl<'a> GitHub<'a> {
         let Some(offset) = reply.clock_offset.filter(|_| is_about_times_of_jwt(reply)) else { return false };
         if matters(offset) {
             let what =
-                format!("this clock is {} by GitHub's, which is taken as right", describe_offset(offset));
+                format!("this clock is {} GitHub's, whose time is used instead", describe_offset(offset));
             self.world.terminal.warning(&Error::new(what).hint("set the clock"));
             self.clock_offset.set(offset);
         } else {

@@ -89,7 +89,7 @@ fn credential(token: Token, request: &Request) -> Answer {
 fn nothing_configured(world: &World<'_>) -> Error {
     let file = world.folders.user_config.as_ref();
     let file = file.map_or("its configuration".into(), |path| path.to_string_lossy());
-    Error::new("no App is configured, so nothing is answered").hint(format!(
+    Error::new("no App is configured, so git gets no credential").hint(format!(
         "git-credential-ghapp setup, or describe the App in {file}, or set GHAPP_APP_ID and GHAPP_PRIVATE_KEY_FILE"
     ))
 }

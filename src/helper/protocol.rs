@@ -151,7 +151,7 @@ impl Answer {
         if let Self::Credential { password, .. } = self
             && !is_token(password.expose())
         {
-            return Err(Error::new("the token holds characters that git cannot carry"));
+            return Err(Error::new("the token has characters that git's protocol does not allow"));
         }
         let text = Zeroizing::new(match self {
             Self::Credential { password, expires_at, come_back } => {

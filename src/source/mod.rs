@@ -132,8 +132,9 @@ impl<'a> TokenSource<'a> {
                 if token.remaining(self.world.clock) > 0 =>
             {
                 let remaining = token.remaining(self.world.clock);
-                let what =
-                    format!("no new token can be had, so one that expires in {remaining} s is used: {why}");
+                let what = format!(
+                    "no new token could be minted, so git gets the cached one, which expires in {remaining} s: {why}"
+                );
                 self.world.terminal.warning(&Error::new(what));
                 Ok(Issued { token, installation, key, granted: None })
             }

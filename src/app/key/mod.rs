@@ -60,12 +60,14 @@ pub(crate) fn source(
     origin: &Origin,
 ) -> Result<Rc<dyn KeySource>> {
     if text.contains("-----BEGIN") {
-        return Err(Error::new(format!("the private key itself stands where its file belongs ({origin})"))
-            .hint("put the key into a file that only you can read, or into the variable GHAPP_PRIVATE_KEY"));
+        return Err(Error::new(format!(
+            "the private key itself was given where its file should be named ({origin})"
+        ))
+        .hint("put the key into a file that only you can read, or into the variable GHAPP_PRIVATE_KEY"));
     }
     let source = SOURCES.iter().find_map(|named| named(text, resolve, origin)).filter(|_| !text.is_empty());
     source.ok_or_else(|| {
-        Error::new(format!("the private key's file is empty ({origin})"))
+        Error::new(format!("no file is named for the private key ({origin})"))
             .hint("name the .pem file from the App's settings page")
     })
 }
@@ -220,7 +222,7 @@ impl NotAKey {
         let what = match self {
             Self::Certificate => "holds a certificate, not a private key",
             Self::Damaged => "is damaged: it begins like an RSA key in PEM but cannot be decoded",
-            Self::Encrypted => "is encrypted, and nobody is there to type its passphrase",
+            Self::Encrypted => "is encrypted with a passphrase",
             Self::NotPem => "is not a private key in PEM format",
             Self::NotRsa => "is not an RSA key, and a GitHub App signs with RSA",
             Self::OpenSsh => "is a key in OpenSSH format, not PEM",

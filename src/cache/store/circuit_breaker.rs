@@ -31,7 +31,7 @@ impl<'a> CircuitBreaker<'a> {
         work: impl FnOnce() -> Result<T, Option<StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
         if self.is_open() {
-            return Err(format!("it did not answer lately, so it is not asked for {PAUSE} s"));
+            return Err(format!("it did not answer a moment ago, so it is skipped for {PAUSE} s"));
         }
         match within(DEADLINE, work) {
             Some(Ok(value)) => Ok(value),

@@ -118,7 +118,7 @@ pub(super) fn examine_app(source: &TokenSource<'_>, report: &mut Report<'_, '_>)
     match github.measured_clock_offset() {
         Some(offset) if matters(offset) => {
             let what =
-                format!("this clock is {} by GitHub's; that is corrected for", describe_offset(offset));
+                format!("this clock is {} GitHub's, whose time is used instead", describe_offset(offset));
             report.warning("clock", Error::new(what).hint("set the clock"))?;
         }
         Some(_) => report.ok("clock", "right, within seconds")?,

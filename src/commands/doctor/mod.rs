@@ -21,7 +21,7 @@ pub(crate) struct Options {
     /// installation
     #[arg(value_name = "URL")]
     name: Option<String>,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
