@@ -52,6 +52,7 @@ fn a_healthy_setup_has_no_failures_and_no_warnings() {
         "installation",
         "token",
         "probe",
+        "fetch",
     ];
     assert_eq!(steps, expected, "{}", told.stdout);
     assert!(told.stdout.ends_with("\n0 failures, 0 warnings\n"));
@@ -363,15 +364,13 @@ fn a_credential_in_a_url_or_in_a_helper_is_found_and_not_shown() {
     );
     env.git_config("credential.helper", "!f() { echo username=x; echo password=ghp_canary; }; f");
     let told = doctor(WIDGETS);
-    assert!(
-        told.stdout.contains(
-            "git does not ask this helper for https://github.com/acme/widgets, but a shell command ("
-        )
-    );
+    assert!(told.stdout.contains(
+        "git does not ask this helper for https://github.com/acme/widgets.git, but a shell command ("
+    ));
     env.git_config("credential.helper", "ghapp");
     env.git_config("url.https://x:ghp_canary@github.com/.insteadOf", "https://github.com/");
     let told = doctor(WIDGETS);
-    let expected = "failure  git's URL: git rewrites https://github.com/acme/widgets to https://…@github.com/acme/widgets";
+    let expected = "failure  git's URL: git rewrites https://github.com/acme/widgets.git to https://…@github.com/acme/widgets.git";
     assert!(told.stdout.contains(expected), "{told:#?}");
 }
 
@@ -384,16 +383,4 @@ fn a_helper_that_git_does_not_find_is_found() {
     let told = run(command.args(["doctor", WIDGETS]).env("PATH", common::variable("PATH").unwrap()), b"");
     assert_eq!(told.code, Some(1));
     assert!(told.stdout.contains("helpers: git asks ghapp, but finds no git-credential-ghapp"), "{told:#?}");
-}
-
-#[test]
-fn in_a_clone_it_is_about_its_remote_and_elsewhere_about_the_only_installation() {
-    let env = TestEnv::new();
-    env.git(["clone", "--quiet", WIDGETS]).ok();
-    let mut here = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
-    let told = run(here.arg("doctor").current_dir(env.home().join("widgets")), b"").ok();
-    assert!(told.contains("probe: github.com accepts the token for acme/widgets"), "{told}");
-    env.github.world().installations.retain(|it| it.id == ACME_ON_ACME);
-    let told = env.helper(["doctor"], "").ok();
-    assert!(told.contains("probe: no repository was named to probe the token with"), "{told}");
 }

@@ -134,8 +134,8 @@ fn who_names_nothing_or_what_is_not_configured_is_told_so() {
         (
             // Two installations, no name, and no clone to take one from.
             vec!["token"],
-            "git did not say which repository it wants, and App Iv23liAcmeCi has several installations",
-            "git config --global credential.https://github.com.useHttpPath true",
+            "it is not clear whom this is for: acme or globex",
+            "git-credential-ghapp token acme, or run this in a clone",
         ),
     ] {
         let refused = env.helper(arguments, "");
@@ -247,13 +247,13 @@ fn gh_works_with_the_identity_that_exec_gives() {
 #[test]
 fn status_lists_the_cached_tokens_and_nothing_secret() {
     let env = TestEnv::new();
-    assert_eq!(env.helper(["status"], "").ok(), "no token is cached\n");
+    assert!(env.helper(["status"], "").ok().ends_with("\nno token is cached\n"));
     assert_eq!(json(&env.helper(["status", "--json"], "").ok())["tokens"], json("[]"));
     env.get("github.com", "acme/widgets");
     env.get("github.com", "globex/gears");
     let table = env.helper(["status"], "").ok();
     assert!(!table.contains("ghs_"));
-    let table = rows(&table);
+    let table: Vec<_> = rows(&table).split_off(2);
     assert_eq!(table[0], ["FOR", "HOST", "APP", "INSTALLATION", "EXPIRES", "KEPT IN", "MAY"]);
     let mut owners: Vec<&str> = table[1..].iter().map(|row| row[0]).collect();
     owners.sort_unstable();
@@ -272,7 +272,7 @@ fn an_expired_token_is_not_listed() {
     env.github.world().token_lifetime = 1;
     env.get("github.com", "acme/widgets");
     std::thread::sleep(std::time::Duration::from_millis(2100));
-    assert_eq!(env.helper(["status"], "").ok(), "no token is cached\n");
+    assert!(env.helper(["status"], "").ok().ends_with("\nno token is cached\n"));
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn a_token_that_cannot_be_revoked_is_dropped_all_the_same_and_that_is_told() {
         ),
         "{told:?}"
     );
-    assert_eq!(env.helper(["status"], "").ok(), "no token is cached\n");
+    assert!(env.helper(["status"], "").ok().ends_with("\nno token is cached\n"));
 }
 
 #[test]

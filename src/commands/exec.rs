@@ -43,8 +43,8 @@ const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
 pub(super) fn exec(options: &Options, config: &Config, world: &World<'_>) -> Result<u8> {
-    let selected = place::selected(options.name.as_deref(), config)?;
-    let (issued, _) = token::issue(&selected, Need::Fresh, config, world)?;
+    let selected = place::selected(options.name.as_deref(), "exec --for", config, world)?;
+    let (issued, _) = token::issue(&selected, Need::Fresh, "exec --for", config, world)?;
     let Some((program, arguments)) = options.command.split_first() else { return Ok(0) };
     let mut command = Command::new(program);
     command.args(arguments);

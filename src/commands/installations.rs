@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::nothing_configured;
 use super::output::{Output, count};
 use crate::config::{Config, Rule};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::github::answers::Installation;
 use crate::source::TokenSource;
 use crate::world::World;
@@ -25,24 +25,36 @@ pub(super) fn installations(
     config: &Config,
     world: &World<'_>,
     output: &mut Output<'_>,
-) -> Result<()> {
+) -> Result<u8> {
     let mut found: Vec<(&Rule, Installation)> = Vec::new();
+    let mut code = 0;
     for rule in apps(config)? {
-        found.extend(of_app(rule, config, world)?.into_iter().map(|it| (rule, it)));
+        match of_app(rule, false, config, world) {
+            Ok(installations) => found.extend(installations.into_iter().map(|it| (rule, it))),
+            Err(why) => {
+                world.terminal.warning(&trouble(rule, &why));
+                code = 1;
+            }
+        }
     }
     if options.json {
         let values: Vec<Value> = found.iter().map(|(rule, it)| as_json(rule, it)).collect();
-        return output.json(&values);
+        output.json(&values)?;
+        return Ok(code);
     }
     if found.is_empty() {
-        return output.line("the App is not installed anywhere");
+        if code == 0 {
+            output.line("the App is not installed anywhere")?;
+        }
+        return Ok(code);
     }
     let row = |(rule, it): &(&Rule, Installation)| {
         let (host, app) = (rule.host.to_string(), rule.app_id.clone());
         [owner(it), host, app, it.id.to_string(), selection(it), use_for_git(it)]
     };
     let rows: Vec<_> = found.iter().map(row).collect();
-    output.table(["OWNER", "HOST", "APP", "ID", "REPOSITORIES", "GIT CAN"], &rows)
+    output.table(["OWNER", "HOST", "APP", "ID", "REPOSITORIES", "GIT CAN"], &rows)?;
+    Ok(code)
 }
 
 fn as_json(rule: &Rule, it: &Installation) -> Value {
@@ -80,22 +92,47 @@ pub(super) fn use_for_git(installation: &Installation) -> String {
     .to_owned()
 }
 
-/// One rule for each App that is configured.
+/// One rule for each App that is configured; an error if there is none.
 pub(super) fn apps(config: &Config) -> Result<Vec<&Rule>> {
+    let apps = each_app(config);
+    if apps.is_empty() { Err(nothing_configured()) } else { Ok(apps) }
+}
+
+/// One rule for each App that is configured.
+pub(super) fn each_app(config: &Config) -> Vec<&Rule> {
     let mut apps: Vec<&Rule> = Vec::new();
     for rule in &config.rules {
         if !apps.iter().any(|app| app.app_id == rule.app_id && app.api == rule.api) {
             apps.push(rule);
         }
     }
-    if apps.is_empty() { Err(nothing_configured()) } else { Ok(apps) }
+    apps
 }
 
-/// All installations of an App.
-pub(super) fn of_app(rule: &Rule, config: &Config, world: &World<'_>) -> Result<Vec<Installation>> {
+/// What goes wrong with one App of several.
+pub(super) fn trouble(rule: &Rule, why: &Error) -> Error {
+    let error = Error::new(format!("App {} on {}: {why}", rule.app_id, rule.host));
+    match why.next_step() {
+        Some(step) => error.hint(step),
+        None => error,
+    }
+}
+
+/// All installations of an App; `briefly`: GitHub is not tried for long.
+pub(super) fn of_app(
+    rule: &Rule,
+    briefly: bool,
+    config: &Config,
+    world: &World<'_>,
+) -> Result<Vec<Installation>> {
     let mut all: Vec<Installation> = Vec::new();
     let progress = Progress::new(world);
-    TokenSource::new(rule, config, world).github()?.installations(|page| {
+    let source = TokenSource::new(rule, config, world);
+    let github = source.github()?;
+    if briefly {
+        github.be_brief();
+    }
+    github.installations(|page| {
         all.extend(page);
         progress.show(&count(all.len(), "installation", "installations"));
         ControlFlow::Continue(())

@@ -81,10 +81,10 @@ pub(crate) fn run(
         }
         Command::Logout(options) => return logout::logout(&options, flags, world, &mut output),
         Command::Installations(options) => {
-            installations::installations(&options, &Config::load(flags, world)?, world, &mut output)?;
+            return installations::installations(&options, &Config::load(flags, world)?, world, &mut output);
         }
         Command::Repositories(options) => {
-            repositories::repositories(&options, &Config::load(flags, world)?, world, &mut output)?;
+            return repositories::repositories(&options, &Config::load(flags, world)?, world, &mut output);
         }
         Command::Completions(options) => completions::completions(&options, definition, &mut output)?,
         Command::Man => man::man(definition, &mut output)?,

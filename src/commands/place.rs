@@ -2,40 +2,81 @@
 
 use ureq::http::Uri;
 
+use super::installations::of_app;
 use super::nothing_configured;
 use crate::config::{Config, Selected, select};
 use crate::error::{Error, Result};
 use crate::git;
 use crate::names::{Host, Place, Repository, is_name};
+use crate::world::World;
 
 /// Finds the rule that answers for what a person names; without a name, for the current repository's remote, or for the
-/// only thing that can be meant.
-pub(super) fn selected<'c>(name: Option<&str>, config: &'c Config) -> Result<Selected<'c>> {
+/// only thing that can be meant. `usage` is what stands before a name on the command line.
+pub(super) fn selected<'c>(
+    name: Option<&str>,
+    usage: &str,
+    config: &'c Config,
+    world: &World<'_>,
+) -> Result<Selected<'c>> {
     let default = default_host(config)?;
-    let configured = |host: &Host| config.rules.iter().any(|rule| rule.host == *host);
-    let place = match name {
-        Some(name) => parse(name, &default, &configured)?,
-        None => match remote().and_then(|url| parse(&url, &default, &configured).ok()) {
-            Some(place) if configured(place.host()) => place,
-            _ => Place::Host(default),
-        },
+    let remote = if name.is_none() { remote_of(config) } else { None };
+    let place = match name.or(remote.as_deref()) {
+        Some(name) => parse(name, &default, &|host| is_configured(host, config))?,
+        None => Place::Host(default.clone()),
     };
     match (select(place.clone(), config), &place) {
         (Ok(Some(selected)), _) => Ok(selected),
         (Ok(None), _) => Err(Error::new(format!("no App is configured for {place}"))
             .hint("add an [[app]] for it to the configuration, or run git-credential-ghapp setup")),
-        (Err(_), Place::Host(host)) => {
-            Err(Error::new(format!("it is not clear which repository on {host} is meant"))
-                .hint("name it: OWNER/REPO, OWNER or a URL; or run this in a clone"))
-        }
+        (Err(why), Place::Host(_)) => Err(which(usage, &default, config, world).unwrap_or(why)),
         (Err(why), _) => Err(why),
     }
+}
+
+/// That a name is missing, and which there are; nothing if there are not several.
+pub(super) fn which(usage: &str, default: &Host, config: &Config, world: &World<'_>) -> Option<Error> {
+    const MOST_SHOWN: usize = 10;
+    let names = names(default, config, world);
+    let (last, others) = names.split_last().filter(|(_, others)| !others.is_empty())?;
+    let listed = match names.len() {
+        0..=MOST_SHOWN => format!("{} or {last}", others.join(", ")),
+        all => format!("{}, or {} more", names[..MOST_SHOWN].join(", "), all - MOST_SHOWN),
+    };
+    let example = names.first()?;
+    Some(
+        Error::new(format!("it is not clear whom this is for: {listed}"))
+            .hint(format!("git-credential-ghapp {usage} {example}, or run this in a clone")),
+    )
+}
+
+/// What can be named: what rules name, and where they name nothing, the owners that the App is installed on, as far as
+/// GitHub tells.
+fn names(default: &Host, config: &Config, world: &World<'_>) -> Vec<String> {
+    let mut names = Vec::new();
+    for rule in &config.rules {
+        let prefix = if rule.host == *default { String::new() } else { format!("{}/", rule.host) };
+        let mut add = |name: &str| names.push(format!("{prefix}{name}"));
+        rule.repositories.iter().for_each(|repository| add(&repository.to_string()));
+        rule.owners.iter().for_each(|owner| add(owner));
+        if !rule.names_what_it_is_for() {
+            let installations = of_app(rule, true, config, world).unwrap_or_default();
+            let owners = installations.iter().filter(|it| it.is_usable()).filter_map(|it| it.owner());
+            owners.for_each(&mut add);
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn is_configured(host: &Host, config: &Config) -> bool {
+    config.rules.iter().any(|rule| rule.host == *host)
 }
 
 /// The place that a person names, whether or not something is configured for it.
 pub(super) fn named(name: &str, config: &Config) -> Result<Place> {
     let default = default_host(config).unwrap_or_else(|_| Host::github());
-    parse(name, &default, &|host| config.rules.iter().any(|rule| rule.host == *host))
+    parse(name, &default, &|host| is_configured(host, config))
 }
 
 /// The host of names without one: the only configured one, or `github.com` among several.
@@ -54,15 +95,28 @@ fn default_host(config: &Config) -> Result<Host> {
 }
 
 /// The URL of the remote that `git fetch` would ask, after git's own rewriting.
-pub(super) fn remote() -> Option<String> {
+fn remote() -> Option<String> {
     // Where there is no remote, git gives the name that it looked for.
     git::url(None).filter(|url| url.contains([':', '/']))
+}
+
+/// The same, if something is configured for its host.
+pub(super) fn remote_of(config: &Config) -> Option<String> {
+    remote().filter(|url| named(url, config).is_ok_and(|place| is_configured(place.host(), config)))
 }
 
 /// A URL without the user and the password that may be in it.
 pub(super) fn redacted(url: &str) -> String {
     match (url.split_once("://"), userinfo(url)) {
         (Some((scheme, rest)), Some(user)) => format!("{scheme}://…{}", &rest[user.len()..]),
+        _ => url.to_owned(),
+    }
+}
+
+/// A URL without the user that may be in it.
+pub(super) fn without_user(url: &str) -> String {
+    match (url.split_once("://"), userinfo(url)) {
+        (Some((scheme, rest)), Some(user)) => format!("{scheme}://{}", &rest[user.len() + 1..]),
         _ => url.to_owned(),
     }
 }
@@ -129,6 +183,7 @@ mod tests {
             ("git@github.com:a/b", "git@github.com:a/b"),
         ] {
             assert_eq!(redacted(url), shown);
+            assert_eq!(without_user(url), shown.replace("…@", ""));
         }
     }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
 
-use super::installations::{Progress, apps, of_app};
+use super::installations::{Progress, apps, of_app, trouble};
 use super::output::{Output, count};
 use super::{place, token};
 use crate::config::{Config, Rule};
@@ -31,26 +31,18 @@ pub(super) fn repositories(
     config: &Config,
     world: &World<'_>,
     output: &mut Output<'_>,
-) -> Result<()> {
+) -> Result<u8> {
+    let mut code = 0;
     let mut found: Vec<(&Rule, RepositoryInfo)> = Vec::new();
     if let Some(name) = &options.name {
-        let selected = place::selected(Some(name), config)?;
-        let (issued, _) = token::issue(&selected, Need::Fresh, config, world)?;
+        let selected = place::selected(Some(name), "repositories", config, world)?;
+        let (issued, _) = token::issue(&selected, Need::Fresh, "repositories", config, world)?;
         reached(selected.rule, &issued.token.secret, config, world, &mut found)?;
     } else {
         for rule in apps(config)? {
-            for installation in of_app(rule, config, world)? {
-                if !installation.is_usable() {
-                    let owner = installation.owner().unwrap_or("an enterprise");
-                    let why = super::installations::use_for_git(&installation);
-                    world.terminal.warning(&Error::new(format!(
-                        "installation {} on {owner} is left out: git can do {why}",
-                        installation.id
-                    )));
-                    continue;
-                }
-                let token = token_of(rule, &installation, config, world)?;
-                reached(rule, &token, config, world, &mut found)?;
+            if let Err(why) = of_all_installations(rule, config, world, &mut found) {
+                world.terminal.warning(&trouble(rule, &why));
+                code = 1;
             }
         }
     }
@@ -66,10 +58,14 @@ pub(super) fn repositories(
                 "archived": it.archived,
             })
         };
-        return output.json(&found.iter().map(value).collect::<Vec<_>>());
+        output.json(&found.iter().map(value).collect::<Vec<_>>())?;
+        return Ok(code);
     }
     if found.is_empty() {
-        return output.line("the App can reach no repository");
+        if code == 0 {
+            output.line("the App can reach no repository")?;
+        }
+        return Ok(code);
     }
     let rows: Vec<[String; 4]> = found
         .into_iter()
@@ -79,7 +75,30 @@ pub(super) fn repositories(
             [it.full_name, rule.host.to_string(), rule.app_id.clone(), visibility]
         })
         .collect();
-    output.table(["REPOSITORY", "HOST", "APP", "VISIBILITY"], &rows)
+    output.table(["REPOSITORY", "HOST", "APP", "VISIBILITY"], &rows)?;
+    Ok(code)
+}
+
+fn of_all_installations<'c>(
+    rule: &'c Rule,
+    config: &Config,
+    world: &World<'_>,
+    found: &mut Vec<(&'c Rule, RepositoryInfo)>,
+) -> Result<()> {
+    for installation in of_app(rule, false, config, world)? {
+        if !installation.is_usable() {
+            let owner = installation.owner().unwrap_or("an enterprise");
+            let why = super::installations::use_for_git(&installation);
+            world.terminal.warning(&Error::new(format!(
+                "installation {} on {owner} is left out: git can do {why}",
+                installation.id
+            )));
+            continue;
+        }
+        let token = token_of(rule, &installation, config, world)?;
+        reached(rule, &token, config, world, found)?;
+    }
+    Ok(())
 }
 
 /// A token of an installation that a list named.

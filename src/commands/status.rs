@@ -1,11 +1,14 @@
-//! `status`: which tokens are cached, for whom, for what, and until when.
+//! `status`: whether each App works, and which tokens are cached, for whom, for what, and until when.
 
 use serde_json::{Value, json};
 
 use super::cached::{Cached, cached};
-use super::output::{Output, soon, time};
-use crate::config::Config;
+use super::installations::{each_app, of_app, owner, use_for_git};
+use super::output::{Colour, Output, soon, time};
+use crate::config::{Config, Rule};
 use crate::error::Result;
+use crate::github::answers::{AppInfo, Installation};
+use crate::source::TokenSource;
 use crate::world::World;
 
 /// How it is shown.
@@ -23,18 +26,27 @@ pub(super) fn status(
     output: &mut Output<'_>,
 ) -> Result<u8> {
     let (cached, failures) = cached(config, world);
+    let checked: Vec<(&Rule, Result<Standing>)> =
+        each_app(config).into_iter().map(|rule| (rule, standing(rule, config, world))).collect();
     for why in &failures {
         world.terminal.warning(why);
     }
-    let code = u8::from(!failures.is_empty());
+    let fails = !failures.is_empty() || checked.iter().any(|(_, standing)| standing.is_err());
     if options.json {
+        let apps: Vec<Value> = checked.iter().map(|(rule, standing)| app_as_json(rule, standing)).collect();
         let tokens: Vec<Value> = cached.iter().map(as_json).collect();
-        output.json(&json!({ "tokens": tokens }))?;
-        return Ok(code);
+        output.json(&json!({ "apps": apps, "tokens": tokens }))?;
+        return Ok(u8::from(fails));
+    }
+    for (rule, standing) in &checked {
+        tell(rule, standing, output)?;
+    }
+    if checked.is_empty() {
+        output.line("no App is configured")?;
     }
     if cached.is_empty() {
         output.line("no token is cached")?;
-        return Ok(code);
+        return Ok(u8::from(fails));
     }
     let now = world.clock.now();
     let row = |it: &Cached| {
@@ -45,8 +57,66 @@ pub(super) fn status(
         [it.whom(), host, app, installation, expires, it.store.to_owned(), what_it_may(it)]
     };
     let rows: Vec<_> = cached.iter().map(row).collect();
+    output.line("")?;
     output.table(["FOR", "HOST", "APP", "INSTALLATION", "EXPIRES", "KEPT IN", "MAY"], &rows)?;
-    Ok(code)
+    Ok(u8::from(fails))
+}
+
+/// An App that works.
+struct Standing {
+    app: AppInfo,
+    installations: Vec<Installation>,
+}
+
+/// Whether an App works: its key can be read, and GitHub knows it.
+fn standing(rule: &Rule, config: &Config, world: &World<'_>) -> Result<Standing> {
+    let source = TokenSource::new(rule, config, world);
+    source.app().key()?;
+    let github = source.github()?;
+    github.be_brief();
+    let app = github.app()?;
+    Ok(Standing { app, installations: of_app(rule, true, config, world)? })
+}
+
+fn tell(rule: &Rule, standing: &Result<Standing>, output: &mut Output<'_>) -> Result<()> {
+    match standing {
+        Ok(Standing { app, installations }) => {
+            let owner = |it: &Installation| match it.is_usable() {
+                true => owner(it),
+                false => format!("{} (git can do {})", owner(it), use_for_git(it)),
+            };
+            let owners: Vec<String> = installations.iter().map(owner).collect();
+            let where_to = if owners.is_empty() { "nothing".to_owned() } else { owners.join(", ") };
+            output.word(Colour::Good, "ok     ")?;
+            output
+                .line(&format!("  {} ({}) on {}: installed on {where_to}", app.slug, rule.app_id, rule.host))
+        }
+        Err(why) => {
+            output.word(Colour::Bad, "failure")?;
+            output.line(&format!("  {} on {}: {why}", rule.app_id, rule.host))?;
+            why.next_step().map_or(Ok(()), |step| output.line(&format!("         hint: {step}")))
+        }
+    }
+}
+
+fn app_as_json(rule: &Rule, standing: &Result<Standing>) -> Value {
+    let mut value = json!({
+        "host": rule.host.to_string(),
+        "api": rule.api.to_string(),
+        "app": rule.app_id,
+        "ok": standing.is_ok(),
+    });
+    match standing {
+        Ok(Standing { app, installations }) => {
+            value["slug"] = json!(app.slug);
+            value["installed_on"] = installations.iter().filter_map(Installation::owner).collect();
+        }
+        Err(why) => {
+            value["error"] = json!(why.message());
+            value["hint"] = json!(why.next_step());
+        }
+    }
+    value
 }
 
 fn as_json(it: &Cached) -> Value {

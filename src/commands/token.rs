@@ -8,6 +8,7 @@ use super::place;
 use crate::app::jwt;
 use crate::config::{Config, Selected};
 use crate::error::Result;
+use crate::names::Place;
 use crate::source::{Issued, Outcome, TokenSource};
 use crate::token::{Granted, Need};
 use crate::world::World;
@@ -41,9 +42,9 @@ pub(super) fn token(
     if options.app {
         return app_jwt(options, config, world, output);
     }
-    let selected = place::selected(options.name.as_deref(), config)?;
+    let selected = place::selected(options.name.as_deref(), "token", config, world)?;
     let need = if options.fresh { Need::New } else { Need::Fresh };
-    let (issued, granted) = issue(&selected, need, config, world)?;
+    let (issued, granted) = issue(&selected, need, "token", config, world)?;
     let token = issued.token.secret.expose();
     if !options.json {
         return output.write(Zeroizing::new(format!("{token}\n")).as_bytes());
@@ -68,17 +69,23 @@ pub(super) fn token(
     output.write(Zeroizing::new(format!("{{\n  \"token\": \"{}\",{rest}\n", *token)).as_bytes())
 }
 
-/// A token for a place, and what it was granted.
+/// A token for a place, and what it was granted. `usage` is what stands before a name on the command line, should one be
+/// missing.
 pub(super) fn issue(
     selected: &Selected<'_>,
     need: Need<'_>,
+    usage: &str,
     config: &Config,
     world: &World<'_>,
 ) -> Result<(Issued, Granted)> {
     let Selected { rule, place } = selected;
     world.terminal.trace(|| format!("rule for {place}: App {} ({})", rule.app_id, rule.origin));
     let source = TokenSource::new(rule, config, world);
-    match source.token(place, need)? {
+    let outcome = source.token(place, need).map_err(|why| match place {
+        Place::Host(host) => place::which(usage, host, config, world).unwrap_or(why),
+        _ => why,
+    });
+    match outcome? {
         Outcome::Issued(issued) => {
             if place.repository().is_none() && issued.token.is_new(world.clock) {
                 // The token often goes to git next.
@@ -92,7 +99,7 @@ pub(super) fn issue(
 }
 
 fn app_jwt(options: &Options, config: &Config, world: &World<'_>, output: &mut Output<'_>) -> Result<()> {
-    let selected = place::selected(options.name.as_deref(), config)?;
+    let selected = place::selected(options.name.as_deref(), "token", config, world)?;
     let source = TokenSource::new(selected.rule, config, world);
     let now = world.clock.now().plus(source.clock_offset());
     let jwt = source.app().jwt(now, options.expires_in)?;

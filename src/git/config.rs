@@ -80,6 +80,13 @@ pub(crate) fn helpers(url: &str) -> Result<Vec<Helper>> {
     Ok(helpers)
 }
 
+/// Whether git asks this program outside of any repository too, for some URL at least.
+pub(crate) fn is_asked_outside() -> Result<bool> {
+    let said = git::call(["config", "--get-regexp", r"^credential\.(.*\.)?helper$"])?;
+    let values = said.stdout.lines().filter_map(|line| line.split_once(' '));
+    Ok(values.into_iter().any(|(_, value)| is_ours(value)))
+}
+
 /// All values of a setting that git uses for a URL, in git's order, with where they stand.
 pub(crate) fn all_for_url(section: &str, name: &str, url: &str) -> Result<Vec<(String, String)>> {
     let pattern = format!(r"^{section}\.(.*\.)?{name}$");

@@ -44,15 +44,24 @@ enum Repository {
 /// How long git may take to read its configuration. It takes milliseconds, unless a file is a pipe.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A call of git that is told how to speak and that cannot ask back.
+/// A call of git that is told how to speak and that cannot ask back. It asks no helper.
 fn command<S: AsRef<OsStr>>(repository: Repository, arguments: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new("git");
-    // GIT_CONFIG means something to `git config` alone.
-    command.args(arguments).env("LC_ALL", "C").env_remove("GIT_CONFIG").stdin(Stdio::null());
+    let mut command = command_with_secrets(repository, arguments);
     // Neither git nor what git starts needs the key.
     for name in SECRET_VARIABLES {
         command.env_remove(name);
     }
+    command
+}
+
+/// The same for a git whose helper may have the App's key from the environment.
+fn command_with_secrets<S: AsRef<OsStr>>(
+    repository: Repository,
+    arguments: impl IntoIterator<Item = S>,
+) -> Command {
+    let mut command = Command::new("git");
+    // GIT_CONFIG means something to `git config` alone.
+    command.args(arguments).env("LC_ALL", "C").env_remove("GIT_CONFIG").stdin(Stdio::null());
     if repository == Repository::None {
         command.env("GIT_DIR", NOWHERE);
     }
@@ -118,7 +127,7 @@ pub(crate) fn call_unattended<S: AsRef<OsStr>>(
 ) -> Result<GitOutput> {
     const PATIENCE: Duration = Duration::from_secs(180);
     let repository = if in_this_repository { Repository::Here } else { Repository::None };
-    let mut command = command(repository, arguments);
+    let mut command = command_with_secrets(repository, arguments);
     // An askpass program would ask a person in a window.
     wait(command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "true"), PATIENCE)
 }

@@ -29,23 +29,41 @@ pub(super) fn examine_git(report: &mut Report<'_, '_>) -> Result<()> {
     report.ok("git", format!("{version}: {heals}"))
 }
 
-/// Whether the URL as it was written keeps git from asking a helper: by SSH, or with a credential in it.
-pub(super) fn examine_url(asked: Option<String>, place: &Place, report: &mut Report<'_, '_>) -> Result<()> {
-    let Some(url) = asked else { return Ok(()) };
+/// The URL that a person means, as git would get it: what is written out stays as it is, in its own spelling.
+pub(super) fn url_as_written(name: &str, place: &Place) -> String {
+    let host = place.host().to_string();
+    if name.contains("://") || name.split('/').next().is_some_and(|first| first.contains('@')) {
+        name.to_owned()
+    } else if name.split('/').next().is_some_and(|first| first.eq_ignore_ascii_case(&host)) {
+        format!("https://{name}")
+    } else {
+        format!("https://{host}/{name}")
+    }
+}
+
+/// Whether the URL as it was written keeps git from asking a helper: by SSH, unencrypted, or with a credential in it.
+pub(super) fn examine_url(url: &str, place: &Place, report: &mut Report<'_, '_>) -> Result<()> {
     let by_ssh = |url: &str| url.starts_with("ssh://") || (url.contains('@') && !url.contains("://"));
-    if by_ssh(&url) {
-        let rewritten = git::url(Some(url.as_str()));
-        if rewritten.is_some_and(|rewritten| !by_ssh(&rewritten)) {
+    let is_plain = |url: &str| url.starts_with("http://");
+    if by_ssh(url) || is_plain(url) {
+        let bare = if by_ssh(url) { url.to_owned() } else { place::without_user(url) };
+        let rewritten = git::url(Some(&bare));
+        if rewritten.is_some_and(|rewritten| !by_ssh(&rewritten) && !is_plain(&rewritten)) {
             return Ok(());
         }
-        let shown = place::redacted(&url);
+        let shown = place::redacted(url);
+        if is_plain(url) {
+            let what = format!("git goes to {shown} without encryption, where this helper answers nothing");
+            let hint = format!("git remote set-url origin {place}");
+            return report.failure("git's URL", Error::new(what).hint(hint));
+        }
         let what = Error::new(format!("git goes to {shown} by SSH, where no helper is asked"));
         let hint = format!(
             "git remote set-url origin {place}, or for all such URLs git-credential-ghapp setup --rewrite-ssh"
         );
         return report.failure("git's URL", what.hint(hint));
     }
-    match place::userinfo(&url) {
+    match place::userinfo(url) {
         None | Some(USERNAME) => Ok(()),
         Some(user) => {
             let what = if user.contains(':') {
@@ -60,6 +78,7 @@ pub(super) fn examine_url(asked: Option<String>, place: &Place, report: &mut Rep
 
 /// What git would do with the URL before and after it asks this program.
 pub(super) fn examine_gits_side(
+    url: &str,
     place: &Place,
     rule: &Rule,
     configuration: &Config,
@@ -67,9 +86,10 @@ pub(super) fn examine_gits_side(
     report: &mut Report<'_, '_>,
 ) -> Result<()> {
     let host = &rule.host;
-    let url = place.to_string();
+    // By SSH or without encryption nothing of this is asked for, unless git rewrites the URL.
+    let url = if url.starts_with("https://") { url.to_owned() } else { place.to_string() };
     examine_rewriting(&url, report)?;
-    examine_helpers(&url, host, &config::helpers(&url)?, report)?;
+    examine_helpers(&url, place, &config::helpers(&url)?, report)?;
     examine_path(&url, host, configuration, report)?;
     if let Some(user) = config::for_url("credential.username", &url).filter(|user| user != USERNAME) {
         let what = Error::new(format!(
@@ -107,7 +127,8 @@ fn examine_rewriting(url: &str, report: &mut Report<'_, '_>) -> Result<()> {
 }
 
 /// Whether git asks this helper, and whom else.
-fn examine_helpers(url: &str, host: &Host, helpers: &[Helper], report: &mut Report<'_, '_>) -> Result<()> {
+fn examine_helpers(url: &str, place: &Place, helpers: &[Helper], report: &mut Report<'_, '_>) -> Result<()> {
+    let host = place.host();
     let shown = helpers.iter().map(Helper::shown).collect::<Vec<_>>().join(", then ");
     let add = format!("git config --global --add credential.https://{host}.helper ghapp");
     let Some(position) = helpers.iter().position(Helper::is_ours) else {
@@ -115,7 +136,13 @@ fn examine_helpers(url: &str, host: &Host, helpers: &[Helper], report: &mut Repo
             [] => format!("git asks no helper for {url}"),
             _ => format!("git does not ask this helper for {url}, but {shown}"),
         };
-        return report.failure("helpers", Error::new(what).hint(add));
+        // git compares paths letter by letter, GitHub does not.
+        let other = place.to_string();
+        let hint = match config::helpers(&other)?.iter().any(Helper::is_ours) {
+            true => format!("git's settings are for another spelling: git remote set-url origin {other}"),
+            false => add,
+        };
+        return report.failure("helpers", Error::new(what).hint(hint));
     };
     let mut fine = position == 0;
     if !fine {
@@ -156,6 +183,25 @@ fn examine_path(url: &str, host: &Host, configuration: &Config, report: &mut Rep
         }
         Err(why) => report.failure("path", why),
     }
+}
+
+/// Whether git itself gets there, with all that it is told but what a repository says: that may be anybody's, and could
+/// lead the token elsewhere.
+pub(super) fn examine_fetch(url: &str, report: &mut Report<'_, '_>) -> Result<()> {
+    if !config::is_asked_outside()? {
+        return report.ok("fetch", "not tried: git asks this helper in this repository only");
+    }
+    // A server that says nothing for so many seconds says nothing any more.
+    let patience = ["-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=30"];
+    let arguments = patience.into_iter().chain(["ls-remote", "--quiet", "--", url, "HEAD"]);
+    let said = git::call_unattended(arguments, false)?;
+    if said.code == Some(0) {
+        return report.ok("fetch", format!("git ls-remote {url} works"));
+    }
+    let why = said.stderr.lines().last().unwrap_or("it does not say why");
+    let what = format!("git ls-remote {url} fails: {}", why.trim_start_matches("fatal: "));
+    report
+        .failure("fetch", Error::new(what).hint(format!("see each step: GHAPP_TRACE=1 git ls-remote {url}")))
 }
 
 /// The file that gives curl, and so git, a credential for a host, or for all. (netrc(5))

@@ -184,7 +184,7 @@ fn what_it_may(issued: &Issued, source: &TokenSource<'_>) -> String {
 }
 
 /// Whether git's server accepts the token.
-fn examine_git_server(
+pub(super) fn examine_git_server(
     selected: &Selected<'_>,
     issued: &Issued,
     world: &World<'_>,

@@ -1,5 +1,6 @@
 //! `doctor`: goes the whole way that a token goes, and tells of each step whether it works, or how to fix it.
 
+mod everything;
 mod git;
 mod github;
 mod report;
@@ -17,8 +18,8 @@ use report::Report;
 /// What is examined, and how it is shown.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The URL that does not work, OWNER/REPO, or OWNER; default: the current repository's remote, or the only
-    /// installation
+    /// The URL that does not work, OWNER/REPO, or OWNER; default: the current repository's remote, or outside of one
+    /// everything that is configured
     #[arg(value_name = "URL")]
     name: Option<String>,
     /// Print JSON
@@ -46,26 +47,35 @@ pub(super) fn doctor(
         return report.end();
     }
     examine_configuration(&config, &mut report)?;
-    let selected = match place::selected(options.name.as_deref(), &config) {
+    match options.name.clone().or_else(|| place::remote_of(&config)) {
+        Some(name) => examine_name(&name, &config, world, &mut report)?,
+        None => everything::examine_everything(&config, world, &mut report)?,
+    }
+    report.end()
+}
+
+/// What a person names, in the spelling that it has.
+fn examine_name(name: &str, config: &Config, world: &World<'_>, report: &mut Report<'_, '_>) -> Result<()> {
+    let selected = match place::selected(Some(name), "doctor", config, world) {
         Ok(selected) => selected,
-        Err(why) => {
-            report.failure("rule", why)?;
-            return report.end();
-        }
+        Err(why) => return report.failure("rule", why),
     };
     let Selected { rule, place } = &selected;
     let why = why_this_rule(&selected);
     report.ok("rule", format!("App {} answers for {place}: {why} ({})", rule.app_id, rule.origin))?;
-    git::examine_url(options.name.clone().or_else(place::remote), place, &mut report)?;
-    git::examine_gits_side(place, rule, &config, world, &mut report)?;
-    github::examine_network(rule, world, &mut report)?;
-    let source = TokenSource::new(rule, &config, world);
-    let has_key = github::examine_key(rule, &source, &mut report)?;
-    github::examine_stores(&source, &config, world, &mut report)?;
-    if has_key && github::examine_app(&source, &mut report)? {
-        github::examine_installation(&selected, &source, world, &mut report)?;
+    let url = git::url_as_written(name, place);
+    git::examine_url(&url, place, report)?;
+    // What is in front of an @ may be a secret. It was judged; git is not called with it, as arguments are public.
+    let url = place::without_user(&url);
+    git::examine_gits_side(&url, place, rule, config, world, report)?;
+    github::examine_network(rule, world, report)?;
+    let source = TokenSource::new(rule, config, world);
+    let has_key = github::examine_key(rule, &source, report)?;
+    github::examine_stores(&source, config, world, report)?;
+    if has_key && github::examine_app(&source, report)? {
+        github::examine_installation(&selected, &source, world, report)?;
     }
-    report.end()
+    if place.repository().is_some() && report.is_fine() { git::examine_fetch(&url, report) } else { Ok(()) }
 }
 
 fn examine_configuration(config: &Config, report: &mut Report<'_, '_>) -> Result<()> {

@@ -17,6 +17,9 @@ enum Verdict {
 /// One step.
 #[derive(Debug, Serialize)]
 struct Step {
+    /// What it is about, where everything is examined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    about: Option<String>,
     step: &'static str,
     result: Verdict,
     message: String,
@@ -27,16 +30,45 @@ struct Step {
 /// The steps so far, told as they come.
 pub(super) struct Report<'o, 'p> {
     steps: Vec<Step>,
+    about: Option<String>,
+    /// Whether what is fine is left out.
+    problems_only: bool,
     output: &'o mut Output<'p>,
     json: bool,
 }
 
 impl<'o, 'p> Report<'o, 'p> {
     pub(super) fn new(output: &'o mut Output<'p>, json: bool) -> Self {
-        Self { steps: Vec::new(), output, json }
+        Self { steps: Vec::new(), about: None, problems_only: false, output, json }
+    }
+
+    /// From here on it is about something else.
+    pub(super) fn begin(&mut self, about: String) -> Result<()> {
+        if !self.json {
+            self.output.line(&format!("{about}:"))?;
+        }
+        self.about = Some(about);
+        Ok(())
+    }
+
+    /// Examines something and leaves out what is fine. Gives whether all of it is.
+    pub(super) fn problems_of(&mut self, examine: impl FnOnce(&mut Self) -> Result<()>) -> Result<bool> {
+        let before = self.steps.len();
+        self.problems_only = true;
+        let examined = examine(self);
+        self.problems_only = false;
+        examined.map(|()| self.steps.len() == before)
+    }
+
+    /// Whether nothing has failed so far.
+    pub(super) fn is_fine(&self) -> bool {
+        self.count(Verdict::Failure) == 0
     }
 
     pub(super) fn ok(&mut self, step: &'static str, message: impl Into<String>) -> Result<()> {
+        if self.problems_only {
+            return Ok(());
+        }
         self.tell(step, Verdict::Ok, Error::new(message))
     }
 
@@ -63,7 +95,7 @@ impl<'o, 'p> Report<'o, 'p> {
                 self.output.line(&format!("         hint: {hint}"))?;
             }
         }
-        self.steps.push(Step { step, result, message, hint });
+        self.steps.push(Step { about: self.about.clone(), step, result, message, hint });
         Ok(())
     }
 

@@ -1,0 +1,153 @@
+//! Without a name: each App that is configured, its key, its installations, and a fetch from each of them.
+
+use std::ops::ControlFlow;
+
+use super::git::{examine_fetch, examine_gits_side};
+use super::github::{examine_app, examine_git_server, examine_key, examine_network, examine_stores};
+use super::report::Report;
+use crate::commands::installations::{apps, of_app, owner, selection, use_for_git};
+use crate::config::{Config, Rule, Selected};
+use crate::error::{Error, Result};
+use crate::github::answers::Installation;
+use crate::names::{Place, Repository};
+use crate::source::{Issued, Outcome, TokenSource};
+use crate::token::Need;
+use crate::world::World;
+
+/// How many places of an App are gone to: each costs a mint and some requests.
+const MOST_PLACES: usize = 20;
+
+pub(super) fn examine_everything(
+    config: &Config,
+    world: &World<'_>,
+    report: &mut Report<'_, '_>,
+) -> Result<()> {
+    let mut examined_stores = false;
+    for app in apps(config)? {
+        report.begin(format!("App {} on {}", app.app_id, app.host))?;
+        let source = TokenSource::new(app, config, world);
+        examine_network(app, world, report)?;
+        if !examine_key(app, &source, report)? {
+            continue;
+        }
+        if !examined_stores {
+            examine_stores(&source, config, world, report)?;
+            examined_stores = true;
+        }
+        if examine_app(&source, report)? {
+            match of_app(app, false, config, world) {
+                Ok(installations) => examine_places(app, &installations, config, world, report)?,
+                Err(why) => report.failure("installation", why)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the rules of an App name, and where they name nothing, every owner that it is installed on.
+fn examine_places(
+    app: &Rule,
+    installations: &[Installation],
+    config: &Config,
+    world: &World<'_>,
+    report: &mut Report<'_, '_>,
+) -> Result<()> {
+    let mut places: Vec<(&Rule, Place)> = Vec::new();
+    for rule in config.rules.iter().filter(|rule| rule.app_id == app.app_id && rule.api == app.api) {
+        let host = || rule.host.clone();
+        let repositories = rule.repositories.iter().map(|it| Place::Repository(host(), it.clone()));
+        let owners = rule.owners.iter().map(|owner| Place::Owner(host(), owner.clone()));
+        let every = installations.iter().filter(|it| {
+            !rule.names_what_it_is_for() && rule.installation.is_none_or(|pinned| pinned == it.id)
+        });
+        let every = every.filter_map(|it| Some(Place::Owner(host(), it.owner()?.to_ascii_lowercase())));
+        places.extend(repositories.chain(owners).chain(every).map(|place| (rule, place)));
+    }
+    if places.is_empty() {
+        let what = Error::new("the App is not installed anywhere");
+        return report.failure("installation", what.hint("install it from the App's page"));
+    }
+    for (rule, place) in places.iter().take(MOST_PLACES) {
+        examine_place(rule, place, installations, config, world, report)?;
+    }
+    match places.len().saturating_sub(MOST_PLACES) {
+        0 => Ok(()),
+        more => report.ok("installation", format!("{more} more are not tried; name one to try it")),
+    }
+}
+
+/// One owner or repository: whether a token can be had, and whether git gets there.
+fn examine_place(
+    rule: &Rule,
+    place: &Place,
+    installations: &[Installation],
+    config: &Config,
+    world: &World<'_>,
+    report: &mut Report<'_, '_>,
+) -> Result<()> {
+    let is_its = |it: &&Installation| {
+        it.owner().is_some_and(|login| place.owner().is_some_and(|owner| owner.eq_ignore_ascii_case(login)))
+    };
+    let installation = installations.iter().find(is_its);
+    let shown = match installation {
+        Some(it) => {
+            let (owner, selection, use_for_git) = (owner(it), selection(it), use_for_git(it));
+            format!("{} on {owner}, {selection} repositories; git can: {use_for_git}", it.id)
+        }
+        None => place.to_string(),
+    };
+    if let Some(it) = installation.filter(|it| !it.is_usable()) {
+        let page = it.html_url.clone().unwrap_or_default();
+        return report.failure("installation", Error::new(shown).hint(format!("fix it at {page}")));
+    }
+    if rule.per_repository && place.repository().is_none() {
+        let what = format!("{shown}; tokens are for one repository at a time: name one to try it");
+        return report.ok("installation", what);
+    }
+    let source = TokenSource::new(rule, config, world);
+    let mut tried = "it covers no repository to fetch from".to_owned();
+    let fine = report.problems_of(|report| {
+        let issued = match source.token(place, Need::Fresh) {
+            Ok(Outcome::Issued(issued)) => issued,
+            Ok(Outcome::NotInstalled(why)) => return report.failure("installation", why),
+            Err(why) => return report.failure("token", why),
+        };
+        let name = match name_of_repository(place, &source, &issued, world) {
+            Ok(name) => name,
+            Err(why) => return report.failure("token", why),
+        };
+        let Some((name, repository)) = name.and_then(|name| Some((name.clone(), Repository::parse(&name)?)))
+        else {
+            return Ok(());
+        };
+        tried = format!("git fetches {name}");
+        let url = format!("https://{}/{name}", rule.host);
+        let place = Place::Repository(rule.host.clone(), repository);
+        examine_gits_side(&url, &place, rule, config, world, report)?;
+        let selected = Selected { rule, place };
+        examine_git_server(&selected, &issued, world, report)?;
+        if report.is_fine() { examine_fetch(&url, report) } else { Ok(()) }
+    })?;
+    if fine { report.ok("installation", format!("{shown}; {tried}")) } else { Ok(()) }
+}
+
+/// A repository to fetch from, as GitHub spells it.
+fn name_of_repository(
+    place: &Place,
+    source: &TokenSource<'_>,
+    issued: &Issued,
+    world: &World<'_>,
+) -> Result<Option<String>> {
+    if let Some(repository) = place.repository() {
+        return Ok(Some(repository.to_string()));
+    }
+    if issued.token.is_new(world.clock) {
+        source.probe_any_repository(&issued.token)?;
+    }
+    let mut first = None;
+    source.github()?.repositories(&issued.token.secret, |page| {
+        first = page.repositories.into_iter().next().map(|it| it.full_name);
+        ControlFlow::Break(())
+    })?;
+    Ok(first)
+}
