@@ -19,6 +19,7 @@
 //! - [`app`]: who we are: the private key and where it is, and the JWT
 //! - [`cache`]: tokens and routes between calls
 //! - [`secret_service`]: one of the places where secrets are kept
+//! - [`command`]: a program that the configuration names
 //! - [`world`]: what surrounds one run of the program
 //! - [`token`], [`names`]: the words of git and GitHub as types
 //! - [`origin`], [`terminal`], [`time`], [`secret`], [`files`], [`error`]: usable from everywhere
@@ -28,6 +29,7 @@
 mod app;
 mod cache;
 mod cli;
+mod command;
 mod commands;
 mod config;
 mod error;

@@ -47,6 +47,39 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
+/// A foreign text with everything replaced that looks like a secret: keys in PEM, tokens, JWTs, and long runs of base64.
+pub(crate) fn redacted(text: &str) -> String {
+    const HIDDEN: &str = "[…]";
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, section)) = rest.split_once("-----BEGIN ") {
+        shown += before;
+        shown += HIDDEN;
+        let end = section.split_once("-----END ").map_or("", |(_, end)| end);
+        rest = end.split_once("-----").map_or("", |(_, after)| after.trim_start_matches('-'));
+    }
+    shown += rest;
+    let is_secret = |word: &str| {
+        let prefixes = ["ghs_", "ghp_", "gho_", "ghu_", "ghr_", "github_pat_", "eyJ"];
+        let has_run = |extra: &[u8]| {
+            let ends = |byte: &u8| !(byte.is_ascii_alphanumeric() || extra.contains(byte));
+            word.as_bytes().split(ends).any(|run| run.len() >= LONGEST_WORD)
+        };
+        // Base64 of either alphabet. A path has slashes too, and other letters beside them.
+        let is_base64 = word.len() >= LONGEST_WORD
+            && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(&b));
+        prefixes.iter().any(|prefix| word.contains(prefix)) || has_run(b"+=") || has_run(b"-_=") || is_base64
+    };
+    let words = shown.split_inclusive(char::is_whitespace).map(|word| {
+        let bare = word.trim_end();
+        if is_secret(bare) { format!("{HIDDEN}{}", &word[bare.len()..]) } else { word.to_owned() }
+    });
+    words.collect()
+}
+
+/// The longest run of letters and digits that is taken for a word, in bytes. A UUID has 36.
+const LONGEST_WORD: usize = 40;
+
 /// Bytes in hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -60,6 +93,29 @@ mod tests {
     fn debug_never_shows_the_text() {
         let secret = Secret::new("ghs_canary".to_owned());
         assert_eq!(format!("{secret:?} {:#?}", Some(&secret)), "Secret(…) Some(\n    Secret(…),\n)");
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_is_not_shown() {
+        let pem = include_str!("../simulator/keys/acme.pem");
+        for (text, shown) in [
+            (format!("a\n{pem}b"), "a\n[…]\nb".to_owned()),
+            (format!("a {}", &pem[..200]), "a […]".to_owned()),
+            ("token=ghs_abc, sorry".to_owned(), "[…] sorry".to_owned()),
+            ("Bearer eyJhbGciOi.e30.x".to_owned(), "Bearer […]".to_owned()),
+        ] {
+            assert_eq!(redacted(&text), shown);
+        }
+        for line in pem.lines().filter(|line| line.len() == 64 && !line.starts_with('-')) {
+            assert_eq!(redacted(line), "[…]", "{line}");
+        }
+        for harmless in [
+            "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab is disabled",
+            "cannot load /usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+            "https://vault.example:8200/v1/transit/sign/github-app/sha2-256?x=y: permission denied",
+        ] {
+            assert_eq!(redacted(harmless), harmless);
+        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Reader<'_> {
         }
         let missing = |key: &str| self.mistake(&app.span(), format!("the setting `{key}` is missing"));
         let (app_id, origin) = draft.app_id.clone().ok_or_else(|| missing("id"))?;
-        let (key, _) = draft.key.clone().ok_or_else(|| missing("private-key"))?;
+        let key = draft.key()?.ok_or_else(|| missing("private-key"))?;
         let mut rule = Rule::new(app_id, key, Host::github(), origin, Source::File);
         draft.change(&mut rule);
         Ok(rule)
@@ -115,6 +115,13 @@ impl Reader<'_> {
                     .get_ref()
                     .as_array()
                     .ok_or_else(|| self.unexpected(value, "a list: [\"…\", \"…\"]"))?;
+                Value::List(list.iter().map(text).collect::<Result<_>>()?)
+            }
+            Shape::Command if value.get_ref().is_str() => Value::Text(text(value)?),
+            Shape::Command => {
+                let list = value.get_ref().as_array().ok_or_else(|| {
+                    self.unexpected(value, "a list of words, or text in quotes: [\"program\", \"argument\"]")
+                })?;
                 Value::List(list.iter().map(text).collect::<Result<_>>()?)
             }
             Shape::Pairs => {

@@ -21,7 +21,7 @@ use crate::token::Permissions;
 use crate::world::{Folders, World};
 
 pub(crate) use select::{Selected, select};
-pub(crate) use settings::{Flags, SETTINGS, Value};
+pub(crate) use settings::{Flags, SETTINGS, SOURCES, Setting, Value};
 
 /// Everything that is configured.
 #[derive(Debug, Default)]

@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::{Config, Rule, Source};
 use crate::app::key::{self, KeySource};
 use crate::cache::{self, StoreKind};
+use crate::command::{self, ConfiguredCommand};
 use crate::error::{Error, Result};
 use crate::names::{ApiUrl, Host, InstallationId, Repository, is_name};
 use crate::origin::Origin;
 use crate::token::Permissions;
-use crate::world::{Variables, World};
+use crate::world::{PRIVATE_KEY, Variables, World};
 
 /// A setting: a key of the file, a flag and a variable that mean the same.
 pub(crate) struct Setting {
@@ -32,6 +33,9 @@ pub(crate) struct Setting {
     pub(crate) written: fn(&Rule) -> Option<Value>,
 }
 
+/// The settings that say where a rule's tokens come from, of which it has one.
+pub(crate) const SOURCES: &[&str] = &["private-key", key::command::SETTING];
+
 /// What is changed by a setting.
 pub(super) enum Apply {
     /// How tokens are kept, whatever the App.
@@ -47,6 +51,8 @@ pub(super) enum Shape {
     Number,
     TextOrNumber,
     List,
+    /// A list of words, or one text that is split into words.
+    Command,
     /// `name = "text"`, several of them.
     Pairs,
 }
@@ -58,6 +64,27 @@ pub(crate) enum Value {
     Number(i64),
     List(Vec<String>),
     Pairs(Vec<(String, String)>),
+}
+
+impl Setting {
+    /// The flag's name, without its dashes.
+    pub(crate) fn name(&self) -> &'static str {
+        self.flag.trim_start_matches('-')
+    }
+}
+
+impl Value {
+    /// The value as a flag has it, a list as the words of a command.
+    pub(crate) fn as_flag(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Number(number) => number.to_string(),
+            Self::List(words) => command::line(words),
+            Self::Pairs(pairs) => {
+                pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
+            }
+        }
+    }
 }
 
 /// A value as it was given, and where.
@@ -99,10 +126,24 @@ pub(crate) static SETTINGS: &[Setting] = &[
         shape: Shape::Text,
         apply: ToRule(|draft, given| {
             let source = key::source(given.text(), given.resolve, &given.origin)?;
-            draft.key = Some((source, given.origin.clone()));
+            draft.add_source("private-key", source, given);
             Ok(())
         }),
         written: |rule| rule.key.setting().map(Value::Text),
+    },
+    Setting {
+        key: key::command::SETTING,
+        flag: "--private-key-command",
+        variable: "GHAPP_PRIVATE_KEY_COMMAND",
+        placeholder: "COMMAND",
+        help: "a command that prints the App's private key, run without a shell",
+        shape: Shape::Command,
+        apply: ToRule(|draft, given| {
+            let source = key::command::source(given.command(key::command::SETTING)?);
+            draft.add_source(key::command::SETTING, source, given);
+            Ok(())
+        }),
+        written: |rule| rule.key.command().map(|command| Value::List(command.words())),
     },
     Setting {
         key: "host",
@@ -270,6 +311,18 @@ impl Given<'_> {
         }
     }
 
+    /// A command, from its words or from one line of them.
+    fn command(&self, setting: &'static str) -> Result<ConfiguredCommand> {
+        let words = match &self.value {
+            Value::List(words) => words.clone(),
+            _ => command::words(self.text()).ok_or_else(|| {
+                Error::new(format!("a quote in {setting} is not closed ({})", self.origin))
+                    .hint("write the command as a list of words: [\"program\", \"an argument\"]")
+            })?,
+        };
+        ConfiguredCommand::new(setting, &words, self.resolve, &self.origin)
+    }
+
     fn number(&self) -> Result<i64> {
         match &self.value {
             Value::Number(number) => Ok(*number),
@@ -380,7 +433,8 @@ fn permissions(given: &Given<'_>) -> Result<Permissions> {
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) app_id: Option<(String, Origin)>,
-    pub(super) key: Option<(Rc<dyn KeySource>, Origin)>,
+    /// Where the key is, each with what says so: more than one contradict each other.
+    sources: Vec<(&'static str, Rc<dyn KeySource>, Origin)>,
     pub(super) host: Option<Host>,
     api: Option<ApiUrl>,
     owners: Option<Vec<String>>,
@@ -392,12 +446,36 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Changes what it says in a rule, but not which App that is for.
-    pub(super) fn change(self, rule: &mut Rule) {
-        let Self { app_id: _, key, host, api, owners, repositories, .. } = self;
-        if let Some((key, _)) = key {
-            rule.key = key;
+    fn add_source(&mut self, name: &'static str, source: Rc<dyn KeySource>, given: &Given<'_>) {
+        self.sources.push((name, source, given.origin.clone()));
+    }
+
+    /// Where the key is, if that is said.
+    ///
+    /// # Errors
+    /// If that is said twice.
+    pub(super) fn key(&self) -> Result<Option<Rc<dyn KeySource>>> {
+        match self.sources.as_slice() {
+            [] => Ok(None),
+            [(_, source, _)] => Ok(Some(Rc::clone(source))),
+            [(_, _, Origin::Variable(one)), (_, _, Origin::Variable(other)), ..] => {
+                let what = format!("both {other} and {one} are set");
+                Err(Error::new(what).hint(format!(
+                    "unset one of them; {PRIVATE_KEY} holds the key itself, GHAPP_PRIVATE_KEY_FILE names its file"
+                )))
+            }
+            [(one, _, first), (other, _, second), ..] => {
+                let what = format!(
+                    "a rule has one source of tokens, not two: {one} ({first}) and {other} ({second})"
+                );
+                Err(Error::new(what).hint("keep one of them"))
+            }
         }
+    }
+
+    /// Changes what it says in a rule, but not which App that is for, nor where its key is.
+    pub(super) fn change(self, rule: &mut Rule) {
+        let Self { app_id: _, sources: _, host, api, owners, repositories, .. } = self;
         if let Some(host) = host.filter(|host| *host != rule.host) {
             rule.api = host.api();
             rule.host = host;
@@ -509,24 +587,24 @@ pub(super) fn apply(config: &mut Config, flags: &Flags, world: &World<'_>) -> Re
         }
     }
     if let Some(source) = key::environment::source(world)? {
-        let origin = Origin::Variable(key::environment::VARIABLE);
-        match &draft.key {
-            None => draft.key = Some((source, origin.clone())),
-            // A file that a flag names is closer than a key in the environment; one that is named in the environment
-            // beside it is a contradiction.
-            Some((_, Origin::Variable(file))) => {
-                let key = key::environment::VARIABLE;
-                return Err(Error::new(format!("both {key} and {file} are set"))
-                    .hint(format!("unset one of them; {key} holds the key itself, {file} names its file")));
-            }
-            Some(_) => {}
-        }
+        let origin = Origin::Variable(PRIVATE_KEY);
+        draft.sources.push((PRIVATE_KEY, source, origin.clone()));
         first.get_or_insert(origin);
     }
+    // What a flag names is closer than what the environment does.
+    let is_flag = |origin: &Origin| matches!(origin, Origin::Flag(_));
+    if draft.sources.iter().any(|(_, _, origin)| is_flag(origin)) {
+        draft.sources.retain(|(_, _, origin)| is_flag(origin));
+    }
+    let key = draft.key()?;
     let Some(first) = first else { return Ok(()) };
     let rule = match &draft.app_id {
-        Some((app_id, origin)) => new_rule(config, app_id, origin, &draft)?,
-        None => only_rule(config, &first)?,
+        Some((app_id, origin)) => new_rule(config, app_id, origin, &draft, key)?,
+        None => {
+            let rule = only_rule(config, &first)?;
+            rule.key = key.unwrap_or_else(|| Rc::clone(&rule.key));
+            rule
+        }
     };
     draft.change(rule);
     Ok(())
@@ -537,7 +615,7 @@ fn value(shape: Shape, text: &str) -> Value {
     let text = text.trim();
     let parts = || text.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
     match shape {
-        Shape::Text | Shape::TextOrNumber => Value::Text(text.to_owned()),
+        Shape::Text | Shape::TextOrNumber | Shape::Command => Value::Text(text.to_owned()),
         Shape::Number => text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Number),
         Shape::List => Value::List(parts().map(str::to_owned).collect()),
         Shape::Pairs => {
@@ -556,6 +634,7 @@ fn new_rule<'c>(
     app_id: &str,
     origin: &Origin,
     draft: &Draft,
+    key: Option<Rc<dyn KeySource>>,
 ) -> Result<&'c mut Rule> {
     // An id means something on one host; of several the one that is named counts, or the usual one.
     let on = |host: &Host| config.rules.iter().rfind(|rule| rule.app_id == app_id && rule.host == *host);
@@ -563,12 +642,12 @@ fn new_rule<'c>(
         Some(host) => on(host),
         None => on(&Host::github()).or_else(|| config.rules.iter().rfind(|rule| rule.app_id == app_id)),
     };
-    let key = draft.key.as_ref().map(|(key, _)| key).or(known.map(|rule| &rule.key)).ok_or_else(|| {
+    let key = key.or_else(|| known.map(|rule| Rc::clone(&rule.key))).ok_or_else(|| {
         Error::new(format!("App {app_id} has no private key ({origin})"))
             .hint("set GHAPP_PRIVATE_KEY_FILE to the key's file, or GHAPP_PRIVATE_KEY to the key itself")
     })?;
     let host = known.map_or_else(Host::github, |rule| rule.host.clone());
-    let mut rule = Rule::new(app_id.to_owned(), Rc::clone(key), host, origin.clone(), Source::Call);
+    let mut rule = Rule::new(app_id.to_owned(), key, host, origin.clone(), Source::Call);
     if let Some(known) = known {
         rule.api = known.api.clone();
     }

@@ -8,17 +8,14 @@ use super::{KeySource, KeyText};
 use crate::error::Result;
 use crate::origin::Origin;
 use crate::secret::Secret;
-use crate::world::World;
-
-/// The variable that holds a key. There is no flag for it: command lines are public.
-pub(crate) const VARIABLE: &str = "GHAPP_PRIVATE_KEY";
+use crate::world::{PRIVATE_KEY, World};
 
 #[derive(Debug)]
 struct KeyInEnvironment(Secret);
 
-/// The key in [`VARIABLE`], if that is set.
+/// The key in the variable [`PRIVATE_KEY`], if that is set.
 pub(crate) fn source(world: &World<'_>) -> Result<Option<Rc<dyn KeySource>>> {
-    let text = world.variables.text(VARIABLE)?;
+    let text = world.variables.text(PRIVATE_KEY)?;
     Ok(text.map(|text| Rc::new(KeyInEnvironment(Secret::new(text))) as Rc<dyn KeySource>))
 }
 
@@ -28,7 +25,7 @@ impl KeySource for KeyInEnvironment {
     }
 
     fn describe(&self) -> String {
-        format!("in the {}", Origin::Variable(VARIABLE))
+        format!("in the {}", Origin::Variable(PRIVATE_KEY))
     }
 
     fn short(&self) -> String {

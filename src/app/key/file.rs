@@ -31,16 +31,7 @@ pub(super) fn named(
 
 impl KeySource for KeyFile {
     fn read(&self, _: &World<'_>) -> Result<KeyText> {
-        let unreadable = |e| {
-            Error::new(format!("cannot read the private key {}: {}", self.describe(), cause(&e)))
-                .hint("download a private key on the App's settings page and name its file in private-key")
-        };
-        let secret = read_secret(&self.path, MAX_KEY, PATIENCE);
-        if secret.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::IsADirectory) {
-            return Err(Error::new(format!("the private key {} is a directory", self.describe()))
-                .hint("name the .pem file itself in private-key"));
-        }
-        secret.map(KeyText::new).map_err(unreadable)
+        read(&self.path, &self.describe())
     }
 
     fn describe(&self) -> String {
@@ -58,4 +49,18 @@ impl KeySource for KeyFile {
     fn file(&self) -> Option<&Path> {
         Some(&self.path)
     }
+}
+
+/// Reads a key's file, which messages call by `shown`.
+pub(super) fn read(path: &Path, shown: &str) -> Result<KeyText> {
+    let unreadable = |e| {
+        Error::new(format!("cannot read the private key {shown}: {}", cause(&e)))
+            .hint("download a private key on the App's settings page and name its file in private-key")
+    };
+    let secret = read_secret(path, MAX_KEY, PATIENCE);
+    if secret.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::IsADirectory) {
+        return Err(Error::new(format!("the private key {shown} is a directory"))
+            .hint("name the .pem file itself in private-key"));
+    }
+    secret.map(KeyText::new).map_err(unreadable)
 }

@@ -2,6 +2,8 @@
 //!
 //! A new place for keys is a file of its own here, and a line in [`SOURCES`].
 
+pub(crate) mod command;
+mod credential;
 pub(crate) mod environment;
 mod file;
 pub(crate) mod keyring;
@@ -18,6 +20,7 @@ use ring::rsa::KeyPair;
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use zeroize::Zeroizing;
 
+use crate::command::ConfiguredCommand;
 use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::world::World;
@@ -33,11 +36,16 @@ pub(crate) trait KeySource: fmt::Debug {
     /// Where the key is.
     fn short(&self) -> String;
 
-    /// What names it in a configuration file; `None` where nothing can.
+    /// What names it in the setting `private-key`; `None` where nothing can.
     fn setting(&self) -> Option<String>;
 
     /// The file that holds it, if it is in one.
     fn file(&self) -> Option<&Path> {
+        None
+    }
+
+    /// The command that prints it, if one does.
+    fn command(&self) -> Option<&ConfiguredCommand> {
         None
     }
 
@@ -48,7 +56,7 @@ pub(crate) trait KeySource: fmt::Debug {
 }
 
 /// What `private-key` may name, in the order in which it is tried.
-static SOURCES: &[Named] = &[keyring::named, file::named];
+static SOURCES: &[Named] = &[keyring::named, credential::named, file::named];
 
 /// Makes a source of the text in `private-key`, if it names one of its kind. Paths are resolved by a function.
 type Named = fn(&str, &dyn Fn(&str) -> PathBuf, &Origin) -> Option<Rc<dyn KeySource>>;

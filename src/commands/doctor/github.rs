@@ -1,6 +1,6 @@
 //! GitHub's side: the network, the key, what is cached, the App, its installation, and whether a token works.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::report::Report;
 use crate::commands::cached::cached;
@@ -42,6 +42,7 @@ pub(super) fn examine_key(
     source: &TokenSource<'_>,
     report: &mut Report<'_, '_>,
 ) -> Result<bool> {
+    let began = Instant::now();
     let key = match source.app().key() {
         Ok(key) => key,
         Err(why) => {
@@ -49,7 +50,10 @@ pub(super) fn examine_key(
             return Ok(false);
         }
     };
-    let place = rule.key.short();
+    let mut place = rule.key.short();
+    if rule.key.command().is_some() {
+        place += &format!(" in {} ms", began.elapsed().as_millis());
+    }
     let fingerprint = key.fingerprint()?;
     if let Some(path) = rule.key.file()
         && let Some(mode) = open_to_others(path)

@@ -15,7 +15,7 @@ use super::identity;
 use super::installations::{owner, selection, use_for_git};
 use super::output::{Output, count};
 use crate::app::key::keyring;
-use crate::config::{Config, Flags, Rule};
+use crate::config::{Config, Flags, Rule, SETTINGS, SOURCES, Setting};
 use crate::error::{Error, Result};
 use crate::files::open_to_others;
 use crate::git;
@@ -106,7 +106,7 @@ pub(super) fn setup(
     tell_about(&app, rule, &installations, world, output)?;
     let key = where_the_key_goes(&options, rule, &app, &file, &mut person)?;
     let mut changes: Vec<Change> = key.change.into_iter().collect();
-    changes.extend(rule::write(&file, rule, &key.name, &world.folders)?);
+    changes.extend(rule::write(&file, rule, key.name.as_deref(), &world.folders)?);
     let bot = match options.identity {
         true => Some(bot(rule, &app, &installations, &source)?),
         false => None,
@@ -137,7 +137,9 @@ pub(super) fn setup(
         output.line("done; git-credential-ghapp setup --undo takes it back")?;
     }
     // The key may have moved.
-    let _ = flags.set("private-key", OsString::from(key.name));
+    if let Some(name) = key.name {
+        let _ = flags.set("private-key", OsString::from(name));
+    }
     let config = Config::load_without_files(&flags, world)?;
     config.rules.last().map_or(Ok(()), |rule| try_it(rule, &installations, &config, &scope, world, output))
 }
@@ -194,15 +196,22 @@ fn complete(flags: &Flags, file: &Path, world: &World<'_>, person: &mut Person<'
         // The flag is one of this program's.
         let _ = flags.set("app-id", OsString::from(answer));
     }
-    if is_set("GHAPP_PRIVATE_KEY_FILE") || is_set("GHAPP_PRIVATE_KEY") {
+    let says_the_source = |setting: &&Setting| {
+        let other = setting.key != "private-key";
+        SOURCES.contains(&setting.key) && (is_set(setting.variable) || (other && flags.has(setting.name())))
+    };
+    if is_set("GHAPP_PRIVATE_KEY") || SETTINGS.iter().any(|setting| says_the_source(&setting)) {
         return Ok(flags);
     }
     let named = flags.last("private-key").map(PathBuf::from);
     if named.as_ref().is_some_and(|path| path.exists()) {
         return Ok(flags);
     }
-    if let Some(known) = known_key(&flags, file, world)? {
-        let _ = flags.set("private-key", known);
+    let known = known_sources(&flags, file, world)?;
+    if !known.is_empty() {
+        for (name, text) in known {
+            let _ = flags.set(name, text);
+        }
     } else if named.is_none() {
         let what = "file of the App's private key";
         let answer = person.asked(what)?.ok_or_else(|| missing(what))?;
@@ -211,12 +220,15 @@ fn complete(flags: &Flags, file: &Path, world: &World<'_>, person: &mut Person<'
     Ok(flags)
 }
 
-/// The key of an App for which there is a rule in the file, perhaps because setup moved it.
-fn known_key(flags: &Flags, file: &Path, world: &World<'_>) -> Result<Option<OsString>> {
-    let Some(text) = change::read_if_there(file)? else { return Ok(None) };
+/// Where the file says that the key of this App is, as flags: perhaps setup moved it.
+fn known_sources(flags: &Flags, file: &Path, world: &World<'_>) -> Result<Vec<(&'static str, OsString)>> {
+    let Some(text) = change::read_if_there(file)? else { return Ok(Vec::new()) };
     let present = Config::of_file(&text, file, &world.folders)?;
     let rule = present.rules.iter().find(|rule| Some(rule.app_id.as_str()) == flags.last("app-id"));
-    Ok(rule.and_then(|rule| rule.key.setting()).map(OsString::from))
+    let Some(rule) = rule else { return Ok(Vec::new()) };
+    let sources = SETTINGS.iter().filter(|setting| SOURCES.contains(&setting.key));
+    let written = sources.filter_map(|setting| Some((setting.name(), (setting.written)(rule)?.as_flag())));
+    Ok(written.map(|(name, text)| (name, OsString::from(text))).collect())
 }
 
 /// What GitHub says about the App.
@@ -262,9 +274,10 @@ fn tell_about(
     Ok(())
 }
 
-/// How the key is named in the configuration, and what moves it there.
+/// How `private-key` names the key in the configuration, and what moves it there.
 struct KeyPlace {
-    name: String,
+    /// `None` where another setting says where the key is.
+    name: Option<String>,
     change: Option<Change>,
 }
 
@@ -277,17 +290,17 @@ fn where_the_key_goes(
 ) -> Result<KeyPlace> {
     let Some(path) = rule.key.file() else {
         return match rule.key.setting() {
-            Some(name) => Ok(KeyPlace { name, change: None }),
-            None => Err(Error::new(format!(
+            None if rule.key.command().is_none() => Err(Error::new(format!(
                 "the private key is {}, which the configuration cannot name",
                 rule.key.describe()
             ))
             .hint("put it into a file, and name that: --private-key FILE")),
+            name => Ok(KeyPlace { name, change: None }),
         };
     };
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let safe = file.with_file_name("keys").join(format!("{}.pem", app.slug));
-    let stays = || KeyPlace { name: path.display().to_string(), change: None };
+    let stays = || KeyPlace { name: Some(path.display().to_string()), change: None };
     if path == safe {
         return Ok(stays());
     }
@@ -298,10 +311,10 @@ fn where_the_key_goes(
     Ok(match wish {
         None => stays(),
         Some(MoveKey::Folder) => {
-            KeyPlace { name: safe.display().to_string(), change: Some(Change::key_file(path, safe)) }
+            KeyPlace { name: Some(safe.display().to_string()), change: Some(Change::key_file(path, safe)) }
         }
         Some(MoveKey::Keyring) => KeyPlace {
-            name: keyring::setting(&app.slug),
+            name: Some(keyring::setting(&app.slug)),
             change: Some(Change::key_to_keyring(path, app.slug.clone())),
         },
     })

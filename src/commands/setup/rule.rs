@@ -5,12 +5,17 @@ use std::path::Path;
 use toml_edit::{DocumentMut, InlineTable, Item, Table, Value, value};
 
 use super::change::{Change, read_if_there};
-use crate::config::{self, Config, Rule, SETTINGS};
+use crate::config::{self, Config, Rule, SETTINGS, SOURCES};
 use crate::error::{Error, Result};
 use crate::world::Folders;
 
 /// What writes the rule into the file, with the key under this name.
-pub(super) fn write(file: &Path, rule: &Rule, key: &str, folders: &Folders) -> Result<Option<Change>> {
+pub(super) fn write(
+    file: &Path,
+    rule: &Rule,
+    key: Option<&str>,
+    folders: &Folders,
+) -> Result<Option<Change>> {
     let before = read_if_there(file)?;
     let text = before.as_deref().unwrap_or_default();
     // A file with errors is not made worse.
@@ -38,7 +43,7 @@ pub(super) fn write(file: &Path, rule: &Rule, key: &str, folders: &Folders) -> R
 }
 
 /// The text with the rule at an index changed.
-fn changed(text: &str, index: usize, rule: &Rule, key: &str, file: &Path) -> Result<String> {
+fn changed(text: &str, index: usize, rule: &Rule, key: Option<&str>, file: &Path) -> Result<String> {
     let unreadable = |why: String| Error::new(format!("cannot change {}: {why}", file.display()));
     let mut document: DocumentMut =
         text.parse().map_err(|e: toml_edit::TomlError| unreadable(e.message().to_owned()))?;
@@ -55,14 +60,20 @@ fn changed(text: &str, index: usize, rule: &Rule, key: &str, file: &Path) -> Res
 }
 
 /// Writes what the rule says and the table does not; what is the default is not written.
-fn fill(table: &mut Table, rule: &Rule, key: &str) {
+fn fill(table: &mut Table, rule: &Rule, key: Option<&str>) {
     for setting in SETTINGS {
         let written = match setting.key {
             // It may be about to move.
-            "private-key" => Some(config::Value::Text(key.to_owned())),
+            "private-key" => key.map(|key| config::Value::Text(key.to_owned())),
             _ => (setting.written)(rule),
         };
-        let Some(wanted) = written.map(in_toml) else { continue };
+        let Some(wanted) = written.map(in_toml) else {
+            if SOURCES.contains(&setting.key) {
+                // The rule has another source now.
+                table.remove(setting.key);
+            }
+            continue;
+        };
         let present = table.get(setting.key).and_then(Item::as_value);
         if present.is_none_or(|present| text(present) != text(&wanted)) {
             table.insert(setting.key, value(wanted));
