@@ -49,6 +49,7 @@ fn a_healthy_setup_has_no_failures_and_no_warnings() {
         "cached tokens",
         "clock",
         "App",
+        "route",
         "installation",
         "token",
         "probe",

@@ -111,11 +111,14 @@ fn permission(
             && token.repositories.as_ref().is_none_or(|ids| ids.contains(&repository.id))
     };
     if repository.filter(covered).is_none() {
-        // What everybody may read, every token may read.
-        if is_public && !writes {
-            return Ok(Some("read".to_owned()));
-        }
-        return Err(plain(404, "Repository not found."));
+        return match repository {
+            // What everybody may read, every token may read.
+            Some(_) if is_public && !writes => Ok(Some("read".to_owned())),
+            Some(it) if is_public => {
+                Err(plain(403, &format!("Permission to {}/{}.git denied to BOT.", it.owner, it.name)))
+            }
+            _ => Err(plain(404, "Repository not found.")),
+        };
     }
     match token.permissions.get("contents").map(String::as_str) {
         Some("write") => Ok(Some("write".to_owned())),

@@ -3,6 +3,7 @@
 //! Trouble in here never fails a request: it is told as a warning, and the request goes on without a cache.
 
 mod api_state;
+mod app_pages;
 mod folder;
 mod grants;
 mod key;
@@ -20,11 +21,12 @@ use crate::token::{Label, Need, Token};
 use crate::world::World;
 
 pub(crate) use api_state::ApiState;
+pub(crate) use app_pages::AppPage;
 use folder::{Folder, Kind, UNFINISHED};
 pub(crate) use grants::Grant;
 pub(crate) use key::{ApiStateKey, RouteKey, TokenKey};
 use lock::{Lock, LockOutcome};
-pub(crate) use routes::LookupTurn;
+pub(crate) use routes::{Learnt, LookupTurn, OwnerRoute};
 use store::{Opening, Store};
 pub(crate) use store::{Sealer, StoreKind};
 
@@ -235,7 +237,9 @@ impl<'a> Cache<'a> {
             for kind in store::KINDS.into_iter().chain([grants::KIND, refusals::KIND, UNFINISHED]) {
                 folder.sweep(kind, DAY);
             }
-            folder.sweep(routes::KIND, 30 * DAY);
+            for kind in [routes::KIND, app_pages::KIND] {
+                folder.sweep(kind, 30 * DAY);
+            }
         }
     }
 
@@ -337,7 +341,8 @@ impl<'a> Cache<'a> {
     /// # Errors
     /// If the folder is not one that is used, or a file cannot be removed.
     pub(crate) fn forget_everything(&self) -> Result<()> {
-        let own = [api_state::KIND, grants::KIND, refusals::KIND, routes::KIND, TOLD, UNFINISHED];
+        let own =
+            [api_state::KIND, app_pages::KIND, grants::KIND, refusals::KIND, routes::KIND, TOLD, UNFINISHED];
         match &self.folder {
             Ok(folder) => folder.clear(store::KINDS.into_iter().chain(own)),
             Err(_) if self.world.folders.cache.is_none() => Ok(()),

@@ -7,7 +7,7 @@ use super::folder::Kind;
 use super::key::{Name as _, RouteKey};
 use super::lock::{Lock, LockOutcome};
 use crate::error::cause;
-use crate::names::InstallationRef;
+use crate::names::{InstallationRef, Repository};
 use crate::time::Timestamp;
 
 pub(super) const KIND: Kind = Kind::of_digests("routes");
@@ -17,62 +17,112 @@ pub(super) const KIND: Kind = Kind::of_digests("routes");
 const REMEMBER_MISSING: i64 = 30;
 /// How long it is remembered where an installation is, in seconds: repositories move to other owners.
 const REMEMBER_FOUND: i64 = 24 * 3600;
+/// How long it is believed that an installation covers all repositories of its owner, in seconds.
+const BELIEVE_ALL: i64 = 3600;
 
-/// What a lookup found, and when, by the local clock.
+/// Where a place leads, how that was learnt, and when, by the local clock.
 #[derive(Serialize, Deserialize)]
 struct Route {
     found: Option<InstallationRef>,
     at: Timestamp,
+    #[serde(default)]
+    learnt: Learnt,
+    /// Of an owner's route: the full name of a repository that the installation covers, and whether it covers all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    covers: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    covers_all: bool,
 }
 
-/// What is to be done to know where a route leads.
-pub(crate) enum LookupTurn {
-    /// Nothing: another process looked it up meanwhile. `None`: there is no installation.
-    Known(Option<InstallationRef>),
+/// How it was learnt where a place leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Learnt {
+    /// GitHub's API said so.
+    #[default]
+    Lookup,
+    /// git's server accepted the token of the owner's installation.
+    Probe,
+}
+
+/// The installation on an owner, as a lookup found it.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnerRoute {
+    pub(crate) installation: InstallationRef,
+    /// A repository that it covers.
+    pub(crate) covers: Repository,
+    /// Whether it covers all repositories of the owner, as of not long ago.
+    pub(crate) covers_all: bool,
+}
+
+/// What is to be done to know where a place leads.
+pub(crate) enum LookupTurn<T> {
+    /// Nothing: this is known meanwhile.
+    Known(T),
     /// Look it up, while the others wait for the lock.
     LookUp {
         /// Held until it is dropped.
         _lock: Option<Lock>,
-        /// What was remembered too long ago.
-        old: Option<InstallationRef>,
     },
 }
 
 impl Cache<'_> {
-    /// Where a route leads, if that was looked up lately. `Some(None)`: there was no installation.
+    /// Where a place leads, if that was learnt lately. `Some(None)`: there was no installation.
     pub(crate) fn route(&self, key: &RouteKey) -> Option<Option<InstallationRef>> {
         Some(self.read_route(key).filter(|route| self.is_current(route))?.found)
     }
 
-    /// Where a route leads, however long ago it was looked up.
+    /// Where a place leads, however long ago that was learnt.
     pub(crate) fn old_route(&self, key: &RouteKey) -> Option<InstallationRef> {
         self.read_route(key)?.found
     }
 
-    /// Waits until this process may look a route up, or another one did.
-    pub(crate) fn turn_to_look_up(&self, key: &RouteKey) -> LookupTurn {
-        let lock = match self.lock("route", key, "looking up the installation", || self.route(key)) {
-            LockOutcome::Done(found) => return LookupTurn::Known(found),
+    /// How it was learnt where a place leads, if there is an installation.
+    pub(crate) fn how_route_was_learnt(&self, key: &RouteKey) -> Option<(InstallationRef, Learnt)> {
+        let route = self.read_route(key).filter(|route| self.is_current(route))?;
+        Some((route.found?, route.learnt))
+    }
+
+    /// The installation on an owner, however long ago it was looked up: whoever uses it finds out whether it is still true.
+    pub(crate) fn owner_route(&self, owner: &RouteKey) -> Option<OwnerRoute> {
+        let Route { found, at, covers, covers_all, .. } = self.read_route(owner)?;
+        let covers_all = covers_all && (0..BELIEVE_ALL).contains(&self.world.clock.now().since(at));
+        Some(OwnerRoute { installation: found?, covers: Repository::parse(&covers?)?, covers_all })
+    }
+
+    /// Waits until this process may look something up, or what it wants is `known`. One at a time looks up under a name.
+    pub(crate) fn turn_to_look_up<T>(&self, name: &RouteKey, known: impl Fn() -> Option<T>) -> LookupTurn<T> {
+        let lock = match self.lock("route", name, "looking up the installation", &known) {
+            LockOutcome::Done(known) => return LookupTurn::Known(known),
             LockOutcome::Locked(lock) => Some(lock),
             LockOutcome::Unlocked => None,
         };
-        match self.route(key) {
-            Some(found) => LookupTurn::Known(found),
-            None => LookupTurn::LookUp { _lock: lock, old: self.old_route(key) },
-        }
+        known().map_or(LookupTurn::LookUp { _lock: lock }, LookupTurn::Known)
     }
 
-    /// Remembers where a route leads.
-    pub(crate) fn remember_route(&self, key: &RouteKey, found: Option<InstallationRef>) {
-        let route = Route { found, at: self.world.clock.now() };
+    /// Remembers where a place leads.
+    pub(crate) fn remember_route(&self, key: &RouteKey, found: Option<InstallationRef>, learnt: Learnt) {
+        let at = self.world.clock.now();
+        self.write_route(key, &Route { found, at, learnt, covers: None, covers_all: false });
+    }
+
+    /// Remembers the installation on an owner.
+    pub(crate) fn remember_owner(&self, key: &RouteKey, owner: &OwnerRoute) {
+        let OwnerRoute { installation, covers, covers_all } = owner;
+        let (found, covers) = (Some(*installation), Some(covers.to_string()));
+        let (at, learnt, covers_all) = (self.world.clock.now(), Learnt::Lookup, *covers_all);
+        self.write_route(key, &Route { found, at, learnt, covers, covers_all });
+    }
+
+    fn write_route(&self, key: &RouteKey, route: &Route) {
         if let Some(folder) = self.folder()
-            && let Err(e) = folder.write_json(KIND, key.name(), &route)
+            && let Err(e) = folder.write_json(KIND, key.name(), route)
         {
             self.warn(&format!("cannot remember the installation: {}", cause(&e)));
         }
     }
 
-    /// Forgets where a route leads.
+    /// Forgets where a place leads.
     pub(crate) fn forget_route(&self, key: &RouteKey) {
         if let Some(folder) = self.folder() {
             // A file that stays leads to the same stale installation, and to one more lookup.

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::key::Name as _;
 use super::*;
 use crate::files::UNFINISHED_PREFIX;
-use crate::names::{ApiUrl, Host, InstallationId, InstallationRef};
+use crate::names::{ApiUrl, Host, InstallationId, InstallationRef, Repository};
 use crate::secret::Secret;
 use crate::terminal::Terminal;
 use crate::time::Clock;
@@ -223,32 +223,51 @@ fn routes_are_looked_up_once_and_what_is_missing_soon_again() {
     let fixture = Fixture::new();
     let route = |name: &str| RouteKey::new(&Host::github().api(), "Iv1", "repository", name);
     let found = InstallationRef { id: InstallationId(7), repository_id: Some(9) };
-    let old = |cache: &Cache<'_>, name: &str| match cache.turn_to_look_up(&route(name)) {
-        LookupTurn::LookUp { old, .. } => old,
-        LookupTurn::Known(_) => panic!("it is remembered"),
+    let turn = |cache: &Cache<'_>, name: &str| {
+        let key = route(name);
+        match cache.turn_to_look_up(&key, || cache.route(&key)) {
+            LookupTurn::Known(found) => Some(found),
+            LookupTurn::LookUp { .. } => None,
+        }
     };
     let cache = fixture.later(0);
-    assert_eq!(cache.route(&route("a/b")), None);
-    assert_eq!(old(&cache, "a/b"), None);
-    cache.remember_route(&route("a/b"), Some(found));
-    assert_eq!(cache.route(&route("a/b")), Some(Some(found)));
-    assert!(matches!(cache.turn_to_look_up(&route("a/b")), LookupTurn::Known(known) if known == Some(found)));
+    assert_eq!((cache.route(&route("a/b")), turn(&cache, "a/b")), (None, None));
+    cache.remember_route(&route("a/b"), Some(found), Learnt::Lookup);
+    assert_eq!((cache.route(&route("a/b")), turn(&cache, "a/b")), (Some(Some(found)), Some(Some(found))));
     let day = 24 * 3600;
     assert_eq!(fixture.later(day - 1).route(&route("a/b")), Some(Some(found)));
     let next_day = fixture.later(day);
-    assert_eq!(next_day.route(&route("a/b")), None);
-    assert_eq!(old(&next_day, "a/b"), Some(found));
-    cache.remember_route(&route("a/c"), None);
+    assert_eq!((next_day.route(&route("a/b")), turn(&next_day, "a/b")), (None, None));
+    assert_eq!(next_day.old_route(&route("a/b")), Some(found));
+    cache.remember_route(&route("a/c"), None, Learnt::Lookup);
     assert_eq!(fixture.later(29).route(&route("a/c")), Some(None));
     // After 30 seconds, and for a clock that was set back, it is looked up again.
     for at in [30, -1] {
         assert_eq!(fixture.later(at).route(&route("a/c")), None, "after {at} s");
-        assert_eq!(old(&fixture.later(at), "a/c"), None);
+        assert_eq!(turn(&fixture.later(at), "a/c"), None);
     }
     cache.forget_route(&route("a/b"));
     assert_eq!(cache.old_route(&route("a/b")), None);
     std::fs::write(fixture.path().join("routes").join(route("a/b").name()), "{").unwrap();
     assert_eq!(cache.old_route(&route("a/b")), None);
+}
+
+#[test]
+fn an_owners_installation_is_remembered_but_that_it_covers_everything_only_for_an_hour() {
+    let fixture = Fixture::new();
+    let key = RouteKey::new(&Host::github().api(), "Iv1", "owner", "a");
+    assert!(fixture.later(0).owner_route(&key).is_none());
+    let covers = Repository::parse("a/b").unwrap();
+    let owner = OwnerRoute { installation: InstallationId(7).into(), covers, covers_all: true };
+    fixture.later(0).remember_owner(&key, &owner);
+    for (at, covers_all) in [(0, true), (3599, true), (3600, false), (-1, false), (9 * 24 * 3600, false)] {
+        let owner = fixture.later(at).owner_route(&key).unwrap();
+        assert_eq!(
+            (owner.installation.id, owner.covers_all),
+            (InstallationId(7), covers_all),
+            "after {at} s"
+        );
+    }
 }
 
 #[test]

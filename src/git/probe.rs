@@ -25,31 +25,45 @@ const SHORTEST_ANSWER: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// The most that is read of an answer, in bytes: the connection can be used again if that was all of it. A list of refs
+/// can be long.
+const MAX_ANSWER: u64 = 16 * 1024;
+
+/// What git asks a server for first. <https://git-scm.com/docs/http-protocol>
+#[derive(Clone, Copy)]
+pub(crate) enum Service {
+    /// Any valid token may fetch what is public.
+    Fetch,
+    /// Only a token of an installation that covers the repository may push, if it has write access.
+    Push,
+}
+
 /// git's server on a host.
 pub(crate) struct GitServer<'a> {
     agent: Agent,
     host: &'a Host,
     world: &'a World<'a>,
+    /// How long it is waited for one answer, or for a token to be accepted.
+    patience: Duration,
 }
 
 impl<'a> GitServer<'a> {
-    /// The server that git itself would talk to, by git's network settings.
-    pub(crate) fn new(host: &'a Host, world: &'a World<'a>) -> Result<Self> {
+    /// The server that git itself would talk to, by git's network settings. Nothing is waited for longer than `deadline`.
+    pub(crate) fn new(host: &'a Host, world: &'a World<'a>, deadline: Duration) -> Result<Self> {
         let address = format!("https://{host}/");
         let agent = super::network::way(&address, &address, world)?.agent;
-        Ok(Self { agent, host, world })
+        Ok(Self { agent, host, world, patience: PROPAGATION.min(deadline) })
     }
 
-    /// Probes until the server accepts a token, for at most `deadline`. Gives what to warn about if it does not accept it
-    /// in time.
-    pub(crate) fn wait_until_accepted(
-        &self,
-        repository: &Repository,
-        token: &Secret,
-        deadline: Duration,
-    ) -> Option<Error> {
+    /// Whether the server accepts a token for this. `false` also if there is no answer.
+    pub(crate) fn accepts(&self, token: &Secret, service: Service, repository: &Repository) -> bool {
+        self.ask(service, repository, token, self.patience).is_ok_and(|status| status == 200)
+    }
+
+    /// Probes until the server accepts a token. Gives what to warn about if it does not accept it in time.
+    pub(crate) fn wait_until_accepted(&self, repository: &Repository, token: &Secret) -> Option<Error> {
         let began = Instant::now();
-        let deadline = PROPAGATION.min(deadline);
+        let deadline = self.patience;
         let mut pause = FIRST_PAUSE;
         loop {
             let left = deadline.saturating_sub(began.elapsed()).max(SHORTEST_ANSWER);
@@ -71,19 +85,38 @@ impl<'a> GitServer<'a> {
         }
     }
 
-    /// The status that the server returns to what git asks first. An error: there is no answer within `timeout`.
+    /// The status that the server returns to what git asks first when it fetches. An error: there is no answer within
+    /// `timeout`.
     pub(crate) fn probe(&self, repository: &Repository, token: &Secret, timeout: Duration) -> Result<u16> {
-        let url = format!("https://{}/{repository}.git/info/refs?service=git-upload-pack", self.host);
+        self.ask(Service::Fetch, repository, token, timeout)
+    }
+
+    fn ask(
+        &self,
+        service: Service,
+        repository: &Repository,
+        token: &Secret,
+        timeout: Duration,
+    ) -> Result<u16> {
+        let service = match service {
+            Service::Fetch => "git-upload-pack",
+            Service::Push => "git-receive-pack",
+        };
+        let url = format!("https://{}/{repository}.git/info/refs?service={service}", self.host);
         let pair = Zeroizing::new(format!("{USERNAME}:{}", token.expose()));
         let basic = Zeroizing::new(format!("Basic {}", *Zeroizing::new(STANDARD.encode(pair.as_bytes()))));
         let request = self
             .agent
             .get(&url)
             .header("Authorization", basic.as_str())
-            // The answer to protocol version 2 is tiny: it lists no refs.
+            // The answer to a fetch with protocol version 2 is tiny: it lists no refs.
             .header("Git-Protocol", "version=2");
         let answer = request.config().timeout_global(Some(timeout)).build().call();
-        let status = answer.map(|answer| answer.status().as_u16()).map_err(|e| Error::new(e.to_string()));
+        let status = answer.map_err(|e| Error::new(e.to_string())).map(|mut answer| {
+            // Only what was read to its end leaves a connection for the next request.
+            let _ = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
+            answer.status().as_u16()
+        });
         self.world.terminal.trace(|| {
             let result = status.as_ref().map_or_else(ToString::to_string, ToString::to_string);
             format!("probe: GET {url}: {result}")

@@ -23,9 +23,14 @@ pub(crate) struct AppInfo {
 }
 
 impl AppInfo {
+    /// The page on which an owner installs it.
+    pub(crate) fn install_page(&self) -> String {
+        format!("{}/installations/new", self.html_url)
+    }
+
     /// What to do where the App is not installed.
     pub(crate) fn install_hint(&self) -> String {
-        format!("install it at {}/installations/new", self.html_url)
+        format!("install it at {}", self.install_page())
     }
 
     /// ` of OWNER`, to follow the App's name, where it is known who registered it.

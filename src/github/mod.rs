@@ -47,6 +47,16 @@ pub(crate) struct GitHub<'a> {
     jwt: RefCell<Option<AppJwt>>,
 }
 
+/// What a lookup tells: an installation, and on whom it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Lookup {
+    pub(crate) installation: InstallationRef,
+    /// The account that the App is installed on, in lower case.
+    pub(crate) owner: Option<String>,
+    /// Whether it covers all repositories of that account.
+    pub(crate) covers_all: bool,
+}
+
 /// What a request is authenticated with.
 #[derive(Clone, Copy)]
 enum Credential<'c> {
@@ -64,6 +74,14 @@ struct AccessTokenRequest<'a> {
     repository_ids: Option<[u64; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<&'a Permissions>,
+}
+
+impl Lookup {
+    fn new(found: &Installation, repository_id: Option<u64>) -> Self {
+        let installation = InstallationRef { id: found.id, repository_id };
+        let covers_all = found.repository_selection.as_deref() == Some("all");
+        Self { installation, owner: found.owner().map(str::to_ascii_lowercase), covers_all }
+    }
 }
 
 impl<'a> GitHub<'a> {
@@ -100,25 +118,25 @@ impl<'a> GitHub<'a> {
     pub(crate) fn installation_of_repository(
         &self,
         repository: &Repository,
-    ) -> Result<Option<InstallationRef>, Failure> {
+    ) -> Result<Option<Lookup>, Failure> {
         let values = [("owner", repository.owner.as_str()), ("repository", &repository.name)];
         self.look_up(&path(GITHUB.installation_of_repository, &values))
     }
 
     /// The installation on an owner, a user or an organisation.
-    pub(crate) fn installation_of_owner(&self, owner: &str) -> Result<Option<InstallationRef>, Failure> {
+    pub(crate) fn installation_of_owner(&self, owner: &str) -> Result<Option<Lookup>, Failure> {
         self.look_up(&path(GITHUB.installation_of_owner, &[("owner", owner)]))
     }
 
-    fn look_up(&self, path: &str) -> Result<Option<InstallationRef>, Failure> {
+    fn look_up(&self, path: &str) -> Result<Option<Lookup>, Failure> {
         let mut url = self.api.endpoint(path);
         let mut repository_id = None;
         for _ in 0..=MAX_REDIRECTS {
             let reply = self.get(&url, Credential::App)?;
             match reply.status {
                 200 => {
-                    let Installation { id, .. } = self.parse(&reply)?;
-                    return Ok(Some(InstallationRef { id, repository_id }));
+                    let found: Installation = self.parse(&reply)?;
+                    return Ok(Some(Lookup::new(&found, repository_id)));
                 }
                 301 | 302 | 307 | 308 => {
                     let location = reply.header("location").unwrap_or_default();
@@ -139,7 +157,7 @@ impl<'a> GitHub<'a> {
     }
 
     /// The only installation that git can use, if the App has just one.
-    pub(crate) fn only_installation(&self, host: &Host) -> Result<Option<InstallationRef>, Failure> {
+    pub(crate) fn only_installation(&self, host: &Host) -> Result<Option<Lookup>, Failure> {
         let mut usable: Vec<Installation> = Vec::new();
         self.installations(|page| {
             usable.extend(page.into_iter().filter(Installation::is_usable));
@@ -147,7 +165,7 @@ impl<'a> GitHub<'a> {
         })?;
         match usable.as_slice() {
             [] => Ok(None),
-            [one] => Ok(Some(one.id.into())),
+            [one] => Ok(Some(Lookup::new(one, None))),
             _ => {
                 let app = self.app.id();
                 let what = format!(

@@ -5,11 +5,14 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use crate::app::App;
-use crate::cache::{self, ApiState, ApiStateKey, Cache, Grant, LookupTurn, MintTurn, RouteKey, TokenKey};
+use crate::cache::{
+    self, ApiState, ApiStateKey, AppPage, Cache, Grant, Learnt, LookupTurn, MintTurn, OwnerRoute, RouteKey,
+    TokenKey,
+};
 use crate::config::{Config, Rule};
 use crate::error::{Error, Result};
-use crate::git::probe::GitServer;
-use crate::github::{Failure, GitHub, rate_limited};
+use crate::git::probe::{GitServer, Service};
+use crate::github::{Failure, GitHub, Lookup, rate_limited};
 use crate::names::{InstallationRef, Place, Repository};
 use crate::token::{Granted, Label, Need, RepositoryRef, Scope, Token};
 use crate::world::World;
@@ -23,6 +26,7 @@ pub(crate) struct TokenSource<'a> {
     app: Rc<App<'a>>,
     cache: Cache<'a>,
     github: OnceCell<GitHub<'a>>,
+    git_server: OnceCell<GitServer<'a>>,
 }
 
 /// A token, and what it is for.
@@ -44,62 +48,157 @@ pub(crate) enum Outcome {
     NotInstalled(Error),
 }
 
+/// Where the token for a place comes from.
+enum Route {
+    /// From this installation: as configured, as remembered, or as GitHub says.
+    Installation(InstallationRef),
+    /// From the one on the repository's owner, if git's server takes its token for this repository too.
+    Owner(OwnerRoute),
+    /// The App is not installed there.
+    Nowhere,
+}
+
+impl From<Option<InstallationRef>> for Route {
+    fn from(found: Option<InstallationRef>) -> Self {
+        found.map_or(Self::Nowhere, Self::Installation)
+    }
+}
+
+/// How a call comes to the installation of a place.
+#[derive(Debug)]
+pub(crate) enum Routing {
+    Configured,
+    Remembered(InstallationRef, Learnt),
+    /// The token of the owner's installation is probed.
+    ByOwner(InstallationRef),
+    ByLookup,
+}
+
 impl<'a> TokenSource<'a> {
     pub(crate) fn new(rule: &'a Rule, config: &Config, world: &'a World<'a>) -> Self {
         let app = Rc::new(App::new(&rule.app_id, Rc::clone(&rule.key), world));
         let sealer = Rc::clone(&app) as Rc<dyn cache::Sealer + 'a>;
         let cache = Cache::open(world, config.cache, Some(sealer));
-        Self { rule, settings: config.cache, world, app, cache, github: OnceCell::new() }
+        let (github, git_server) = (OnceCell::new(), OnceCell::new());
+        Self { rule, settings: config.cache, world, app, cache, github, git_server }
     }
 
     /// A token for a place: a cached one, or a fresh one that git's server accepts already.
     pub(crate) fn token(&self, place: &Place, need: Need<'_>) -> Result<Outcome> {
-        let mut may_look_up_again = self.rule.installation.is_none();
+        let mut may_be_gone = self.rule.installation.is_none();
+        let mut route = self.route(place)?;
         loop {
-            let Some(installation) = self.installation(place)? else {
-                return Ok(Outcome::NotInstalled(self.not_installed(place)));
+            route = match route {
+                Route::Nowhere => return Ok(Outcome::NotInstalled(self.not_installed(place))),
+                Route::Owner(owner) => match self.token_of_owner(&owner, place, need) {
+                    Some(issued) => return Ok(Outcome::Issued(issued)),
+                    None => self.look_up_in_turn(place)?,
+                },
+                Route::Installation(installation) => match self.token_of(installation, place, need) {
+                    // The App was installed anew: its installation has another number now.
+                    Err(Failure::Gone(_)) if may_be_gone => {
+                        may_be_gone = false;
+                        self.forget_route(place);
+                        self.look_up_in_turn(place)?
+                    }
+                    result => return Ok(Outcome::Issued(result?)),
+                },
             };
-            match self.token_of(installation, place, need) {
-                // The App was installed anew: its installation has another number now.
-                Err(Failure::Gone(_)) if may_look_up_again => {
-                    self.cache.forget_route(&self.route_key(place));
-                    may_look_up_again = false;
-                }
-                result => return Ok(Outcome::Issued(result?)),
-            }
         }
     }
 
-    /// The installation: as configured, as remembered, or as GitHub says. `None`: the App is not installed there.
-    pub(crate) fn installation(&self, place: &Place) -> Result<Option<InstallationRef>, Failure> {
+    /// The route to a place: as configured, as remembered, or as GitHub says.
+    fn route(&self, place: &Place) -> Result<Route, Failure> {
         if let Some(id) = self.rule.installation {
-            return Ok(Some(id.into()));
+            return Ok(Route::Installation(id.into()));
         }
-        let key = self.route_key(place);
-        if let Some(found) = self.cache.route(&key) {
-            return Ok(found);
+        let remembered = || {
+            let route = self.cache.route(&self.route_key(place)).map(Route::from);
+            route.or_else(|| self.owner_route(place).map(Route::Owner))
+        };
+        if let Some(route) = remembered() {
+            return Ok(route);
         }
-        match self.cache.turn_to_look_up(&key) {
-            LookupTurn::Known(found) => Ok(found),
-            LookupTurn::LookUp { _lock, old } => match self.look_up(place) {
-                Ok(found) => {
-                    self.cache.remember_route(&key, found);
-                    Ok(found)
-                }
-                // An old answer is better than none.
-                Err(Failure::Unreachable(_) | Failure::Limited(..)) if old.is_some() => Ok(old),
-                Err(failure) => Err(failure),
-            },
+        // Of all repositories of an owner that nothing is known about, one is looked up, and the others wait for that.
+        match self.cache.turn_to_look_up(&self.owner_key(place), remembered) {
+            LookupTurn::Known(route) => Ok(route),
+            LookupTurn::LookUp { _lock } => self.look_up(place),
         }
     }
 
-    fn look_up(&self, place: &Place) -> Result<Option<InstallationRef>, Failure> {
+    /// The installation on the owner of a repository, if another repository's lookup told.
+    fn owner_route(&self, place: &Place) -> Option<OwnerRoute> {
+        place.repository().and_then(|_| self.cache.owner_route(&self.owner_key(place)))
+    }
+
+    /// The route as GitHub says, unless another process asks at this moment.
+    fn look_up_in_turn(&self, place: &Place) -> Result<Route, Failure> {
+        let key = self.route_key(place);
+        match self.cache.turn_to_look_up(&key, || self.cache.route(&key)) {
+            LookupTurn::Known(found) => Ok(found.into()),
+            LookupTurn::LookUp { _lock } => self.look_up(place),
+        }
+    }
+
+    fn look_up(&self, place: &Place) -> Result<Route, Failure> {
+        match (self.look_up_afresh(place), self.cache.old_route(&self.route_key(place))) {
+            // An old answer is better than none.
+            (Err(Failure::Unreachable(_) | Failure::Limited(..)), Some(old)) => Ok(Route::Installation(old)),
+            (found, _) => Ok(found?.into()),
+        }
+    }
+
+    /// Asks GitHub for the installation, whatever is remembered, and remembers the answer.
+    pub(crate) fn look_up_afresh(&self, place: &Place) -> Result<Option<InstallationRef>, Failure> {
         let found = self.github().and_then(|github| match place {
             Place::Repository(_, repository) => github.installation_of_repository(repository),
             Place::Owner(_, owner) => github.installation_of_owner(owner),
             Place::Host(host) => github.only_installation(host),
         });
-        self.note_rate_limit(found)
+        let found = self.note_rate_limit(found)?;
+        let installation = found.as_ref().map(|found| found.installation);
+        self.cache.remember_route(&self.route_key(place), installation, Learnt::Lookup);
+        // The owner is who GitHub says: a repository that moved is found under its old name too.
+        if let (Some(Lookup { installation, owner: Some(owner), covers_all }), Some(repository)) =
+            (found, place.repository())
+        {
+            let key = self.owner_key(&Place::Owner(place.host().clone(), owner));
+            let covers = repository.clone();
+            let route = OwnerRoute { installation: installation.id.into(), covers, covers_all };
+            self.cache.remember_owner(&key, &route);
+        }
+        Ok(installation)
+    }
+
+    /// The token of the owner's installation, if that covers this repository too, which needs no request to the API.
+    /// `None`: GitHub has to be asked. It knows of repositories that moved, and of those outside the installation.
+    fn token_of_owner(&self, owner: &OwnerRoute, place: &Place, need: Need<'_>) -> Option<Issued> {
+        let (installation, repository) = (owner.installation, place.repository()?);
+        self.world.terminal.trace(|| format!("route: perhaps installation {}, the owner's", installation.id));
+        let issued = if self.rule.per_repository {
+            // The mint names the repository, and is refused outside the installation.
+            self.token_of(installation, place, need)
+        } else {
+            // A fresh one is first accepted for a repository that is surely covered: others wait for it too.
+            let covered = Place::Repository(place.host().clone(), owner.covers.clone());
+            self.token_of(installation, &covered, need)
+        };
+        let issued = match issued {
+            Ok(issued) => issued,
+            Err(failure) => {
+                self.world.terminal.trace(|| format!("route: it gives no token: {}", failure.into_error()));
+                return None;
+            }
+        };
+        // A token that may push is one of an installation that covers the repository. That it may fetch proves this only
+        // where all repositories are covered: what is public may be fetched with any token, and a push would fail.
+        let service = if owner.covers_all { Service::Fetch } else { Service::Push };
+        let accepts = |server: &GitServer<'_>| server.accepts(&issued.token.secret, service, repository);
+        let is_covered = self.rule.per_repository || self.git_server().is_ok_and(accepts);
+        is_covered.then(|| {
+            self.cache.remember_route(&self.route_key(place), Some(installation), Learnt::Probe);
+            issued
+        })
     }
 
     /// A token of an installation: a cached one, or one that is minted by one process at a time, and probed.
@@ -123,7 +222,7 @@ impl<'a> TokenSource<'a> {
                     && !self.is_accepted(&token, repository)?
                 {
                     // Perhaps the repository moved to another owner.
-                    self.cache.forget_route(&self.route_key(place));
+                    self.forget_route(place);
                 }
                 self.cache.keep(&key, &token, &self.grant(installation, place, &granted, &token));
                 Ok(Issued { token, installation, key, granted: Some(granted) })
@@ -162,12 +261,20 @@ impl<'a> TokenSource<'a> {
 
     /// Waits until git's server accepts a token, and warns if it does not in time.
     fn is_accepted(&self, token: &Token, repository: &Repository) -> Result<bool> {
-        let server = GitServer::new(&self.rule.host, self.world)?;
-        let warning = server.wait_until_accepted(repository, &token.secret, self.settings.deadline);
+        let warning = self.git_server()?.wait_until_accepted(repository, &token.secret);
         if let Some(warning) = &warning {
             self.world.terminal.warning(warning);
         }
         Ok(warning.is_none())
+    }
+
+    /// git's server. An error: git's network settings are not usable.
+    fn git_server(&self) -> Result<&GitServer<'a>> {
+        if let Some(server) = self.git_server.get() {
+            return Ok(server);
+        }
+        let server = GitServer::new(&self.rule.host, self.world, self.settings.deadline)?;
+        Ok(self.git_server.get_or_init(|| server))
     }
 
     /// The first repository that a token is for. A token that was minted just now, without a repository to probe it with,
@@ -239,6 +346,19 @@ impl<'a> TokenSource<'a> {
         Some(self.token_key(place, installation))
     }
 
+    /// How a call would come to the installation of a place.
+    pub(crate) fn routing(&self, place: &Place) -> Routing {
+        if self.rule.installation.is_some() {
+            return Routing::Configured;
+        }
+        match self.cache.how_route_was_learnt(&self.route_key(place)) {
+            Some((installation, learnt)) => Routing::Remembered(installation, learnt),
+            None => self
+                .owner_route(place)
+                .map_or(Routing::ByLookup, |owner| Routing::ByOwner(owner.installation)),
+        }
+    }
+
     fn token_key(&self, place: &Place, installation: InstallationRef) -> TokenKey {
         let scope = self.scope(place, installation);
         TokenKey::new(&self.rule.api, &self.rule.app_id, installation.id, &scope)
@@ -251,6 +371,22 @@ impl<'a> TokenSource<'a> {
             Place::Host(_) => ("only", String::new()),
         };
         RouteKey::new(&self.rule.api, &self.rule.app_id, kind, &name)
+    }
+
+    /// The name of what is remembered about the owner of a place, as [`Self::route_key`] has it for the owner alone.
+    fn owner_key(&self, place: &Place) -> RouteKey {
+        match place {
+            Place::Repository(host, repository) => {
+                self.route_key(&Place::Owner(host.clone(), repository.owner.clone()))
+            }
+            Place::Owner(..) | Place::Host(_) => self.route_key(place),
+        }
+    }
+
+    /// Forgets the route to a place, and the one to its owner.
+    fn forget_route(&self, place: &Place) {
+        self.cache.forget_route(&self.route_key(place));
+        self.cache.forget_route(&self.owner_key(place));
     }
 
     fn api_key(&self) -> ApiStateKey {
@@ -283,8 +419,13 @@ impl<'a> TokenSource<'a> {
     /// Which App is missing where, and where to install it.
     fn not_installed(&self, place: &Place) -> Error {
         // Where the App's page is, only GitHub knows. Without it the message is less of a help, but still true.
-        let info = self.github().ok().and_then(|github| github.app().ok());
-        let app = info.as_ref().map_or(&self.rule.app_id, |info| &info.slug);
+        let page = self.cache.app_page(&self.api_key()).or_else(|| {
+            let info = self.github().ok()?.app().ok()?;
+            let page = AppPage { install: info.install_page(), slug: info.slug };
+            self.cache.remember_app_page(&self.api_key(), &page);
+            Some(page)
+        });
+        let app = page.as_ref().map_or(&self.rule.app_id, |page| &page.slug);
         let host = &self.rule.host;
         let error = Error::new(match place {
             Place::Repository(_, repository) => {
@@ -293,8 +434,8 @@ impl<'a> TokenSource<'a> {
             Place::Owner(_, owner) => format!("App {app} is not installed on {host}/{owner}"),
             Place::Host(_) => format!("App {app} has no installation on {host} that git can use"),
         });
-        match info {
-            Some(info) => error.hint(info.install_hint()),
+        match page {
+            Some(page) => error.hint(format!("install it at {}", page.install)),
             None => error.hint("install it from the App's page, for all repositories or for this one"),
         }
     }

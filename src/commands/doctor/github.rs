@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::report::Report;
+use crate::cache::Learnt;
 use crate::commands::cached::cached;
 use crate::commands::installations;
 use crate::commands::output::soon;
@@ -13,7 +14,7 @@ use crate::git::network;
 use crate::git::probe::GitServer;
 use crate::github::matters;
 use crate::names::{InstallationRef, Place};
-use crate::source::{Issued, Outcome, TokenSource};
+use crate::source::{Issued, Outcome, Routing, TokenSource};
 use crate::time::describe_offset;
 use crate::token::Need;
 use crate::world::World;
@@ -139,10 +140,16 @@ pub(super) fn examine_installation(
     world: &World<'_>,
     report: &mut Report<'_, '_>,
 ) -> Result<()> {
-    let found = match source.installation(&selected.place) {
-        Ok(found) => found,
-        Err(why) => return report.failure("installation", why.into_error()),
+    let routing = source.routing(&selected.place);
+    let found = match selected.rule.installation {
+        Some(id) => Some(id.into()),
+        // Whatever is remembered: that may be what is wrong.
+        None => match source.look_up_afresh(&selected.place) {
+            Ok(found) => found,
+            Err(why) => return report.failure("installation", why.into_error()),
+        },
     };
+    examine_route(&routing, found, selected, report)?;
     if let Some(InstallationRef { id, .. }) = found {
         let details = source.github().and_then(|github| github.installation(id));
         match details {
@@ -180,6 +187,42 @@ pub(super) fn examine_installation(
     }
 }
 
+/// How a call comes to the installation, and whether what it remembered was right.
+fn examine_route(
+    routing: &Routing,
+    found: Option<InstallationRef>,
+    Selected { rule, place }: &Selected<'_>,
+    report: &mut Report<'_, '_>,
+) -> Result<()> {
+    let owner = place.owner().unwrap_or_default();
+    match (routing, found) {
+        (Routing::Remembered(old, _), Some(found)) if old.id != found.id => {
+            let (old, new) = (old.id, found.id);
+            let what = format!("installation {old} was remembered, but GitHub says {new}, which is used from now on");
+            report.warning("route", Error::new(what))
+        }
+        (Routing::Remembered(old, _), None) => {
+            let what = format!("installation {} was remembered, but GitHub says that there is none", old.id);
+            report.warning("route", Error::new(what))
+        }
+        (Routing::Configured, _) => report.ok("route", "installation-id in the configuration names the installation"),
+        (Routing::Remembered(_, Learnt::Lookup), _) => report.ok("route", "remembered from a lookup"),
+        (Routing::Remembered(_, Learnt::Probe), _) => report.ok(
+            "route",
+            format!("remembered since git's server accepted the token of {owner}'s installation for it"),
+        ),
+        (Routing::ByOwner(installation), _) => report.ok(
+            "route",
+            format!(
+                "none is remembered for {}; a call would probe it with the token of {owner}'s installation {}",
+                place.repository().map_or_else(String::new, ToString::to_string),
+                installation.id
+            ),
+        ),
+        (Routing::ByLookup, _) => report.ok("route", format!("looked up at {}", rule.api)),
+    }
+}
+
 fn what_it_may(issued: &Issued, source: &TokenSource<'_>) -> String {
     let granted = source.granted(issued);
     let permissions = granted.permissions.unwrap_or_default();
@@ -198,7 +241,7 @@ pub(super) fn examine_git_server(
     let Place::Repository(host, repository) = &selected.place else {
         return report.ok("probe", "no repository was named to probe the token with");
     };
-    let server = GitServer::new(host, world);
+    let server = GitServer::new(host, world, PATIENCE);
     match server.and_then(|server| server.probe(repository, &issued.token.secret, PATIENCE)) {
         Ok(status) if status < 400 => {
             report.ok("probe", format!("{host} accepts the token for {repository}"))
