@@ -67,13 +67,12 @@ pub(crate) fn claimed_issuer(jwt: &str) -> Option<String> {
     claims["iss"].as_str().map(str::to_owned)
 }
 
-/// The public half of a private key in PEM, as PKCS#1 DER.
-#[expect(clippy::expect_used, reason = "the keys are this crate's own")]
-pub(crate) fn public_key(pem: &str) -> Vec<u8> {
-    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("a private key in PEM");
+/// The public half of a private key in PEM, as PKCS#1 DER, or why it has none.
+pub(crate) fn public_key(pem: &str) -> Result<Vec<u8>, String> {
+    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| "not a private key in PEM")?;
     let pair = match &key {
         PrivateKeyDer::Pkcs8(key) => ring::rsa::KeyPair::from_pkcs8(key.secret_pkcs8_der()),
         other => ring::rsa::KeyPair::from_der(other.secret_der()),
     };
-    pair.expect("an RSA key").public().as_ref().to_vec()
+    Ok(pair.map_err(|why| format!("not an RSA key ({why})"))?.public().as_ref().to_vec())
 }

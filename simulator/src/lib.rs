@@ -8,6 +8,7 @@
 //! Apps are public: they are good for nothing else.
 
 mod endpoint;
+mod file;
 mod git;
 mod jwt;
 mod limits;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use endpoint::{Endpoint, NoSuchEndpoint};
+pub use file::Invalid;
 pub use rest::api_path;
 pub use world::{Anonymous, App, Effect, Fault, Installation, Request, Selection, Token, World};
 

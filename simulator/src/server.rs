@@ -161,13 +161,18 @@ async fn connect(server: Arc<Server>, mut stream: TcpStream) {
             _ => return,
         }
     }
-    let connects = head.starts_with(b"CONNECT ");
-    let answer: &[u8] = if connects {
-        b"HTTP/1.1 200 OK\r\n\r\n"
-    } else {
-        b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n"
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let host =
+        head.strip_prefix("CONNECT ").and_then(|rest| Some(rest.split(' ').next()?.rsplit_once(':')?.0));
+    let status = match host {
+        Some(host) if lock(&server.world).is_host(host) => "200 OK",
+        Some(_) => "502 Bad Gateway",
+        None => "405 Method Not Allowed",
     };
-    if stream.write_all(answer).await.is_ok() && connects {
+    let connects = status == "200 OK";
+    let rest = if connects { "" } else { "Content-Length: 0\r\n" };
+    let answer = format!("HTTP/1.1 {status}\r\n{rest}\r\n");
+    if stream.write_all(answer.as_bytes()).await.is_ok() && connects {
         serve(server, stream).await;
     }
 }

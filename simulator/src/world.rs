@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom, SystemRandom};
+use serde::Deserialize;
 
 use crate::endpoint::Endpoint;
 use crate::limits::Windows;
@@ -60,7 +61,8 @@ pub struct Installation {
 }
 
 /// How a client without a credential is answered for a public repository.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Anonymous {
     /// As everybody.
     #[default]
@@ -153,6 +155,8 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct World {
     folder: PathBuf,
+    /// The names of this GitHub, with all that end in them. If there are none, every host is this GitHub.
+    pub hosts: Vec<String>,
     /// The Apps.
     pub apps: Vec<App>,
     /// Their installations.
@@ -193,6 +197,7 @@ impl World {
     pub(crate) fn new(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
+            hosts: Vec::new(),
             apps: Vec::new(),
             installations: Vec::new(),
             repositories: Vec::new(),
@@ -226,26 +231,33 @@ impl World {
     /// # Panics
     /// If that is not an RSA key.
     pub fn add_app(&mut self, id: u64, client_id: &str, slug: &str, pem: &str) {
-        let owner = slug.split('-').next().unwrap_or(slug).to_owned();
+        self.register(id, client_id, slug, None);
+        self.add_key(id, pem);
+    }
+
+    /// Registers an App that has no key yet.
+    pub(crate) fn register(&mut self, id: u64, client_id: &str, slug: &str, owner: Option<&str>) {
+        let owner = owner.unwrap_or(slug.split('-').next().unwrap_or(slug)).to_owned();
         let (client_id, slug) = (client_id.to_owned(), slug.to_owned());
         self.apps.push(App { id, client_id, slug, owner, public_keys: Vec::new(), unready: 0 });
-        self.add_key(id, pem);
     }
 
     /// Gives an App one more private key, in PEM.
     ///
     /// # Panics
     /// If there is no such App, or that is not an RSA key.
+    #[expect(clippy::expect_used, reason = "for tests, which name what they made")]
     pub fn add_key(&mut self, app: u64, pem: &str) {
-        self.app(app).public_keys.push(crate::jwt::public_key(pem));
+        self.app(app).public_keys.push(crate::jwt::public_key(pem).expect("a private key"));
     }
 
     /// Deletes a private key of an App.
     ///
     /// # Panics
     /// If there is no such App, or that is not an RSA key.
+    #[expect(clippy::expect_used, reason = "for tests, which name what they made")]
     pub fn delete_key(&mut self, app: u64, pem: &str) {
-        let deleted = crate::jwt::public_key(pem);
+        let deleted = crate::jwt::public_key(pem).expect("a private key");
         self.app(app).public_keys.retain(|key| *key != deleted);
     }
 
@@ -360,6 +372,14 @@ impl World {
     pub fn count(&self, endpoint: &str) -> usize {
         let endpoint: Endpoint = endpoint.parse().unwrap_or_else(|error| panic!("{error}"));
         self.requests.iter().filter(|it| endpoint.matches(&it.host, &it.method, &it.path)).count()
+    }
+
+    /// Whether a host is this GitHub's.
+    pub(crate) fn is_host(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let below =
+            |name: &str| host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        self.hosts.is_empty() || self.hosts.iter().any(|name| below(name))
     }
 
     pub(crate) fn repository_path(&self, id: u64) -> PathBuf {
