@@ -1,7 +1,6 @@
 //! Faults that heal, each with the real git where git is part of it, or end in one line.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a scenario that cannot be set up has failed")]
-#![allow(clippy::disallowed_methods, reason = "a test holds a lock to see what the helper does")]
 
 mod common;
 
@@ -285,29 +284,6 @@ fn a_full_or_read_only_disk_costs_only_the_cache() {
         assert!(answer.stderr.contains("git-credential-ghapp: warning: "), "{options}: {answer:?}");
         assert!(answer.stderr.lines().all(|line| line.starts_with("git-credential-ghapp: ")), "{answer:?}");
     }
-}
-
-#[test]
-fn a_lock_that_is_never_released_costs_the_deadline_and_nothing_else() {
-    let env = TestEnv::new().with("GHAPP_DEADLINE", "1");
-    let first = get(&env);
-    let token = first.attribute("password").unwrap().to_owned();
-    env.helper(["erase"], format!("{REQUEST}password={token}\n")).ok();
-    let held: Vec<std::fs::File> = std::fs::read_dir(env.cache().join("locks"))
-        .unwrap()
-        .map(|entry| {
-            let file = std::fs::File::open(entry.unwrap().path()).unwrap();
-            file.lock().unwrap();
-            file
-        })
-        .collect();
-    assert_eq!(held.len(), 2);
-    let second = get(&env);
-    assert!(second.attribute("password").is_some());
-    assert_eq!(
-        second.stderr,
-        "git-credential-ghapp: warning: minting without a lock: another process has held the lock for 1 s\n"
-    );
 }
 
 #[test]

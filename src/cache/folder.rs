@@ -23,8 +23,8 @@ pub(super) struct Kind {
 
 #[derive(Clone, Copy, Debug)]
 enum Names {
-    /// Digests, of 64 hex digits, after this prefix.
-    Digests(&'static str),
+    /// Digests, of 64 hex digits, after one of these prefixes.
+    Digests(&'static [&'static str]),
     /// One of these.
     Words(&'static [&'static str]),
 }
@@ -32,7 +32,7 @@ enum Names {
 impl Kind {
     /// Files that are named by a digest.
     pub(super) const fn of_digests(folder: &'static str) -> Self {
-        Self { folder, names: Names::Digests("") }
+        Self { folder, names: Names::Digests(&[""]) }
     }
 
     /// Files that have one of these names.
@@ -43,9 +43,10 @@ impl Kind {
     /// Whether a file of this kind can have the name. No other file is touched.
     fn has(&self, name: &str) -> bool {
         match self.names {
-            Names::Digests(prefix) => name.strip_prefix(prefix).is_some_and(|digest| {
-                digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
-            }),
+            Names::Digests(prefixes) => prefixes
+                .iter()
+                .filter_map(|prefix| name.strip_prefix(prefix))
+                .any(|digest| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())),
             Names::Words(words) => words.contains(&name),
         }
     }
@@ -53,8 +54,10 @@ impl Kind {
 
 /// Where files stand until they are whole. What is old in here was left by a process that was killed.
 pub(super) const UNFINISHED: Kind =
-    Kind { folder: "unfinished", names: Names::Digests(files::UNFINISHED_PREFIX) };
-const LOCKS: &str = "locks";
+    Kind { folder: "unfinished", names: Names::Digests(&[files::UNFINISHED_PREFIX]) };
+/// Locks that are held, and those of processes that were killed.
+pub(super) const LOCKS: Kind =
+    Kind { folder: "locks", names: Names::Digests(&["entry-", "route-", "token-"]) };
 
 /// A folder that only this user can read and write.
 #[derive(Debug)]
@@ -175,9 +178,10 @@ impl Folder {
         }
     }
 
-    /// An open file that stays where it is, for locking.
-    pub(super) fn lock_file(&self, name: &str) -> io::Result<File> {
-        let path = self.ready(LOCKS)?.join(name);
-        files::open_own(private().create(true).truncate(false), &path)
+    /// An open file for locking, and where it is.
+    pub(super) fn lock_file(&self, name: &str) -> io::Result<(File, PathBuf)> {
+        let path = self.ready(LOCKS.folder)?.join(name);
+        let file = files::open_own(private().create(true).truncate(false), &path)?;
+        Ok((file, path))
     }
 }

@@ -22,7 +22,7 @@ use crate::world::World;
 
 pub(crate) use api_state::ApiState;
 pub(crate) use app_pages::AppPage;
-use folder::{Folder, Kind, UNFINISHED};
+use folder::{Folder, Kind, LOCKS, UNFINISHED};
 pub(crate) use grants::Grant;
 pub(crate) use key::{ApiStateKey, RouteKey, TokenKey};
 use lock::{Lock, LockOutcome};
@@ -45,8 +45,17 @@ pub(crate) struct Settings {
     pub(crate) store: StoreKind,
     /// A cached token is used while it is valid for at least this many seconds.
     pub(crate) min_fresh: i64,
-    /// How long is waited for another process that looks up or mints the same.
+    /// How long GitHub may take in all.
     pub(crate) deadline: Duration,
+}
+
+impl Settings {
+    /// How long another process may take to look up or mint the same: GitHub and then the probe the deadline each, and the
+    /// private key its time.
+    fn patience(&self) -> Duration {
+        const PRIVATE_KEY: Duration = Duration::from_secs(5);
+        self.deadline * 2 + PRIVATE_KEY
+    }
 }
 
 impl Default for Settings {
@@ -168,10 +177,20 @@ impl<'a> Cache<'a> {
         done: impl Fn() -> Option<T>,
     ) -> LockOutcome<T> {
         let Some(folder) = self.folder() else { return LockOutcome::Unlocked };
-        Lock::take(folder, kind, name, self.settings.deadline, done).unwrap_or_else(|why| {
+        Lock::take(folder, kind, name, self.settings.patience(), done).unwrap_or_else(|why| {
             self.warn(&format!("{doing} without a lock: {why}"));
             LockOutcome::Unlocked
         })
+    }
+
+    /// Keeps other processes from changing an entry for the instant in which this one does. Where that cannot be had it is
+    /// changed all the same.
+    fn lock_entry(&self, key: &TokenKey) -> Option<Lock> {
+        const INSTANT: Duration = Duration::from_secs(2);
+        match Lock::take(self.folder()?, "entry", key, INSTANT, || None::<()>) {
+            Ok(LockOutcome::Locked(lock)) => Some(lock),
+            _ => None,
+        }
     }
 
     fn is_fresh(&self, token: &Token) -> bool {
@@ -206,6 +225,7 @@ impl<'a> Cache<'a> {
             return;
         }
         self.sweep();
+        let _lock = self.lock_entry(key);
         self.note_grant(key, grant);
         let bytes = token.to_bytes(&grant.label);
         let mut failures = Vec::new();
@@ -234,7 +254,7 @@ impl<'a> Cache<'a> {
         if let Some(folder) = self.folder()
             && self.is_first_time_today("swept")
         {
-            for kind in store::KINDS.into_iter().chain([grants::KIND, refusals::KIND, UNFINISHED]) {
+            for kind in store::KINDS.into_iter().chain([grants::KIND, refusals::KIND, UNFINISHED, LOCKS]) {
                 folder.sweep(kind, DAY);
             }
             for kind in [routes::KIND, app_pages::KIND] {

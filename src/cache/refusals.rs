@@ -26,8 +26,10 @@ impl Cache<'_> {
             .hint("check the installation's permissions and the IP allow list, and try again in a minute"))
     }
 
-    /// git's server refused a token: drops the entry from every store that holds exactly this token, and counts that.
-    pub(crate) fn erase(&self, key: &TokenKey, token: &Secret) {
+    /// git's server refused a token: drops the entry from every store that holds exactly this token, and counts that. Gives
+    /// whether one did.
+    pub(crate) fn erase(&self, key: &TokenKey, token: &Secret) -> bool {
+        let _lock = self.lock_entry(key);
         let mut dropped = false;
         for store in self.stores().flatten() {
             if self.read_from(&*store, key).is_some_and(|entry| entry.secret.matches(token)) {
@@ -40,12 +42,16 @@ impl Cache<'_> {
         if dropped {
             self.count_refusal(key);
         }
+        dropped
     }
 
     /// git's server accepted a token: if it is the one that is cached, the count begins anew.
     pub(crate) fn accept(&self, key: &TokenKey, token: &Secret) {
-        if !self.refusals(key).is_empty()
-            && self.cached(key).is_some_and(|entry| entry.secret.matches(token))
+        if self.refusals(key).is_empty() {
+            return;
+        }
+        let _lock = self.lock_entry(key);
+        if self.cached(key).is_some_and(|entry| entry.secret.matches(token))
             && let Some(folder) = self.folder()
         {
             // A count that stays is forgotten within a minute.

@@ -122,6 +122,13 @@ impl Cache<'_> {
         }
     }
 
+    /// Lets a place be looked up again. Until that has worked its route still tells which token was given for it.
+    pub(crate) fn expire_route(&self, key: &RouteKey) {
+        if let Some(route) = self.read_route(key) {
+            self.write_route(key, &Route { at: Timestamp(0), ..route });
+        }
+    }
+
     /// Forgets where a place leads.
     pub(crate) fn forget_route(&self, key: &RouteKey) {
         if let Some(folder) = self.folder() {

@@ -2,35 +2,39 @@
 //! ours.
 
 use super::protocol::Request;
-use crate::cache::{Cache, TokenKey};
 use crate::config::{Config, select};
+use crate::names::Place;
 use crate::secret::Secret;
 use crate::source::TokenSource;
+use crate::token::is_token;
 use crate::world::World;
 
 /// A token was accepted: the count of refusals begins anew.
 pub(super) fn store(request: &Request, config: &Config, world: &World<'_>) {
-    with_cached(request, config, world, |cache, key, token| cache.accept(key, token));
+    with_source(request, config, world, |source, place, token| {
+        if let Some(key) = source.cached_key(place) {
+            source.cache().accept(&key, token);
+        }
+    });
 }
 
-/// A token was refused: it is dropped if it is the cached one, so that git does not get it again.
+/// A token was refused: it is dropped if it is a cached one, so that git does not get it again.
 pub(super) fn erase(request: &Request, config: &Config, world: &World<'_>) {
-    with_cached(request, config, world, |cache, key, token| cache.erase(key, token));
+    with_source(request, config, world, |source, place, token| source.erase(place, token));
 }
 
-fn with_cached(
+fn with_source(
     request: &Request,
     config: &Config,
     world: &World<'_>,
-    work: impl FnOnce(&Cache<'_>, &TokenKey, &Secret),
+    work: impl FnOnce(&TokenSource<'_>, &Place, &Secret),
 ) {
     // A request that no rule can be chosen for was never answered with a token.
     if let (Some(password), Some(place)) = (&request.password, request.place())
+        && is_token(password.expose())
         && let Ok(Some(selected)) = select(place, config)
     {
         let source = TokenSource::new(selected.rule, config, world);
-        if let Some(key) = source.cached_key(&selected.place) {
-            work(source.cache(), &key, password);
-        }
+        work(&source, &selected.place, password);
     }
 }

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::git::probe::{GitServer, Service};
 use crate::github::{Failure, GitHub, Lookup, rate_limited};
 use crate::names::{InstallationRef, Place, Repository};
+use crate::secret::Secret;
 use crate::token::{Granted, Label, Need, RepositoryRef, Scope, Token};
 use crate::world::World;
 
@@ -222,7 +223,8 @@ impl<'a> TokenSource<'a> {
                     && !self.is_accepted(&token, repository)?
                 {
                     // Perhaps the repository moved to another owner.
-                    self.forget_route(place);
+                    self.cache.expire_route(&self.route_key(place));
+                    self.cache.forget_route(&self.owner_key(place));
                 }
                 self.cache.keep(&key, &token, &self.grant(installation, place, &granted, &token));
                 Ok(Issued { token, installation, key, granted: Some(granted) })
@@ -356,6 +358,24 @@ impl<'a> TokenSource<'a> {
             None => self
                 .owner_route(place)
                 .map_or(Routing::ByLookup, |owner| Routing::ByOwner(owner.installation)),
+        }
+    }
+
+    /// git's server refused a token for a place: it is dropped wherever it is cached, so that git does not get it again.
+    pub(crate) fn erase(&self, place: &Place, token: &Secret) {
+        if self.cached_key(place).is_some_and(|key| self.cache.erase(&key, token)) {
+            return;
+        }
+        // The place leads elsewhere by now, or nowhere. Whose a token is, is kept with it.
+        let (api, app) = (self.rule.api.to_string(), &self.rule.app_id);
+        for entry in self.cache.entries().0 {
+            if let Some((cached, Some(label))) = &entry.content
+                && label.api == api
+                && label.app == *app
+                && cached.secret.matches(token)
+            {
+                self.cache.erase(&entry.key, token);
+            }
         }
     }
 
