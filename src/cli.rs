@@ -10,14 +10,16 @@ use crate::commands;
 use crate::config::{Flags, SETTINGS};
 use crate::error::{Error, Result};
 use crate::helper::Operation;
+use crate::names::nearest;
 
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// What git calls.
     Operation(Operation, Flags),
-    /// An operation that a later git may have: the manual asks helpers to ignore it silently.
-    Unknown(String),
+    /// An operation that a later git may have: the manual asks helpers to ignore it silently. git gives it no arguments, so
+    /// with some it is a person's mistake.
+    Unknown { name: String, alone: bool },
     /// What a person calls.
     Person(commands::Command, Flags),
     /// Something to print: help, or the version.
@@ -156,9 +158,10 @@ fn parse_all(arguments: Vec<OsString>) -> Result<Command> {
         What::Erase => Command::Operation(Operation::Erase, flags),
         What::Capability => Command::Operation(Operation::Capability, flags),
         What::Person(command) => Command::Person(command, flags),
-        What::Unknown(words) => Command::Unknown(
-            words.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned()),
-        ),
+        What::Unknown(words) => Command::Unknown {
+            name: words.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned()),
+            alone: words.len() == 1,
+        },
     })
 }
 
@@ -179,7 +182,13 @@ pub(crate) fn definition() -> clap::Command {
 
 /// That there is no such command. git is not told: a later git may have operations that this program does not know.
 pub(crate) fn unknown(name: &str) -> Error {
-    Error::new(format!("unknown command {name:?}")).hint("git-credential-ghapp --help")
+    let commands = definition();
+    let known = commands.get_subcommands().filter(|it| !it.is_hide_set()).map(clap::Command::get_name);
+    let hint = match nearest(name, known) {
+        Some(similar) => format!("perhaps {similar}; see git-credential-ghapp --help"),
+        None => "git-credential-ghapp --help".to_owned(),
+    };
+    Error::new(format!("unknown command {name:?}")).hint(hint)
 }
 
 /// The parser's message in the voice of this program: its first paragraph on one line, and its advice.

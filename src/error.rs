@@ -10,6 +10,8 @@ use std::fmt;
 pub(crate) struct Error {
     message: String,
     hint: Option<String>,
+    /// Whether nobody reads what is written any more, which is no news to anybody.
+    pipe_is_closed: bool,
 }
 
 /// The result of what can fail, with an [`Error`] unless another type is named.
@@ -18,7 +20,18 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A failure, described in one line.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
+        Self { message: message.into(), hint: None, pipe_is_closed: false }
+    }
+
+    /// That a result cannot be written.
+    pub(crate) fn of_output(error: &std::io::Error) -> Self {
+        let what = Self::new(format!("cannot write to standard output: {}", cause(error)));
+        Self { pipe_is_closed: error.kind() == std::io::ErrorKind::BrokenPipe, ..what }
+    }
+
+    /// Whether it is that nobody reads the results any more, as below `| head -1`.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        self.pipe_is_closed
     }
 
     /// The same failure with the next step for the person who reads it.

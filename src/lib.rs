@@ -79,20 +79,24 @@ pub fn run(arguments: Vec<OsString>, mut world: World<'_>, stdin: impl BufRead, 
             commands::run(command, &mut flags, cli::definition(), &world, stdin, stdout)
         }
         Command::Print(text) => print(stdout, &text).map(|()| 0),
-        Command::Unknown(name) if (world.streams)().input => {
+        Command::Unknown { name, alone } if !alone || (world.streams)().input => {
             world.terminal.error(&cli::unknown(&name));
             return 2;
         }
-        Command::Unknown(_) => Ok(0),
+        Command::Unknown { .. } => Ok(0),
     };
     match done {
         Ok(code) => code,
+        Err(error) if error.is_closed_pipe() => CLOSED_PIPE,
         Err(error) => {
             world.terminal.error(&error);
             1
         }
     }
 }
+
+/// What shells give for a program that is ended because nobody reads its results any more: 128, and the number of SIGPIPE.
+const CLOSED_PIPE: u8 = 141;
 
 /// Set to 1 it shows each decision and request on stderr; set to an absolute path it appends them to that file.
 const TRACE_VARIABLE: &str = "GHAPP_TRACE";
@@ -116,8 +120,5 @@ fn append_to(path: &Path) -> Result<File> {
 }
 
 fn print(mut stdout: impl Write, text: &str) -> Result<()> {
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(|e| Error::new(format!("cannot write to standard output: {}", cause(&e))))
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|e| Error::of_output(&e))
 }

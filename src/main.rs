@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -18,12 +19,19 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 fn main() -> ExitCode {
     let core_limit = keep_memory_private();
     let project = ProjectDirs::from("", "", "git-credential-ghapp");
+    // The crate does without these for a user without a home, as in a container that is started under any user id.
+    // <https://specifications.freedesktop.org/basedir-spec/latest/>
+    let named = |variable| {
+        let folder = std::env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute())?;
+        Some(folder.join("git-credential-ghapp"))
+    };
     let world = World {
         variables: Variables(&|name| std::env::var_os(name)),
+        variable_names: &|| std::env::vars_os().map(|(name, _)| name).collect(),
         folders: Folders::new(
             BaseDirs::new().map(|dirs| dirs.home_dir().to_owned()),
-            project.as_ref().map(ProjectDirs::config_dir),
-            project.as_ref().map(ProjectDirs::cache_dir),
+            project.as_ref().map(ProjectDirs::config_dir).or(named("XDG_CONFIG_HOME").as_deref()),
+            project.as_ref().map(ProjectDirs::cache_dir).or(named("XDG_CACHE_HOME").as_deref()),
         ),
         clock: Clock::starting_at(SystemTime::now()),
         terminal: Terminal::new(io::stderr()),

@@ -17,6 +17,8 @@ pub(crate) const SECRET_VARIABLES: &[&str] = &[PRIVATE_KEY];
 pub struct World<'a> {
     /// The environment.
     pub variables: Variables<'a>,
+    /// Tells the names of all variables that are set.
+    pub variable_names: &'a dyn Fn() -> Vec<OsString>,
     /// Where files are on this machine.
     pub folders: Folders,
     /// What time it is.

@@ -40,6 +40,7 @@ fn a_healthy_setup_has_no_failures_and_no_warnings() {
     let expected = [
         "git",
         "configuration",
+        "environment",
         "rule",
         "helpers",
         "path",

@@ -55,6 +55,7 @@ impl Fixture {
         // It lives as long as the test.
         let world: &'static World<'static> = Box::leak(Box::new(World {
             variables: Variables(&|_| None),
+            variable_names: &Vec::new,
             folders: Folders { cache: Some(self.path()), ..Folders::default() },
             clock: clock(seconds),
             terminal: Terminal::new(std::io::sink()),

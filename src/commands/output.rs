@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use crate::error::{Error, Result, cause};
+use crate::error::{Error, Result};
 use crate::terminal::escape;
 use crate::time::Timestamp;
 use crate::world::World;
@@ -35,10 +35,7 @@ impl<'o> Output<'o> {
 
     /// Writes text as it is. It holds nothing foreign, or is meant for a program.
     pub(super) fn write(&mut self, text: &[u8]) -> Result<()> {
-        self.out
-            .write_all(text)
-            .and_then(|()| self.out.flush())
-            .map_err(|e| Error::new(format!("cannot write to standard output: {}", cause(&e))))
+        self.out.write_all(text).and_then(|()| self.out.flush()).map_err(|e| Error::of_output(&e))
     }
 
     /// Writes a line for a person.

@@ -6,6 +6,7 @@
 mod file;
 mod select;
 mod settings;
+pub(crate) mod variables;
 
 use std::fmt;
 use std::path::Path;
@@ -138,6 +139,7 @@ impl Config {
     /// If a file that was named does not exist, a file cannot be read or parsed, a value is not valid, or
     /// two rules of one file match the same.
     pub(crate) fn load(flags: &Flags, world: &World<'_>) -> Result<Self> {
+        variables::refuse_misspelt(world)?;
         let mut config = Self::default();
         let folders = &world.folders;
         let named = flags.config_file(&world.variables);
@@ -165,6 +167,7 @@ impl Config {
     /// # Errors
     /// If a value is not valid, or something is missing.
     pub(crate) fn load_without_files(flags: &Flags, world: &World<'_>) -> Result<Self> {
+        variables::refuse_misspelt(world)?;
         let mut config = Self::default();
         settings::apply(&mut config, flags, world)?;
         Ok(config)

@@ -13,6 +13,7 @@ use crate::world::{Streams, Variables};
 fn world<'a>(variables: Variables<'a>, folders: Folders) -> World<'a> {
     World {
         variables,
+        variable_names: &Vec::new,
         folders,
         clock: Clock::starting_at(SystemTime::UNIX_EPOCH),
         terminal: Terminal::new(sink()),

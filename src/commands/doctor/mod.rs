@@ -7,7 +7,7 @@ mod report;
 
 use super::output::{Output, count};
 use super::{nothing_configured, place};
-use crate::config::{Config, Flags, Selected};
+use crate::config::{Config, Flags, Selected, variables};
 use crate::error::Result;
 use crate::names::Place;
 use crate::source::TokenSource;
@@ -46,7 +46,7 @@ pub(super) fn doctor(
         report.failure("configuration", nothing_configured())?;
         return report.end();
     }
-    examine_configuration(&config, &mut report)?;
+    examine_configuration(&config, world, &mut report)?;
     match options.name.clone().or_else(|| place::remote_of(&config)) {
         Some(name) => examine_name(&name, &config, world, &mut report)?,
         None => everything::examine_everything(&config, world, &mut report)?,
@@ -78,7 +78,7 @@ fn examine_name(name: &str, config: &Config, world: &World<'_>, report: &mut Rep
     if place.repository().is_some() && report.is_fine() { git::examine_fetch(&url, report) } else { Ok(()) }
 }
 
-fn examine_configuration(config: &Config, report: &mut Report<'_, '_>) -> Result<()> {
+fn examine_configuration(config: &Config, world: &World<'_>, report: &mut Report<'_, '_>) -> Result<()> {
     let mut places: Vec<String> = config
         .rules
         .iter()
@@ -86,7 +86,15 @@ fn examine_configuration(config: &Config, report: &mut Report<'_, '_>) -> Result
         .collect();
     places.dedup();
     let rules = count(config.rules.len(), "App is", "Apps are");
-    report.ok("configuration", format!("{rules} configured: {}", places.join(", ")))
+    report.ok("configuration", format!("{rules} configured: {}", places.join(", ")))?;
+    let (ours, others) = variables::of_this_program(world);
+    let said = [(ours, "is", "are", "set"), (others, "is", "are", "not this program's")];
+    let said = said.into_iter().filter(|(names, ..)| !names.is_empty());
+    let said = said.map(|(names, is, are, what)| {
+        format!("{} {} {what}", names.join(", "), if names.len() == 1 { is } else { are })
+    });
+    let said: Vec<String> = said.collect();
+    if said.is_empty() { Ok(()) } else { report.ok("environment", said.join("; ")) }
 }
 
 fn why_this_rule(selected: &Selected<'_>) -> String {

@@ -1,0 +1,41 @@
+//! The environment variables that begin as ours do: a misspelt one would be ignored, and a token wider than was wished.
+
+use super::settings::SETTINGS;
+use crate::error::{Error, Result};
+use crate::names::nearest;
+use crate::world::World;
+
+const PREFIX: &str = "GHAPP_";
+/// Those that are no settings.
+const OTHERS: &[&str] = &["GHAPP_PRIVATE_KEY", "GHAPP_CONFIG", "GHAPP_TRACE", "GHAPP_INSIDE_COMMAND"];
+
+/// The variables that are set and begin with [`PREFIX`], in whatever case: those of this program, and all others.
+pub(crate) fn of_this_program(world: &World<'_>) -> (Vec<String>, Vec<String>) {
+    let begins_as_ours =
+        |name: &String| name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
+    let names = (world.variable_names)().into_iter().filter_map(|name| name.into_string().ok());
+    let is_set = |name: &String| world.variables.path(name).is_some();
+    let mut names: Vec<String> = names.filter(begins_as_ours).filter(is_set).collect();
+    names.sort_unstable();
+    names.into_iter().partition(|name| known().any(|it| it == name))
+}
+
+/// An error if a variable is set that is nearly one of this program's. Others may be somebody else's.
+pub(super) fn refuse_misspelt(world: &World<'_>) -> Result<()> {
+    let (_, others) = of_this_program(world);
+    let meant = |name: &String| {
+        let upper = name.to_ascii_uppercase();
+        nearest(&upper[PREFIX.len()..], known().map(|it| &it[PREFIX.len()..])).map(str::to_owned)
+    };
+    match others.iter().find_map(|name| Some((name, meant(name)?))) {
+        None => Ok(()),
+        Some((name, meant)) => Err(Error::new(format!(
+            "the environment variable {name} is set, which is none of this program's"
+        ))
+        .hint(format!("perhaps {PREFIX}{meant} is meant; otherwise unset it"))),
+    }
+}
+
+fn known() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().map(|setting| setting.variable).chain(OTHERS.iter().copied())
+}
