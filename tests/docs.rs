@@ -5,8 +5,8 @@
 
 mod common;
 
-use common::{Ran, TestEnv, has, note, run, skip};
-use github_simulator::{ACME_KEY, GLOBEX_KEY};
+use common::{ACME_APP, Ran, TestEnv, has, note, run, skip};
+use github_simulator::{ACME_KEY, GLOBEX_KEY, ROGUE_KEY};
 
 /// The blocks of a page in one language, without their indentation.
 fn blocks(page: &str, language: &str) -> Vec<String> {
@@ -162,6 +162,25 @@ fn several_apps() {
 }
 
 #[test]
+fn key_rotation() {
+    let name = "key-rotation.md";
+    let env = machine();
+    env.helper(["setup", "--app-id", ACME_APP, "--private-key", "acme.pem", "--move-key", "folder"], "").ok();
+    env.github.world().add_key(101, ROGUE_KEY);
+    env.write_private("home/new.pem", ROGUE_KEY);
+    let text = std::fs::read_to_string(format!("docs/{name}")).unwrap();
+    let script = blocks(&text, "sh").join("\n");
+    let told = run(env.command("sh").args(["-ec", &script]), b"").ok();
+    // What it prints, and what is to be done then.
+    let shown = blocks(&text, "text").join("\n");
+    let parts: Vec<&str> = shown.trim().split('…').collect();
+    let line = told.lines().find(|line| parts.iter().all(|part| line.contains(part)));
+    let command = line.and_then(|line| line.split("then: ").nth(1)).unwrap_or_else(|| panic!("{told}"));
+    env.github.world().delete_key(101, ACME_KEY);
+    assert!(run(env.command("sh").args(["-ec", command]), b"").ok().contains("is removed"), "{command}");
+}
+
+#[test]
 fn ecosystem() {
     page("ecosystem.md");
 }
@@ -180,7 +199,7 @@ fn every_page_is_followed_and_linked() {
         let text = std::fs::read_to_string(format!("docs/{name}")).unwrap_or_default();
         if name.ends_with(".md") {
             assert!(readme.contains(&format!("docs/{name}")), "the README does not lead to {name}");
-            assert!(blocks(&text, "sh").is_empty() || tests.contains(&format!("page(\"{name}\")")), "{name}");
+            assert!(blocks(&text, "sh").is_empty() || tests.contains(&format!("\"{name}\"")), "{name}");
         }
     }
 }

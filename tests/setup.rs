@@ -4,69 +4,12 @@
 
 mod common;
 
-use std::path::PathBuf;
-
-use common::{ACME_APP, ACME_ON_ACME, GLOBEX_APP, Ran, TestEnv, WIDGETS, run};
+use common::fresh::{Fresh, refused};
+use common::{ACME_APP, ACME_ON_ACME, GLOBEX_APP, TestEnv, WIDGETS, run};
 use github_simulator::{ACME_KEY, GLOBEX_KEY, ROGUE_KEY};
 
-/// A machine with git and a key, where nothing else is set up.
-struct Fresh {
-    env: TestEnv,
-    key: PathBuf,
-}
-
-impl Fresh {
-    fn new() -> Self {
-        let env = TestEnv::fresh();
-        let key = env.write_private("home/acme.pem", ACME_KEY);
-        Self { env, key }
-    }
-
-    /// `setup` for the App of acme, with more arguments.
-    fn setup(&self, more: &[&str]) -> Ran {
-        let key = self.key.to_str().unwrap();
-        let arguments = ["setup", "--app-id", ACME_APP, "--private-key", key];
-        self.env.helper(arguments.iter().chain(more).copied(), "")
-    }
-
-    fn undo(&self) -> Ran {
-        self.env.helper(["setup", "--undo"], "")
-    }
-
-    fn text(&self, name: &str) -> Option<String> {
-        std::fs::read_to_string(self.env.home().join(name)).ok()
-    }
-
-    fn config(&self) -> Option<String> {
-        self.text(TestEnv::CONFIG)
-    }
-
-    /// A file beside the configuration.
-    fn beside(&self, name: &str) -> PathBuf {
-        let folder = self.env.home().join(TestEnv::CONFIG).parent().unwrap().to_owned();
-        if name.is_empty() { folder } else { folder.join(name) }
-    }
-
-    fn gitconfig(&self) -> Option<String> {
-        self.text(".gitconfig")
-    }
-
-    fn git_values(&self, key: &str) -> Vec<String> {
-        let said = self.env.git(["config", "--global", "--get-all", key]).stdout;
-        said.split_terminator('\n').map(str::to_owned).collect()
-    }
-}
-
-#[track_caller]
-fn refused(ran: &Ran, message: &str, hint: &str) {
-    assert_eq!(ran.code, Some(1), "{ran:#?}");
-    // What came before were warnings.
-    let error = ran.stderr.find("git-credential-ghapp: error: ").unwrap_or_else(|| panic!("{ran:#?}"));
-    let (first, second) =
-        ran.stderr[error..].trim_end().split_once('\n').unwrap_or_else(|| panic!("{ran:#?}"));
-    assert!(first.starts_with("git-credential-ghapp: error: ") && first.contains(message), "{ran:#?}");
-    assert!(second.starts_with("git-credential-ghapp: hint: ") && second.contains(hint), "{ran:#?}");
-}
+/// The program as git is to call it.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_git-credential-ghapp");
 
 #[test]
 fn one_command_leads_to_the_first_clone_and_another_one_back() {
@@ -77,13 +20,18 @@ fn one_command_leads_to_the_first_clone_and_another_one_back() {
     assert!(text.starts_with("App acme-ci of acme on github.com, 2 installations\nOWNER "), "{text}");
     assert!(text.contains("+ id = \"Iv23liAcmeCi\""), "{text}");
     assert!(
-        text.contains("git config --global credential.https://github.com.helper: not set -> \"\", \"ghapp\""),
+        text.contains(&format!(
+            "  git config --global --add credential.https://github.com.helper \"\"\n  \
+             git config --global --add credential.https://github.com.helper {PROGRAM}\n"
+        )),
         "{text}"
     );
     assert!(text.ends_with("\ngit ls-remote https://github.com/acme/widgets.git works\n"), "{text}");
     assert_eq!(
         fresh.gitconfig().unwrap(),
-        "[credential \"https://github.com\"]\n\thelper = \n\thelper = ghapp\n\tuseHttpPath = true\n"
+        format!(
+            "[credential \"https://github.com\"]\n\thelper = \n\thelper = {PROGRAM}\n\tuseHttpPath = true\n"
+        )
     );
     fresh.env.git(["clone", "--quiet", "--recurse-submodules", "https://github.com/acme/machine"]).ok();
     let again = fresh.setup(&[]).ok();
@@ -107,17 +55,17 @@ fn what_is_there_stays_as_it_is_and_comes_back_as_it_was() {
     fresh.env.configure(&config);
     let git = "# mine\n[user]\n\tname = Me ; not a bot\n[credential]\n\thelper = store\n[credential \"https://github.com\"]\n\thelper = \n\thelper = !gh auth git-credential\n";
     fresh.env.write("home/.gitconfig", git);
-    fresh.setup(&[]).ok();
+    fresh.setup(&["--all-owners"]).ok();
     let written = fresh.config().unwrap();
     assert!(written.starts_with(&config), "{written}");
     assert!(written[config.len()..].contains(&format!("[[app]]\nid = \"{ACME_APP}\"\n")), "{written}");
     // Nobody is asked before, and nobody keeps the token.
     assert_eq!(
         fresh.git_values("credential.https://github.com.helper"),
-        ["", "!gh auth git-credential", "", "ghapp"]
+        ["", "!gh auth git-credential", "", PROGRAM]
     );
     let doctor = fresh.env.helper(["doctor", WIDGETS], "").ok();
-    assert!(doctor.contains("helpers: git asks ghapp ("), "{doctor}");
+    assert!(doctor.contains(&format!("helpers: git asks {PROGRAM} (")), "{doctor}");
     fresh.undo().ok();
     assert_eq!(fresh.config().unwrap(), config);
     assert_eq!(fresh.git_values("credential.https://github.com.helper"), ["", "!gh auth git-credential"]);
@@ -133,8 +81,8 @@ fn a_secret_in_another_helper_is_neither_shown_nor_copied() {
     let fresh = Fresh::new();
     let script = "!f() { echo username=x; echo password=ghp_canary; }; f";
     fresh.env.git_config("credential.https://github.com.helper", script);
-    let told = fresh.setup(&[]);
-    assert!(told.stdout.contains("a value that stays -> and \"\", \"ghapp\""), "{told:?}");
+    let told = fresh.setup(&["--all-owners"]);
+    assert!(told.stdout.contains("ghapp for all of github.com, and a shell command no longer\n"), "{told:?}");
     assert!(!format!("{told:?}").contains("ghp_canary"));
     assert!(!std::fs::read_to_string(fresh.beside("setup.json")).unwrap().contains("ghp_canary"));
     fresh.undo().ok();
@@ -146,7 +94,7 @@ fn other_helpers_may_stay_first() {
     let fresh = Fresh::new();
     fresh.env.git_config("credential.helper", "cache");
     fresh.setup(&["--keep-other-helpers"]).ok();
-    assert_eq!(fresh.git_values("credential.https://github.com.helper"), ["ghapp"]);
+    assert_eq!(fresh.git_values("credential.https://github.com.helper"), [PROGRAM]);
     assert!(fresh.setup(&["--keep-other-helpers"]).ok().contains("everything is set up already"));
     fresh.undo().ok();
     assert_eq!(fresh.gitconfig().unwrap(), "[credential]\n\thelper = cache\n");
@@ -162,11 +110,11 @@ fn a_dry_run_shows_everything_and_changes_nothing() {
         "this would be changed:",
         "acme.pem is moved to ",
         "config.toml (new)",
-        "credential.https://github.com.useHttpPath: not set -> \"true\"",
-        "url.https://github.com/.insteadOf: not set -> \"git@github.com:\", \"ssh://git@github.com/\"",
-        "http.https://github.com.proactiveAuth: not set -> \"basic\"",
-        "user.name: not set -> \"acme-ci[bot]\"",
-        "user.email: not set -> \"41000101+acme-ci[bot]@users.noreply.github.com\"",
+        "credential.https://github.com.useHttpPath true",
+        "url.https://github.com/acme/.insteadOf git@github.com:acme/",
+        "http.https://github.com/globex.proactiveAuth basic",
+        "user.name 'acme-ci[bot]'",
+        "user.email '41000101+acme-ci[bot]@users.noreply.github.com'",
     ] {
         assert!(told.contains(change), "{change:?} is not in {told}");
     }
@@ -193,10 +141,7 @@ fn for_some_owners_others_keep_their_helpers() {
     let fresh = Fresh::new();
     fresh.env.git_config("credential.helper", "!echo >&2 asked the other helper; :");
     let text = fresh.setup(&["--owner", "acme"]).ok();
-    assert!(
-        text.contains("git config --global credential.https://github.com/acme.helper: not set"),
-        "{text}"
-    );
+    assert!(text.contains("git config --global --add credential.https://github.com/acme.helper"), "{text}");
     assert!(fresh.config().unwrap().contains("owners = [\"acme\"]"));
     fresh.env.git(["ls-remote", WIDGETS]).ok();
     let other = fresh.env.git(["ls-remote", "https://github.com/globex/gears"]);
@@ -213,7 +158,7 @@ fn an_enterprise_server_is_set_up_under_its_name() {
     assert!(told.ends_with("git ls-remote https://ghe.example/acme/widgets.git works\n"), "{told}");
     let config = fresh.config().unwrap();
     assert!(config.contains("host = \"ghe.example\"\nscope = \"repository\"\n"), "{config}");
-    assert_eq!(fresh.git_values("credential.https://ghe.example.helper"), ["", "ghapp"]);
+    assert_eq!(fresh.git_values("credential.https://ghe.example.helper"), ["", PROGRAM]);
 }
 
 #[test]
@@ -231,15 +176,15 @@ fn two_apps_are_two_rules_and_one_can_be_taken_back_alone() {
     let before = (fresh.config(), fresh.gitconfig());
     let twice =
         fresh.env.helper(["setup", "--app-id", GLOBEX_APP, "--private-key", globex, "--owner", "acme"], "");
-    refused(&twice, "two rules match owner acme on github.com", "name different owners");
+    refused(&twice, "App Iv23liAcmeCi answers for acme already", "setup --undo --app-id Iv23liAcmeCi");
     assert_eq!((fresh.config(), fresh.gitconfig()), before);
     fresh.env.helper(["setup", "--undo", "--app-id", ACME_APP], "").ok();
     let left = fresh.config().unwrap();
     assert!(left.contains(GLOBEX_APP) && !left.contains(ACME_APP), "{left}");
     assert_eq!(fresh.git_values("credential.https://github.com/acme.helper"), [""; 0]);
-    assert_eq!(fresh.git_values("credential.https://github.com/globex.helper"), ["", "ghapp"]);
+    assert_eq!(fresh.git_values("credential.https://github.com/globex.helper"), ["", PROGRAM]);
     fresh.undo().ok();
-    assert!(fresh.config().is_none_or(|left| left.trim().is_empty()));
+    assert_eq!(fresh.config(), None);
     assert_eq!(fresh.gitconfig().unwrap(), "");
 }
 
@@ -310,7 +255,7 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
     let wrong = env.helper(["setup", "--app-id", ACME_APP, "--private-key", rogue.to_str().unwrap()], "");
     refused(&wrong, "the private key is not one of App Iv23liAcmeCi", "compare id and key");
     let missing = env.helper(["setup", "--app-id", ACME_APP, "--private-key", "no.pem"], "");
-    refused(&missing, "cannot read the private key no.pem (flag --private-key)", "download a private key");
+    refused(&missing, "/home/no.pem (flag --private-key): no such file", "download a private key");
     refused(&fresh.setup(&["--host", "https://x/"]), "is not a host", "without https://");
     assert_eq!((fresh.config(), fresh.gitconfig()), (None, None));
     env.configure("[[app]]\nid = 1\ncolour = 'red'\n");
@@ -402,10 +347,8 @@ fn one_repository_alone_can_be_set_up() {
     setup(&[], "here").ok();
     assert_eq!(fresh.gitconfig(), None);
     let local = std::fs::read_to_string(fresh.env.home().join("here/.git/config")).unwrap();
-    assert!(
-        local.contains("[credential \"https://github.com\"]\n\thelper = \n\thelper = ghapp\n"),
-        "{local}"
-    );
+    let helper = format!("[credential \"https://github.com\"]\n\thelper = \n\thelper = {PROGRAM}\n");
+    assert!(local.contains(&helper), "{local}");
     // From anywhere.
     fresh.undo().ok();
     let local = std::fs::read_to_string(fresh.env.home().join("here/.git/config")).unwrap();
@@ -416,20 +359,24 @@ fn one_repository_alone_can_be_set_up() {
 fn a_machine_can_be_set_up_for_all_its_users() {
     let fresh = Fresh::new();
     let (system, file) = (fresh.env.home().join("etc-gitconfig"), fresh.env.home().join("etc/config.toml"));
-    let env = fresh.env.with("GIT_CONFIG_SYSTEM", system.to_str().unwrap()).without("GIT_CONFIG_NOSYSTEM");
+    let env = fresh.env.with("GIT_CONFIG_SYSTEM", system.to_str().unwrap()).with("GIT_CONFIG_NOSYSTEM", "0");
     let key = fresh.key.to_str().unwrap();
     let file = file.to_str().unwrap();
     let arguments =
         ["setup", "--app-id", ACME_APP, "--private-key", key, "--system", "--config", file, "--dry-run"];
     assert!(
-        env.helper(arguments, "").ok().contains("git config --system credential.https://github.com.helper")
+        env.helper(arguments, "")
+            .ok()
+            .contains("git config --system --add credential.https://github.com.helper")
     );
     let told = env.helper(arguments[..8].iter().copied(), "");
     assert!(
         !cfg!(unix) || told.stderr.contains("warning: only its owner can read the private key"),
         "{told:?}"
     );
-    assert!(std::fs::read_to_string(&system).unwrap().contains("helper = ghapp"));
+    // The file is not where the program looks by itself.
+    let helper = format!("helper = {PROGRAM} --config {file}\n");
+    assert!(std::fs::read_to_string(&system).unwrap().contains(&helper));
     assert!(std::fs::read_to_string(file).unwrap().contains(ACME_APP));
     #[cfg(unix)]
     {
@@ -461,18 +408,6 @@ fn where_git_does_not_find_the_program_it_is_given_the_whole_path() {
 }
 
 #[test]
-fn a_self_test_that_fails_leads_to_doctor() {
-    let fresh = Fresh::new();
-    fresh.env.git_config("credential.https://github.com.username", "octocat");
-    let told = fresh.setup(&[]);
-    refused(
-        &told,
-        "all is written, but git ls-remote https://github.com/acme/widgets.git fails",
-        "git-credential-ghapp doctor https://github.com/acme/widgets.git",
-    );
-}
-
-#[test]
 fn an_app_that_is_not_installed_yet_is_set_up_and_told_where_to_install() {
     let fresh = Fresh::new();
     fresh.env.github.world().installations.retain(|it| it.app != 101);
@@ -492,13 +427,15 @@ fn an_app_that_is_not_installed_yet_is_set_up_and_told_where_to_install() {
 fn a_person_is_asked_for_what_is_missing() {
     let fresh = Fresh::new();
     let typed = |answers: &str, flags: &str| fresh.env.at_a_terminal(&format!("setup {flags}"), answers);
-    let answers = format!("{ACME_APP}\n{}\nfolder\nn\n", fresh.key.display());
+    let answers = format!("{ACME_APP}\n{}\nall\nfolder\nn\n", fresh.key.display());
     let Some(declined) = typed(&answers, "") else { return };
     assert_eq!(declined.code, Some(1), "{declined:?}");
     for asked in [
         "client ID or App ID: ",
         "file of the App's private key: ",
-        "keep, folder, keyring [keep]: ",
+        "for which owners is git to ask ghapp? all, or of acme and globex [all]: ",
+        // There is no keyring here.
+        "? keep, folder [keep]: ",
         "acme.pem is moved to ",
         "go on? [Y/n]: ",
         "error: nothing was changed",
@@ -507,7 +444,7 @@ fn a_person_is_asked_for_what_is_missing() {
     }
     assert_eq!((fresh.config(), fresh.gitconfig()), (None, None));
     assert!(fresh.key.exists());
-    let agreed = typed(&format!("{ACME_APP}\n{}\n\n\n", fresh.key.display()), "").unwrap();
+    let agreed = typed(&format!("{ACME_APP}\n{}\n\n\n\n", fresh.key.display()), "").unwrap();
     assert_eq!(agreed.code, Some(0), "{agreed:?}");
     assert!(agreed.stdout.contains("git ls-remote https://github.com/acme/widgets.git works"), "{agreed:?}");
     // With --yes nobody is asked.

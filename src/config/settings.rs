@@ -535,6 +535,12 @@ impl Flags {
         taken.into_iter().map(|(_, value)| value).collect()
     }
 
+    /// All values of a flag that may be repeated and that has lists; its name is without dashes.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        let given = self.values.iter().filter(|(setting, _)| setting.flag.strip_prefix("--") == Some(name));
+        given.flat_map(|(_, value)| value.split([',', ' '])).filter(|value| !value.is_empty()).collect()
+    }
+
     /// The configuration file that is named, by the flag or by the variable.
     pub(crate) fn config_file(&self, variables: &Variables<'_>) -> Option<PathBuf> {
         self.config.clone().or_else(|| variables.path("GHAPP_CONFIG")).map(PathBuf::from)

@@ -27,6 +27,15 @@ impl Helper {
         format!("{value} ({})", self.origin)
     }
 
+    /// Its name as people know it: `gh`, `store`. A piece of shell has none.
+    pub(crate) fn name(&self) -> String {
+        let is_script = self.value.contains(['=', ';', '{', '$', '`', '|', '&']);
+        match program(&self.value) {
+            Some(name) if !is_script => name,
+            _ => "a shell command".to_owned(),
+        }
+    }
+
     /// Whether it is this program.
     pub(crate) fn is_ours(&self) -> bool {
         is_ours(&self.value)
@@ -44,11 +53,15 @@ impl Helper {
             "manager",
             "manager-core",
         ];
-        let word = self.value.trim_start_matches('!').split_whitespace().next().unwrap_or_default();
-        let name = Path::new(word).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        let name = name.unwrap_or_default();
-        KEEPERS.contains(&name.trim_start_matches("git-credential-"))
+        program(&self.value).is_some_and(|name| KEEPERS.contains(&name.as_str()))
     }
+}
+
+/// The program that a helper's value calls, without what stands before its name.
+fn program(value: &str) -> Option<String> {
+    let word = value.trim_start_matches('!').split_whitespace().next()?;
+    let name = Path::new(word).file_stem()?.to_str()?;
+    Some(name.trim_start_matches("git-credential-").to_owned())
 }
 
 /// Whether a helper's value calls this program.
@@ -65,6 +78,11 @@ pub(crate) fn is_ours(value: &str) -> bool {
 pub(crate) fn found_by_git() -> Option<PathBuf> {
     let said = git::call(["-c", "alias.ghapp-where=!command -v git-credential-ghapp", "ghapp-where"]);
     said.ok()?.line().map(PathBuf::from)
+}
+
+/// The folder of git's own programs, where it looks for helpers first. (git(1), `--exec-path`)
+pub(crate) fn exec_path() -> Option<PathBuf> {
+    git::call(["--exec-path"]).ok()?.line().map(PathBuf::from)
 }
 
 /// The helpers that git asks for a URL, in its order. An empty value makes git forget those before it.
@@ -194,6 +212,10 @@ pub(crate) fn set_values(scope: &Scope, key: &str, wanted: &[String]) -> Result<
         && superfluous.iter().all(|value| present.iter().filter(|other| *other == value).count() == 1)
     {
         return superfluous.iter().try_for_each(|value| call(&["--fixed-value", "--unset", key, value]));
+    }
+    if let [value] = wanted {
+        // In its place.
+        return call(&["--replace-all", key, value]);
     }
     call(&["--unset-all", key])?;
     wanted.iter().try_for_each(|value| call(&["--add", key, value]))

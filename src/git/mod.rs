@@ -93,6 +93,14 @@ pub(crate) fn is_there() -> bool {
     call(["--version"]).is_ok()
 }
 
+/// Whether git has at least this version.
+pub(crate) fn is_at_least(major: u32, minor: u32) -> bool {
+    let said = call(["--version"]).ok().and_then(GitOutput::line).unwrap_or_default();
+    let numbers = said.trim_start_matches("git version ").split('.').take(2).map(str::parse);
+    let numbers: Vec<u32> = numbers.filter_map(std::result::Result::ok).collect();
+    numbers.as_slice() >= [major, minor].as_slice()
+}
+
 /// Where git would go for a URL after its `insteadOf` settings, or for the current repository's remote. (git-ls-remote(1),
 /// `--get-url`)
 pub(crate) fn url(written: Option<&str>) -> Option<String> {
@@ -116,20 +124,31 @@ pub(crate) fn call_with<S: AsRef<OsStr>>(
     wait(&mut command, PATIENCE)
 }
 
-/// Lets git talk to its server as a user would who nobody answers a prompt for: outside of any repository, or in this one
-/// where that is what was set up.
+/// Lets git talk to its server as a user would who nobody answers a prompt for, with more in its configuration and without
+/// the variables that are named: outside of any repository, or in this one where that is what was set up. Nothing else is
+/// hidden: what git starts is this program.
 ///
 /// # Errors
 /// If git cannot be started, or does not end.
-pub(crate) fn call_unattended<S: AsRef<OsStr>>(
-    arguments: impl IntoIterator<Item = S>,
+pub(crate) fn call_as_user(
+    settings: &[(String, String)],
+    hidden: &[&str],
     in_this_repository: bool,
+    arguments: &[&str],
 ) -> Result<GitOutput> {
     const PATIENCE: Duration = Duration::from_secs(180);
     let repository = if in_this_repository { Repository::Here } else { Repository::None };
-    let mut command = command_with_secrets(repository, arguments);
-    // An askpass program would ask a person in a window.
-    wait(command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "true"), PATIENCE)
+    // A server that says nothing for so many seconds says nothing any more.
+    let patience = ["http.lowSpeedLimit=1", "http.lowSpeedTime=30"].map(str::to_owned);
+    let settings = settings.iter().map(|(key, value)| format!("{key}={value}")).chain(patience);
+    let settings = settings.flat_map(|setting| ["-c".to_owned(), setting]);
+    let all = settings.chain(arguments.iter().map(|argument| (*argument).to_owned()));
+    let mut command = command_with_secrets(repository, all);
+    hidden.iter().for_each(|name| {
+        command.env_remove(name);
+    });
+    // A program for passwords would ask a person in a window; an empty name is none.
+    wait(command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", ""), PATIENCE)
 }
 
 fn wait(command: &mut Command, patience: Duration) -> Result<GitOutput> {

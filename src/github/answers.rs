@@ -2,9 +2,10 @@
 //!
 //! Fields are those of <https://docs.github.com/rest/apps/apps>; all others are skipped.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::names::InstallationId;
+use crate::names::{Host, InstallationId, is_name};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 use crate::token::{Granted, Permissions, is_token, may_use_contents};
@@ -12,9 +13,15 @@ use crate::token::{Granted, Permissions, is_token, may_use_contents};
 /// The App as GitHub knows it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AppInfo {
+    /// The App ID.
+    pub(crate) id: u64,
+    /// The client ID; old servers have none.
+    pub(crate) client_id: Option<String>,
     /// The App's name in addresses.
+    #[serde(deserialize_with = "a_name")]
     pub(crate) slug: String,
     /// Its public page.
+    #[serde(deserialize_with = "an_address")]
     pub(crate) html_url: String,
     /// Its name for people.
     pub(crate) name: Option<String>,
@@ -33,6 +40,29 @@ impl AppInfo {
         format!("install it at {}", self.install_page())
     }
 
+    /// The other one of its two ids.
+    pub(crate) fn other_id(&self, id: &str) -> Option<String> {
+        let number = self.id.to_string();
+        if id == number { self.client_id.clone() } else { Some(number) }
+    }
+
+    /// Whether this is one of its two ids.
+    pub(crate) fn has_id(&self, id: &str) -> bool {
+        id == self.id.to_string() || Some(id) == self.client_id.as_deref()
+    }
+
+    /// The page on which its owner manages it and its keys, as far as GitHub tells whose it is.
+    pub(crate) fn settings_page(&self, host: &Host) -> Option<String> {
+        let owner = self.owner.as_ref()?;
+        let slug = &self.slug;
+        match (owner.login.as_deref()?, owner.kind.as_deref()) {
+            (login, Some("Organization")) => {
+                Some(format!("https://{host}/organizations/{login}/settings/apps/{slug}"))
+            }
+            _ => Some(format!("https://{host}/settings/apps/{slug}")),
+        }
+    }
+
     /// ` of OWNER`, to follow the App's name, where it is known who registered it.
     pub(crate) fn of_owner(&self) -> String {
         let owner = self.owner.as_ref().and_then(|owner| owner.login.as_deref());
@@ -46,6 +76,7 @@ pub(crate) struct Installation {
     /// Its number.
     pub(crate) id: InstallationId,
     /// The page on which an owner manages it.
+    #[serde(default, deserialize_with = "perhaps_an_address")]
     pub(crate) html_url: Option<String>,
     /// Where it is; absent or without a login for installations on an enterprise, which never cover repositories.
     account: Option<Account>,
@@ -60,7 +91,11 @@ pub(crate) struct Installation {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Account {
     /// The name in addresses; an enterprise has none.
+    #[serde(default, deserialize_with = "perhaps_a_name")]
     pub(crate) login: Option<String>,
+    /// `User` or `Organization`.
+    #[serde(rename = "type")]
+    pub(crate) kind: Option<String>,
 }
 
 /// A repository, as far as lists of them are used.
@@ -167,6 +202,35 @@ impl AccessToken {
         let granted = Granted { permissions, repository_selection, repositories };
         Ok(Self { token, expires_at: Timestamp(time.as_second()), granted })
     }
+}
+
+/// A name that becomes a part of a path, of a command or of a section in a configuration: it is one, or the answer is
+/// refused.
+fn a_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    if is_name(&name) { Ok(name) } else { Err(D::Error::custom("not a name")) }
+}
+
+fn perhaps_a_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Option::<String>::deserialize(deserializer)? {
+        Some(name) if !is_name(&name) => Err(D::Error::custom("not a name")),
+        name => Ok(name),
+    }
+}
+
+/// An address that a person is told to open.
+fn an_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let address = String::deserialize(deserializer)?;
+    if is_address(&address) { Ok(address) } else { Err(D::Error::custom("not an address")) }
+}
+
+fn perhaps_an_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|address| is_address(address)))
+}
+
+fn is_address(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~:/%?=&".contains(&byte);
+    text.starts_with("https://") && text.bytes().all(plain)
 }
 
 /// The number in `/repositories/NUMBER/…`, where GitHub redirects to from an old name.

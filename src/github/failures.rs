@@ -68,6 +68,13 @@ pub(super) fn is_unknown_app(reply: &Reply) -> bool {
     reply.status == 404 && message(&reply.body).as_deref() == Some("Integration not found")
 }
 
+/// Whether the key that signed the JWT is none of the App's.
+pub(super) fn is_unknown_key(reply: &Reply) -> bool {
+    reply.status == 401 && message(&reply.body).as_deref() == Some(UNKNOWN_KEY)
+}
+
+const UNKNOWN_KEY: &str = "A JSON web token could not be decoded";
+
 /// How long the API wants to be left alone, if a rate limit is why it refused. `clock_offset`: how many seconds its clock
 /// is ahead. <https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api>
 pub(super) fn rate_limit(reply: &Reply, now: Timestamp, clock_offset: i64) -> Option<Duration> {
@@ -118,7 +125,7 @@ pub(super) fn refusal(api: &ApiUrl, app_id: &str, reply: &Reply) -> Failure {
     Failure::Refused(match (reply.status, message.as_deref()) {
         (404, Some(_)) if is_unknown_app(reply) => Error::new(format!("there is no App {app_id} on {api}"))
             .hint("compare the App ID with the App's settings page, and check that the App belongs to this host"),
-        (401, Some("A JSON web token could not be decoded")) => Error::new(format!(
+        (401, Some(UNKNOWN_KEY)) => Error::new(format!(
             "{api} refused the App's JWT: the private key is not one of App {app_id}"
         ))
         .hint("compare id and key with the App's settings page; keys that were deleted there no longer work"),

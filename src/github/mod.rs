@@ -28,7 +28,7 @@ use crate::world::World;
 use answers::{AccessToken, AppInfo, BadToken, Installation, RepositoriesPage, User, repository_number};
 use endpoints::{GITHUB, path};
 pub(crate) use failures::{Failure, rate_limited};
-use failures::{is_about_times_of_jwt, is_unknown_app, malformed, mint_refusal, refusal};
+use failures::{is_about_times_of_jwt, is_unknown_app, is_unknown_key, malformed, mint_refusal, refusal};
 use transport::{ApiRequest, Reply, Transport};
 
 /// How often a redirect is followed.
@@ -200,6 +200,16 @@ impl<'a> GitHub<'a> {
     pub(crate) fn app(&self) -> Result<AppInfo, Failure> {
         let reply = self.get(&self.api.endpoint(GITHUB.app), Credential::App)?;
         if reply.status == 200 { self.parse(&reply) } else { Err(self.refusal(&reply)) }
+    }
+
+    /// Whether the key is one of the App's, which GitHub knows until somebody deletes it on the settings page.
+    pub(crate) fn accepts_key(&self) -> Result<bool, Failure> {
+        let reply = self.get(&self.api.endpoint(GITHUB.app), Credential::App)?;
+        match reply.status {
+            200 => Ok(true),
+            _ if is_unknown_key(&reply) => Ok(false),
+            _ => Err(self.refusal(&reply)),
+        }
     }
 
     /// Mints an installation access token, and tells what it was granted. [`Failure::Gone`]: there is no such installation

@@ -9,6 +9,8 @@
     reason = "a scenario that cannot be set up has failed"
 )]
 
+pub mod fresh;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Write as _;

@@ -30,13 +30,23 @@ struct KeyInKeyring {
 
 /// `keyring:NAME`
 pub(super) fn named(text: &str, _: &dyn Fn(&str) -> PathBuf, origin: &Origin) -> Option<Rc<dyn KeySource>> {
-    let name = text.strip_prefix(PREFIX)?.to_owned();
+    let name = name(text)?.to_owned();
     Some(Rc::new(KeyInKeyring { name, origin: origin.clone() }))
 }
 
 /// What names a key of the keyring in a configuration file.
 pub(crate) fn setting(name: &str) -> String {
     format!("{PREFIX}{name}")
+}
+
+/// The name of a key of the keyring in what a configuration file says, if that is where the key is.
+pub(crate) fn name(setting: &str) -> Option<&str> {
+    setting.strip_prefix(PREFIX)
+}
+
+/// Whether there is a keyring that answers.
+pub(crate) fn is_there(world: &World<'_>) -> bool {
+    in_time(world, || platform::read("")).is_ok()
 }
 
 impl KeySource for KeyInKeyring {

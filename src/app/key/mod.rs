@@ -151,8 +151,9 @@ impl PrivateKey {
             "CERTIFICATE" => return Err(NotAKey::Certificate),
             _ => return Err(NotAKey::NotPem),
         }
+        let in_lines = Zeroizing::new(in_lines(section, label));
         let (kind, der) =
-            <(SectionKind, Vec<u8>)>::from_pem_slice(section.as_bytes()).map_err(|_| NotAKey::Damaged)?;
+            <(SectionKind, Vec<u8>)>::from_pem_slice(in_lines.as_bytes()).map_err(|_| NotAKey::Damaged)?;
         let der = Zeroizing::new(der);
         let usable = match kind {
             SectionKind::RsaPrivateKey => KeyPair::from_der(&der),
@@ -184,6 +185,19 @@ impl PrivateKey {
     pub(crate) fn der(&self) -> &[u8] {
         &self.der
     }
+}
+
+/// A section of PEM in lines. Where it is pasted into a form of one line, its line ends become blanks.
+fn in_lines(section: &str, label: &str) -> String {
+    let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
+    let body = section.strip_prefix(&begin).and_then(|rest| Some(rest.split_once(&end)?.0));
+    let Some(body) = body.filter(|body| !body.trim().contains('\n')) else { return section.to_owned() };
+    // Never more than is there, so that no copy stays behind where it grew.
+    let mut text = String::with_capacity(section.len() + 3);
+    text.extend([&begin, "\n"]);
+    body.split_whitespace().for_each(|part| text.extend([part, "\n"]));
+    text.extend([&end, "\n"]);
+    text
 }
 
 /// A key pair from the DER of either form: PKCS #1 or PKCS #8.
@@ -265,6 +279,8 @@ mod tests {
         for text in [
             PKCS1.replace('\n', "\r\n"),
             PKCS1.replace('\n', "\\n"),
+            PKCS1.replace('\n', " "),
+            PKCS1.replace('\n', "\r\n").replace('\n', "  "),
             PKCS1.trim_end().to_owned(),
             format!("\n  \n{PKCS1}"),
             format!("Bag Attributes\n    friendlyName: acme\n{PKCS1}"),

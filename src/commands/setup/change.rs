@@ -26,6 +26,8 @@ pub(super) enum Change {
     KeyFile { from: PathBuf, to: PathBuf },
     /// The private key, moved to the keyring.
     KeyToKeyring { from: PathBuf, name: String },
+    /// A key that setup moved once and that GitHub does not accept any more, removed. Nothing brings it back.
+    DropKey { setting: String },
     /// A setting of git's.
     Git {
         scope: Scope,
@@ -72,7 +74,16 @@ impl Change {
         match self {
             Self::File { before, after, .. } => before.as_ref() == Some(after),
             Self::Git { added, .. } => added.is_empty(),
-            Self::KeyFile { .. } | Self::KeyToKeyring { .. } => false,
+            Self::KeyFile { .. } | Self::KeyToKeyring { .. } | Self::DropKey { .. } => false,
+        }
+    }
+
+    /// How a configuration names the key, if this is what moved it away from a path.
+    pub(super) fn moved_key(&self, path: &Path) -> Option<String> {
+        match self {
+            Self::KeyFile { from, to } if from == path && to.exists() => Some(to.display().to_string()),
+            Self::KeyToKeyring { from, name } if from == path => Some(keyring::setting(name)),
+            _ => None,
         }
     }
 
@@ -100,18 +111,24 @@ impl Change {
             Self::KeyToKeyring { from, name } => {
                 output.line(&format!("  {} is moved to the keyring, as {name}", from.display()))
             }
-            Self::Git { scope, key, replaced, added, kept } => {
-                let listed = |values: &[String]| {
-                    values.iter().map(|it| format!("{it:?}")).collect::<Vec<_>>().join(", ")
+            Self::DropKey { setting } => {
+                output.line(&format!("  {setting} is removed: GitHub does not accept that key any more"))
+            }
+            Self::Git { scope, key, replaced, added, .. } => {
+                let option = match scope {
+                    Scope::Global => "--global".to_owned(),
+                    Scope::System => "--system".to_owned(),
+                    Scope::File(path) => format!("--file {}", in_shell(&path.display().to_string())),
                 };
-                let before = match (replaced.as_slice(), kept) {
-                    ([], 0) => "not set".to_owned(),
-                    ([], 1) => "a value that stays".to_owned(),
-                    ([], kept) => format!("{kept} values that stay"),
-                    (replaced, _) => listed(replaced),
+                let was = match replaced.as_slice() {
+                    [] => String::new(),
+                    values => format!("   # was {}", values.join(", ")),
                 };
-                let and = if *kept > 0 { "and " } else { "" };
-                output.line(&format!("  git config --{scope} {key}: {before} -> {and}{}", listed(added)))
+                let how = if replaced.is_empty() { "--add" } else { "--replace-all" };
+                let key = in_shell(key);
+                added.iter().try_for_each(|value| {
+                    output.line(&format!("  git config {option} {how} {key} {}{was}", in_shell(value)))
+                })
             }
         }
     }
@@ -125,7 +142,7 @@ impl Change {
                 make_private_folder(folder)
                     .map_err(|e| Error::new(format!("cannot make {}: {}", folder.display(), cause(&e))))?;
                 write_key(to, &key)?;
-                remove(from)
+                take_away(from)
             }
             Self::KeyToKeyring { from, name } => {
                 let key = read_key(from)?;
@@ -133,8 +150,12 @@ impl Change {
                     Error::new(format!("the keyring does not take the private key: {why}"))
                         .hint("--move-key folder puts it into a file that only you can read")
                 })?;
-                remove(from)
+                take_away(from)
             }
+            Self::DropKey { setting } => match keyring::name(setting) {
+                Some(name) => keyring::remove(name, world),
+                None => remove(Path::new(setting)),
+            },
             Self::Git { scope, key, replaced, added, .. } => {
                 let mut wanted = git_config::values(scope, key)?;
                 if !replaced.is_empty() {
@@ -146,31 +167,79 @@ impl Change {
         }
     }
 
+    /// What taking the change back would do, for a person; `None` if nothing of it is left.
+    pub(super) fn what_undo_does(&self, world: &World<'_>) -> Result<Option<String>> {
+        Ok(match self {
+            Self::File { path, before, after } => {
+                let present = read_if_there(path)?;
+                let left = present.is_some() && present != *before;
+                let what = match before {
+                    Some(_) => "what setup wrote is taken out",
+                    None if present.as_ref() == Some(after) => "is removed",
+                    None => "what setup wrote is taken out, or all of it if nothing else is left",
+                };
+                left.then(|| format!("{}: {what}", path.display()))
+            }
+            Self::KeyFile { from, to } => {
+                to.exists().then(|| format!("{} is moved back to {}", to.display(), from.display()))
+            }
+            Self::KeyToKeyring { from, name } => keyring::read(name, world)
+                .is_ok()
+                .then(|| format!("{name} is moved out of the keyring, back to {}", from.display())),
+            Self::DropKey { .. } => None,
+            Self::Git { scope, key, replaced, added, .. } => {
+                let present = git_config::values(scope, key)?;
+                let gone = added.iter().any(|value| present.contains(value));
+                let listed = |values: &[String]| {
+                    values.iter().map(|value| in_shell(value)).collect::<Vec<_>>().join(", ")
+                };
+                let what = match replaced.as_slice() {
+                    [] => format!("without {}", listed(added)),
+                    values => format!("is {} again", listed(values)),
+                };
+                gone.then(|| format!("git config --{scope} {key}: {what}"))
+            }
+        })
+    }
+
     /// Takes the change back as far as it is still there. Gives what was done, for a person; `None` if nothing of
     /// it was left.
     pub(super) fn undo(&self, world: &World<'_>) -> Result<Option<String>> {
         match self {
             Self::File { path, before, after } => undo_file(path, before.as_deref(), after, world),
             Self::KeyFile { from, to } => {
-                if !to.exists() || from.exists() {
+                if !to.exists() {
                     return Ok(None);
                 }
-                write_key(from, &read_key(to)?)?;
+                if !from.exists() {
+                    write_key(from, &read_key(to)?)?;
+                } else if read_key(from)?.expose() != read_key(to)?.expose() {
+                    // Another key is there now.
+                    return Ok(None);
+                }
                 remove(to)?;
                 // The folder goes with the last key.
                 let _ = to.parent().map(fs::remove_dir);
                 Ok(Some(format!("{} is back at {}", to.display(), from.display())))
             }
             Self::KeyToKeyring { from, name } => {
-                if from.exists() {
+                let key = match keyring::read(name, world) {
+                    Ok(key) => key,
+                    // It was never moved there.
+                    Err(_) if from.exists() => return Ok(None),
+                    Err(why) => {
+                        return Err(Error::new(format!("the keyring does not give the private key: {why}")));
+                    }
+                };
+                if !from.exists() {
+                    write_key(from, &key)?;
+                } else if read_key(from)?.expose() != key.expose() {
                     return Ok(None);
                 }
-                let key = keyring::read(name, world)
-                    .map_err(|why| Error::new(format!("the keyring does not give the private key: {why}")))?;
-                write_key(from, &key)?;
                 keyring::remove(name, world)?;
                 Ok(Some(format!("{name} is out of the keyring, and back at {}", from.display())))
             }
+            Self::DropKey { .. } => Ok(None),
             Self::Git { scope, key, replaced, added, kept } => {
                 let present = git_config::values(scope, key)?;
                 let target = if present.len() <= *kept {
@@ -192,6 +261,23 @@ impl Change {
             }
         }
     }
+}
+
+/// A word as a shell takes it.
+pub(super) fn in_shell(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:@%+,".contains(&byte);
+    match word {
+        "" => "\"\"".to_owned(),
+        word if word.bytes().all(plain) => word.to_owned(),
+        word => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+/// Removes a key that was copied to another place. The message says what to do where that is not possible.
+fn take_away(path: &Path) -> Result<()> {
+    remove(path).map_err(|why| {
+        why.hint("look at the permissions of its folder, or leave the key where it is: without --move-key")
+    })
 }
 
 /// The values without those that were added, each once, the last ones first.
@@ -226,6 +312,10 @@ fn undo_file(path: &Path, before: Option<&str>, after: &str, world: &World<'_>) 
         .hint("look at the file, and take out of it what is too much"));
     };
     Config::of_file(&rest, path, &world.folders)?;
+    if rest.trim().is_empty() && !path.is_symlink() {
+        remove(path)?;
+        return Ok(Some(format!("{shown}")));
+    }
     let mut backup = path.as_os_str().to_owned();
     backup.push(".before-undo");
     let backup = PathBuf::from(backup);

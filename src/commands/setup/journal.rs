@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::change::{Change, read_if_there, replace};
+use crate::app::key::keyring;
 use crate::error::{Error, Result};
 use crate::world::World;
 
@@ -15,10 +16,37 @@ pub(super) struct Journal {
 }
 
 /// One run of setup.
-#[derive(Debug, Serialize, Deserialize)]
-struct Entry {
-    app: String,
-    changes: Vec<Change>,
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// The App's id as it is configured.
+    pub(super) app: String,
+    /// Its other id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) other_id: Option<String>,
+    /// The host that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<String>,
+    /// The owners that it is for, in lower case; none: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) owners: Vec<String>,
+    pub(super) changes: Vec<Change>,
+}
+
+/// Which runs of setup are meant; nothing said: all.
+#[derive(Default)]
+pub(super) struct Which<'w> {
+    pub(super) app: Option<&'w str>,
+    pub(super) host: Option<&'w str>,
+    pub(super) owner: Option<&'w str>,
+}
+
+impl Which<'_> {
+    fn meets(&self, entry: &Entry) -> bool {
+        let is = |wanted: &str, has: &str| wanted.eq_ignore_ascii_case(has);
+        self.app.is_none_or(|app| app == entry.app || entry.other_id.as_deref() == Some(app))
+            && self.host.is_none_or(|host| entry.host.as_deref().is_some_and(|has| is(host, has)))
+            && self.owner.is_none_or(|owner| entry.owners.iter().any(|has| is(owner, has)))
+    }
 }
 
 impl Journal {
@@ -27,7 +55,8 @@ impl Journal {
         Self { path: configuration.with_file_name("setup.json") }
     }
 
-    fn read(&self) -> Result<Vec<Entry>> {
+    /// What was done, the oldest first.
+    pub(super) fn read(&self) -> Result<Vec<Entry>> {
         let Some(text) = read_if_there(&self.path)? else { return Ok(Vec::new()) };
         serde_json::from_str(&text).map_err(|e| {
             let place = format!("line {} column {}", e.line(), e.column());
@@ -48,14 +77,14 @@ impl Journal {
     }
 
     /// Makes changes, all of them or none. They are noted first, so that what a killed process did can be taken back.
-    pub(super) fn apply(&self, app: &str, changes: Vec<Change>, world: &World<'_>) -> Result<()> {
+    pub(super) fn apply(&self, entry: Entry, world: &World<'_>) -> Result<()> {
         let mut entries = self.read()?;
-        entries.push(Entry { app: app.to_owned(), changes });
+        entries.push(entry);
         self.write(&entries)?;
         let made = entries.last().map_or(&[][..], |entry| &entry.changes);
         for (index, change) in made.iter().enumerate() {
             if let Err(why) = change.apply(world) {
-                let left = made[..index].iter().rev().filter(|change| change.undo(world).is_err());
+                let left = made[..=index].iter().rev().filter(|change| change.undo(world).is_err());
                 let left = left.count();
                 entries.pop();
                 if left == 0 {
@@ -67,11 +96,30 @@ impl Journal {
         Ok(())
     }
 
-    /// Takes changes back, the latest first: all, or those for one App. Gives what was done.
-    pub(super) fn undo(&self, app: Option<&str>, world: &World<'_>) -> Result<Vec<String>> {
+    /// What would be taken back, the latest first, in words.
+    pub(super) fn preview(&self, which: &Which<'_>, world: &World<'_>) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for entry in self.read()?.iter().rev().filter(|entry| which.meets(entry)) {
+            for change in entry.changes.iter().rev() {
+                lines.extend(change.what_undo_does(world)?);
+            }
+        }
+        // A file that several runs wrote to is one file.
+        let mut told = Vec::new();
+        lines.retain(|line| {
+            !told.contains(line) && {
+                told.push(line.clone());
+                true
+            }
+        });
+        Ok(lines)
+    }
+
+    /// Takes changes back, the latest first. Gives what was done.
+    pub(super) fn undo(&self, which: &Which<'_>, world: &World<'_>) -> Result<Vec<String>> {
         let mut entries = self.read()?;
         let mut undone = Vec::new();
-        while let Some(last) = entries.iter().rposition(|entry| app.is_none_or(|app| entry.app == app)) {
+        while let Some(last) = entries.iter().rposition(|entry| which.meets(entry)) {
             for change in entries[last].changes.iter().rev() {
                 undone.extend(change.undo(world)?);
             }
@@ -79,5 +127,36 @@ impl Journal {
             self.write(&entries)?;
         }
         Ok(undone)
+    }
+
+    /// Takes back what the last run did.
+    pub(super) fn undo_last(&self, world: &World<'_>) -> Result<()> {
+        let mut entries = self.read()?;
+        let Some(last) = entries.pop() else { return Ok(()) };
+        for change in last.changes.iter().rev() {
+            change.undo(world)?;
+        }
+        self.write(&entries)
+    }
+
+    /// How a configuration names the key that setup moved away from here, if it did.
+    pub(super) fn moved_from(&self, path: &Path) -> Result<Option<String>> {
+        let entries = self.read()?;
+        let changes = entries.iter().rev().flat_map(|entry| entry.changes.iter().rev());
+        Ok(changes.into_iter().find_map(|change| change.moved_key(path)))
+    }
+
+    /// The places that setup moved private keys of an App to, as a configuration names them.
+    pub(super) fn key_places(&self, app: &str) -> Result<Vec<String>> {
+        let of_app = |entry: &&Entry| Which { app: Some(app), ..Which::default() }.meets(entry);
+        let entries = self.read()?;
+        let changes = entries.iter().filter(of_app).flat_map(|entry| &entry.changes);
+        Ok(changes
+            .filter_map(|change| match change {
+                Change::KeyFile { to, .. } => Some(to.display().to_string()),
+                Change::KeyToKeyring { name, .. } => Some(keyring::setting(name)),
+                _ => None,
+            })
+            .collect())
     }
 }

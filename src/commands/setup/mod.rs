@@ -1,34 +1,45 @@
 //! `setup`: from an App and its key to a first clone with one command, and back with another.
 //!
-//! Everything is found out first, then shown, then written: what fails before has changed nothing.
+//! Everything is found out first, then tried, then shown, then written: what fails has changed nothing.
 
 mod change;
+mod check;
+mod git_side;
 mod journal;
+mod key;
+mod owners;
+mod person;
 mod rule;
+mod undo;
 
 use std::ffi::OsString;
 use std::io::BufRead;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::identity;
 use super::installations::{owner, selection, use_for_git};
 use super::output::{Output, count};
-use crate::app::key::keyring;
 use crate::config::{Config, Flags, Rule, SETTINGS, SOURCES, Setting};
 use crate::error::{Error, Result};
 use crate::files::open_to_others;
-use crate::git;
-use crate::git::config::{self, Scope, is_ours};
+use crate::git::config::{self, Helper, Scope};
 use crate::github::Failure;
 use crate::github::answers::{AppInfo, Installation};
 use crate::names::{InstallationRef, Place};
 use crate::source::TokenSource;
 use crate::token::Need;
-use crate::world::World;
+use crate::world::{PRIVATE_KEY, World};
 
-use change::Change;
-use journal::Journal;
+use change::{Change, in_shell};
+use check::Check;
+use git_side::{Identity, helper_value, typed_program};
+use journal::{Entry, Journal, Which};
+use key::{KeyPlace, absolute};
+use owners::Situation;
+use person::{Person, TRIES};
+use rule::Present;
 
 /// What is to be set up, and how far.
 #[derive(Debug, clap::Args)]
@@ -43,7 +54,10 @@ pub(crate) struct Options {
     /// Write to git's configuration of this repository
     #[arg(long, group = "where")]
     local: bool,
-    /// Let git ask helpers that are configured for all hosts before this one
+    /// Let git ask this program for every owner of the host, and no other helper; the default where there is none
+    #[arg(long)]
+    all_owners: bool,
+    /// Let git ask other helpers before this one
     #[arg(long)]
     keep_other_helpers: bool,
     /// Let git use https where a URL says SSH
@@ -58,14 +72,17 @@ pub(crate) struct Options {
     /// Move the private key to a safe place: a file of this user's alone, or the keyring
     #[arg(long, value_name = "WHERE", value_enum)]
     move_key: Option<MoveKey>,
+    /// Let a new private key take the place of the App's old one, and tell what is left to do about that
+    #[arg(long, value_name = "FILE")]
+    rotate_key: Option<PathBuf>,
     /// Show what would be changed, and change nothing
     #[arg(long)]
     dry_run: bool,
     /// Ask nothing, even where a person could answer
     #[arg(long, short)]
     yes: bool,
-    /// Take back everything that setup wrote; with --app-id only what it wrote for that App
-    #[arg(long, conflicts_with_all = ["dry_run", "keep_other_helpers", "rewrite_ssh", "identity", "proactive", "move_key"])]
+    /// Take back everything that setup wrote; with --app-id, --host or --owner only what it wrote for that
+    #[arg(long, conflicts_with_all = ["all_owners", "rotate_key", "keep_other_helpers", "rewrite_ssh", "identity", "proactive", "move_key"])]
     undo: bool,
 }
 
@@ -87,37 +104,109 @@ pub(super) fn setup(
 ) -> Result<()> {
     let scope = match (options.system, options.local) {
         (true, _) => Scope::System,
-        (_, true) => Scope::here()?,
+        // What is taken back says itself where it stands.
+        (_, true) if !options.undo => Scope::here()?,
         _ => Scope::Global,
     };
     let file = config_file(&scope, flags, world)?;
     let journal = Journal::beside(&file);
+    let mut person = Person::new(options.yes, stdin, world);
     if options.undo {
-        return undo(&journal, flags.last("app-id"), world, output);
+        let which = Which { app: flags.last("app-id"), host: flags.last("host"), owner: flags.last("owner") };
+        return undo::undo(&journal, &which, options.dry_run, &mut person, world, output);
     }
-    let mut person = Person { present: (world.streams)().input && !options.yes, stdin, world };
-    let mut flags = complete(flags, &file, world, &mut person)?;
-    // Checked like any other configuration, as if the flags stood on git's helper line.
-    let config = Config::load_without_files(&flags, world)?;
-    let Some(rule) = config.rules.last() else { return Err(super::nothing_configured()) };
-    let source = TokenSource::new(rule, &config, world);
-    source.app().key()?;
-    let (app, installations) = look_around(&source)?;
-    tell_about(&app, rule, &installations, world, output)?;
-    let key = where_the_key_goes(&options, rule, &app, &file, &mut person)?;
-    let mut changes: Vec<Change> = key.change.into_iter().collect();
-    changes.extend(rule::write(&file, rule, key.name.as_deref(), &world.folders)?);
-    let bot = match options.identity {
-        true => Some(bot(rule, &app, &installations, &source)?),
+    let present = Present::read(file, &world.folders)?;
+    let Subject { flags, config, mut rule, app, installations } =
+        find_app(&options, flags, &present, &journal, world, &mut person)?;
+    tell_about(&app, &rule, &installations, world, output)?;
+
+    // For whom it is.
+    let on_host = |it: &&Rule| it.host == rule.host;
+    let own: Vec<usize> = (0..present.rules.len())
+        .filter(|index| on_host(&&present.rules[*index]) && app.has_id(&present.rules[*index].app_id))
+        .collect();
+    let own_rules: Vec<&Rule> = own.iter().map(|index| &present.rules[*index]).collect();
+    if let Some(same) = own_rules.first() {
+        rule.app_id.clone_from(&same.app_id);
+    }
+    let other_apps: Vec<&Rule> =
+        present.rules.iter().filter(on_host).filter(|it| !app.has_id(&it.app_id)).collect();
+    let helpers = other_helpers(&rule)?;
+    let situation = Situation {
+        options: &options,
+        app: &app,
+        installations: &installations,
+        other_apps,
+        is_configured: !own.is_empty(),
+        other_helpers: &helpers,
+    };
+    situation.decide(&mut rule, &mut person)?;
+    let as_they_are = !own.is_empty() && !rule.names_what_it_is_for() && !options.all_owners;
+
+    // This program's side.
+    let from_environment = is_from_environment(&flags, world);
+    let place = if from_environment {
+        KeyPlace { name: None, change: None }
+    } else {
+        let before = own_rules.first().and_then(|rule| rule.key.setting());
+        key::where_it_goes(&options, &rule, &app, before.as_deref(), &present.file, &mut person, world)?
+    };
+    let mut changes: Vec<Change> = place.change.iter().cloned().collect();
+    let mut rules = vec![rule.clone()];
+    let mut old_keys = Vec::new();
+    if !from_environment {
+        let (change, written) =
+            rule::write(&present, &rule, &own, as_they_are, place.name.as_deref(), &world.folders)?;
+        changes.extend(change);
+        rules = written;
+        // The key is still where it was.
+        rules.iter_mut().for_each(|it| it.key = Rc::clone(&rule.key));
+        old_keys = key::old_keys(&rule, &place, &own_rules, &journal, &config, world)?;
+        changes.extend(old_keys.iter().filter_map(key::OldKey::removal));
+    }
+
+    // git's side.
+    let named = flags.config.is_some().then(|| absolute(&present.file));
+    let helper = helper_value(named.as_deref(), world)?;
+    let identity = match options.identity {
+        true => Some(bot(&rule, &app, &installations, &config, &present.file, world)?),
         false => None,
     };
-    changes.extend(gits_side(&options, &scope, rule, bot)?);
+    let all_installed = owners::paths_of_installations(&installations);
+    let mut settings = Vec::new();
+    for rule in &rules {
+        let paths = owners::paths(rule, &installations, &flags);
+        settings.extend(git_side::settings(&options, rule, &paths, &all_installed, &helper)?);
+        if let Some(identity) = &identity {
+            let (more, file) = git_side::identity(identity, &scope, rule, &paths)?;
+            settings.extend(more);
+            changes.extend(file);
+        }
+    }
+    for setting in &settings {
+        changes.push(setting.change(&scope)?);
+    }
     changes.retain(|change| !change.is_done());
-    if scope == Scope::System && !rule_key_is_shared(rule, &options) {
+
+    // Whether it works.
+    let check = Check {
+        rules: &rules,
+        installations: &installations,
+        config: &config,
+        from_environment,
+        in_this_repository: matches!(scope, Scope::File(_)),
+        world,
+    };
+    let tried = check.tokens()?;
+    if let Some(tried) = &tried {
+        check.before(tried, &settings, &helper)?;
+    }
+    if scope == Scope::System && !rule_key_is_shared(&rule, &options) && !from_environment {
         let what = "only its owner can read the private key, so git of other users gets no token";
         let hint = "let a group read it: chgrp GROUP FILE && chmod 640 FILE, and its folder too";
         world.terminal.warning(&Error::new(what).hint(hint));
     }
+    output.line(&owners::in_words(&rules, &options, &helpers))?;
     output.line(match options.dry_run {
         _ if changes.is_empty() => "everything is set up already",
         true => "this would be changed:",
@@ -129,51 +218,91 @@ pub(super) fn setup(
     if options.dry_run {
         return Ok(());
     }
-    if !changes.is_empty() {
+    let is_changed = !changes.is_empty();
+    if is_changed {
         if person.present && !person.agrees("go on?")? {
             return Err(Error::new("nothing was changed"));
         }
-        journal.apply(&rule.app_id, changes, world)?;
-        output.line("done; git-credential-ghapp setup --undo takes it back")?;
+        let entry = Entry {
+            app: rule.app_id.clone(),
+            other_id: app.other_id(&rule.app_id),
+            host: Some(rule.host.to_string()),
+            owners: rules.iter().flat_map(|rule| rule.named_owners().cloned()).collect(),
+            changes,
+        };
+        journal.apply(entry, world)?;
     }
-    // The key may have moved.
-    if let Some(name) = key.name {
-        let _ = flags.set("private-key", OsString::from(name));
-    }
-    let config = Config::load_without_files(&flags, world)?;
-    config.rules.last().map_or(Ok(()), |rule| try_it(rule, &installations, &config, &scope, world, output))
-}
-
-/// A person, if there is one.
-struct Person<'p> {
-    present: bool,
-    stdin: &'p mut dyn BufRead,
-    world: &'p World<'p>,
-}
-
-impl Person<'_> {
-    /// Asks for a line; `None` if there is nobody, or nothing was typed.
-    fn asked(&mut self, question: &str) -> Result<Option<String>> {
-        if !self.present {
-            return Ok(None);
+    let works = tried.as_ref().map(|tried| check.after(tried).map(|()| tried.works()));
+    if let Some(Err(why)) = works {
+        if is_changed {
+            journal.undo_last(world)?;
         }
-        self.world.terminal.ask(question);
-        let mut line = String::new();
-        self.stdin.read_line(&mut line).map_err(|_| Error::new("the answer cannot be read"))?;
-        Ok(Some(line.trim().to_owned()).filter(|line| !line.is_empty()))
+        return Err(why);
     }
+    if is_changed {
+        output
+            .line(&format!("done; {} takes it back", undo_command(&scope, &present.file, &flags, world)))?;
+    }
+    for advice in old_keys.iter().filter_map(|old| old.advice(&rule, &app, world)) {
+        output.line(&advice)?;
+    }
+    let not_tried = "not tried: the App can reach no repository yet".to_owned();
+    output.line(&works.transpose()?.unwrap_or(not_tried))
+}
 
-    /// Whether a person agrees, which is the default.
-    fn agrees(&mut self, question: &str) -> Result<bool> {
-        let answer = self.asked(&format!("{question} [Y/n]"))?;
-        Ok(answer.is_none_or(|answer| answer.to_lowercase().starts_with('y')))
+/// The App as it is named, and as GitHub knows it.
+struct Subject {
+    flags: Flags,
+    config: Config,
+    rule: Rule,
+    app: AppInfo,
+    installations: Vec<Installation>,
+}
+
+/// Finds out which App is meant. Where a person types what is missing, and GitHub does not know that, it is asked for again.
+fn find_app(
+    options: &Options,
+    given: &Flags,
+    present: &Present,
+    journal: &Journal,
+    world: &World<'_>,
+    person: &mut Person<'_>,
+) -> Result<Subject> {
+    for tries in 1.. {
+        let (flags, typed) = complete(options, given, present, journal, world, person)?;
+        let refused = match as_github_knows(flags, world) {
+            Ok(subject) => return Ok(subject),
+            Err(failure @ (Failure::Unreachable(_) | Failure::Limited(..))) => return Err(failure.into()),
+            Err(failure) => Error::from(failure),
+        };
+        if !typed || tries == TRIES {
+            return Err(refused);
+        }
+        person.tell(&refused);
     }
+    Err(super::nothing_configured())
+}
+
+fn as_github_knows(flags: Flags, world: &World<'_>) -> Result<Subject, Failure> {
+    // Checked like any other configuration, as if the flags stood on git's helper line.
+    let config = Config::load_without_files(&flags, world)?;
+    let Some(rule) = config.rules.last().cloned() else { return Err(super::nothing_configured().into()) };
+    let source = TokenSource::new(&rule, &config, world);
+    source.app().key()?;
+    let github = source.github()?;
+    let app = github.app()?;
+    let mut installations = Vec::new();
+    github.installations(|page| {
+        installations.extend(page);
+        ControlFlow::Continue(())
+    })?;
+    Ok(Subject { flags, rule: rule.clone(), app, installations, config })
 }
 
 /// Which of this program's files is written.
 fn config_file(scope: &Scope, flags: &Flags, world: &World<'_>) -> Result<PathBuf> {
     if let Some(named) = flags.config_file(&world.variables) {
-        return Ok(named);
+        return Ok(absolute(&named));
     }
     match scope {
         Scope::System => Ok(world.folders.system_config.clone()),
@@ -184,63 +313,124 @@ fn config_file(scope: &Scope, flags: &Flags, world: &World<'_>) -> Result<PathBu
     }
 }
 
-/// The flags, with what is missing from a person, and with the key of an App that is configured already.
-fn complete(flags: &Flags, file: &Path, world: &World<'_>, person: &mut Person<'_>) -> Result<Flags> {
-    let usage = "git-credential-ghapp setup --app-id ID --private-key FILE";
-    let missing = |what: &str| Error::new(format!("the {what} is missing")).hint(usage);
-    let mut flags = flags.clone();
+/// What a person types to take it back.
+fn undo_command(scope: &Scope, file: &Path, flags: &Flags, world: &World<'_>) -> String {
+    let system = if *scope == Scope::System { " --system" } else { "" };
+    let named = flags
+        .config_file(&world.variables)
+        .map(|_| format!(" --config {}", in_shell(&file.display().to_string())));
+    format!("{} setup{system} --undo{}", typed_program(world), named.unwrap_or_default())
+}
+
+/// Whether git will find App and key in its environment, so that nothing of them is written.
+fn is_from_environment(flags: &Flags, world: &World<'_>) -> bool {
     let is_set = |name: &str| world.variables.path(name).is_some();
+    let mut sources = sources();
+    is_set("GHAPP_APP_ID")
+        && !flags.has("app-id")
+        && (is_set(PRIVATE_KEY) || sources.clone().any(|source| is_set(source.variable)))
+        && !sources.any(|source| flags.has(source.name()))
+}
+
+/// The settings that say where the key is.
+fn sources() -> impl Iterator<Item = &'static Setting> + Clone {
+    SETTINGS.iter().filter(|setting| SOURCES.contains(&setting.key))
+}
+
+/// The flags, with what is missing from a person, and with the key of an App that is configured already. Whether a person
+/// typed something of that.
+fn complete(
+    options: &Options,
+    flags: &Flags,
+    present: &Present,
+    journal: &Journal,
+    world: &World<'_>,
+    person: &mut Person<'_>,
+) -> Result<(Flags, bool)> {
+    let missing = |what: &str| {
+        Error::new(format!("the {what} is missing")).hint(
+            "git-credential-ghapp setup --app-id ID --private-key FILE; in CI set GHAPP_APP_ID and GHAPP_PRIVATE_KEY",
+        )
+    };
+    let mut flags = flags.clone();
+    let mut typed = false;
+    let is_set = |name: &str| world.variables.path(name).is_some();
+    if options.rotate_key.is_some() {
+        only_app(&mut flags, present, world)?;
+    }
     if !flags.has("app-id") && !is_set("GHAPP_APP_ID") {
         let what = "client ID or App ID";
         let answer = person.asked(what)?.ok_or_else(|| missing(what))?;
+        typed = true;
         // The flag is one of this program's.
         let _ = flags.set("app-id", OsString::from(answer));
     }
-    let says_the_source = |setting: &&Setting| {
-        let other = setting.key != "private-key";
-        SOURCES.contains(&setting.key) && (is_set(setting.variable) || (other && flags.has(setting.name())))
+    let new = options.rotate_key.as_ref().map(|path| path.display().to_string());
+    let named = new.or_else(|| flags.last("private-key").map(str::to_owned));
+    let says_the_source = |source: &Setting| {
+        is_set(source.variable) || (source.key != "private-key" && flags.has(source.name()))
     };
-    if is_set("GHAPP_PRIVATE_KEY") || SETTINGS.iter().any(|setting| says_the_source(&setting)) {
-        return Ok(flags);
+    if named.is_none() && (is_set(PRIVATE_KEY) || sources().any(says_the_source)) {
+        return Ok((flags, typed));
     }
-    let named = flags.last("private-key").map(PathBuf::from);
-    if named.as_ref().is_some_and(|path| path.exists()) {
-        return Ok(flags);
-    }
-    let known = known_sources(&flags, file, world)?;
-    if !known.is_empty() {
-        for (name, text) in known {
-            let _ = flags.set(name, text);
+    let key = match named {
+        Some(named) => named,
+        None => {
+            let known = known_sources(&flags, present);
+            if !known.is_empty() {
+                for (name, text) in known {
+                    let _ = flags.set(name, OsString::from(text));
+                }
+                return Ok((flags, typed));
+            }
+            typed = true;
+            key::asked(person, world)?.ok_or_else(|| missing("file of the App's private key"))?
         }
-    } else if named.is_none() {
-        let what = "file of the App's private key";
-        let answer = person.asked(what)?.ok_or_else(|| missing(what))?;
-        let _ = flags.set("private-key", OsString::from(answer));
+    };
+    let _ = flags.set("private-key", OsString::from(key::found(&key, journal, world)?));
+    Ok((flags, typed))
+}
+
+/// Names the App whose key is to be another one, if there is one App only.
+fn only_app(flags: &mut Flags, present: &Present, world: &World<'_>) -> Result<()> {
+    let named = flags.last("app-id").map(str::to_owned).or(world.variables.text("GHAPP_APP_ID")?);
+    let mut apps: Vec<&Rule> = Vec::new();
+    for rule in &present.rules {
+        let meant = named.as_ref().is_none_or(|named| *named == rule.app_id)
+            && flags.last("host").is_none_or(|host| host.eq_ignore_ascii_case(&rule.host.to_string()));
+        if meant && !apps.iter().any(|it| it.app_id == rule.app_id && it.host == rule.host) {
+            apps.push(rule);
+        }
     }
-    Ok(flags)
+    match (apps.as_slice(), &named) {
+        ([app], _) => {
+            let _ = flags.set("app-id", OsString::from(&app.app_id));
+            let _ = flags.set("host", OsString::from(app.host.to_string()));
+            let _ = flags.set("api-url", OsString::from(app.api.to_string()));
+            Ok(())
+        }
+        // By its other id, perhaps.
+        ([], Some(_)) => Ok(()),
+        ([], None) => Err(super::nothing_configured()),
+        (several, _) => {
+            let each: Vec<String> = several.iter().map(|rule| format!("--app-id {}", rule.app_id)).collect();
+            Err(Error::new("several Apps are configured").hint(format!("say which: {}", each.join(" or "))))
+        }
+    }
 }
 
-/// Where the file says that the key of this App is, as flags: perhaps setup moved it.
-fn known_sources(flags: &Flags, file: &Path, world: &World<'_>) -> Result<Vec<(&'static str, OsString)>> {
-    let Some(text) = change::read_if_there(file)? else { return Ok(Vec::new()) };
-    let present = Config::of_file(&text, file, &world.folders)?;
+/// Where the file says that the key of this App is, as flags.
+fn known_sources(flags: &Flags, present: &Present) -> Vec<(&'static str, String)> {
     let rule = present.rules.iter().find(|rule| Some(rule.app_id.as_str()) == flags.last("app-id"));
-    let Some(rule) = rule else { return Ok(Vec::new()) };
-    let sources = SETTINGS.iter().filter(|setting| SOURCES.contains(&setting.key));
-    let written = sources.filter_map(|setting| Some((setting.name(), (setting.written)(rule)?.as_flag())));
-    Ok(written.map(|(name, text)| (name, OsString::from(text))).collect())
+    let written = |rule| sources().filter_map(move |it| Some((it.name(), (it.written)(rule)?.as_flag())));
+    rule.into_iter().flat_map(written).collect()
 }
 
-/// What GitHub says about the App.
-fn look_around(source: &TokenSource<'_>) -> Result<(AppInfo, Vec<Installation>), Failure> {
-    let github = source.github()?;
-    let app = github.app()?;
-    let mut installations = Vec::new();
-    github.installations(|page| {
-        installations.extend(page);
-        ControlFlow::Continue(())
-    })?;
-    Ok((app, installations))
+/// The helpers of other programs that git asks for the host.
+fn other_helpers(rule: &Rule) -> Result<Vec<Helper>> {
+    let mut helpers = config::helpers(&format!("https://{}", rule.host))?;
+    helpers.retain(|helper| !helper.is_ours());
+    Ok(helpers)
 }
 
 fn tell_about(
@@ -274,79 +464,6 @@ fn tell_about(
     Ok(())
 }
 
-/// How `private-key` names the key in the configuration, and what moves it there.
-struct KeyPlace {
-    /// `None` where another setting says where the key is.
-    name: Option<String>,
-    change: Option<Change>,
-}
-
-fn where_the_key_goes(
-    options: &Options,
-    rule: &Rule,
-    app: &AppInfo,
-    file: &Path,
-    person: &mut Person<'_>,
-) -> Result<KeyPlace> {
-    let Some(path) = rule.key.file() else {
-        return match rule.key.setting() {
-            None if rule.key.command().is_none() => Err(Error::new(format!(
-                "the private key is {}, which the configuration cannot name",
-                rule.key.describe()
-            ))
-            .hint("put it into a file, and name that: --private-key FILE")),
-            name => Ok(KeyPlace { name, change: None }),
-        };
-    };
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let safe = file.with_file_name("keys").join(format!("{}.pem", app.slug));
-    let stays = || KeyPlace { name: Some(path.display().to_string()), change: None };
-    if path == safe {
-        return Ok(stays());
-    }
-    let wish = match options.move_key {
-        None => offer_to_move(&path, &safe, person)?,
-        wish => wish,
-    };
-    Ok(match wish {
-        None => stays(),
-        Some(MoveKey::Folder) => {
-            KeyPlace { name: Some(safe.display().to_string()), change: Some(Change::key_file(path, safe)) }
-        }
-        Some(MoveKey::Keyring) => KeyPlace {
-            name: Some(keyring::setting(&app.slug)),
-            change: Some(Change::key_to_keyring(path, app.slug.clone())),
-        },
-    })
-}
-
-/// Asks a person where the key is to be. Where nobody is there it stays, and that others can read it is told.
-fn offer_to_move(path: &Path, safe: &Path, person: &mut Person<'_>) -> Result<Option<MoveKey>> {
-    let shown = path.display();
-    let open = open_to_others(path).is_some();
-    if open {
-        person.world.terminal.warning(
-            &Error::new(format!("the private key {shown} is readable by others"))
-                .hint(format!("chmod 600 '{shown}', or let setup move it: --move-key folder")),
-        );
-    }
-    let default = if open { "folder" } else { "keep" };
-    let question = format!(
-        "keep the private key at {shown}, move it to the folder {}, or into the keyring? keep, folder, keyring [{default}]",
-        safe.parent().unwrap_or(safe).display()
-    );
-    if !person.present {
-        return Ok(None);
-    }
-    match person.asked(&question)?.as_deref().unwrap_or(default) {
-        "keep" => Ok(None),
-        "folder" => Ok(Some(MoveKey::Folder)),
-        "keyring" => Ok(Some(MoveKey::Keyring)),
-        other => Err(Error::new(format!("{other:?} is neither keep nor folder nor keyring"))
-            .hint("nothing was changed; run setup again")),
-    }
-}
-
 /// Whether other users than the key's owner will be able to read it.
 fn rule_key_is_shared(rule: &Rule, options: &Options) -> bool {
     rule.key.file().is_some_and(|path| options.move_key.is_none() && open_to_others(path).is_some())
@@ -357,138 +474,32 @@ fn bot(
     rule: &Rule,
     app: &AppInfo,
     installations: &[Installation],
-    source: &TokenSource<'_>,
-) -> Result<(String, String)> {
-    let Some((place, installation)) = usable(rule, installations) else {
+    config: &Config,
+    file: &Path,
+    world: &World<'_>,
+) -> Result<Identity> {
+    let Some((place, installation)) = installed_on(rule, installations).into_iter().next() else {
         return Err(Error::new("the App's identity can be found only once it is installed somewhere")
             .hint(app.install_hint()));
     };
+    let source = TokenSource::new(rule, config, world);
     let token = source.token_of(installation, &place, Need::Fresh)?.token;
-    identity::of_bot(rule, source, &token.secret)
+    let (name, address) = identity::of_bot(rule, &source, &token.secret)?;
+    Ok(Identity { name, address, file: file.with_file_name(format!("identity-{}.gitconfig", app.slug)) })
 }
 
-/// The first installation that git can use and that the rule is for.
-fn usable(rule: &Rule, installations: &[Installation]) -> Option<(Place, InstallationRef)> {
+/// The installations that the rule is for: those on the owners that it names, or the first one that git can use.
+fn installed_on(rule: &Rule, installations: &[Installation]) -> Vec<(Place, InstallationRef)> {
+    let named = |owner: &str| rule.named_owners().any(|named| named.eq_ignore_ascii_case(owner));
     let fits = |it: &&Installation| {
-        let owner = it.owner().unwrap_or_default();
-        let is_named = rule.named_owners().any(|named| named.eq_ignore_ascii_case(owner));
         let pinned = rule.installation.is_none_or(|pinned| pinned == it.id);
-        it.is_usable() && pinned && (is_named || !rule.names_what_it_is_for())
+        let owner = it.owner().unwrap_or_default();
+        pinned && if rule.names_what_it_is_for() { named(owner) } else { it.is_usable() }
     };
-    let found = installations.iter().find(fits)?;
-    let owner = found.owner().unwrap_or_default().to_ascii_lowercase();
-    Some((Place::Owner(rule.host.clone(), owner), found.id.into()))
-}
-
-/// What git must know.
-fn gits_side(
-    options: &Options,
-    scope: &Scope,
-    rule: &Rule,
-    bot: Option<(String, String)>,
-) -> Result<Vec<Change>> {
-    let host = &rule.host;
-    let helper = helper_value()?;
-    let mut changes = Vec::new();
-    let urls: Vec<String> = if rule.names_what_it_is_for() {
-        // Other owners keep the helpers that they have.
-        let owners = rule.owners.iter().cloned();
-        // git compares whole names between slashes, and URLs are written with the suffix and without.
-        let repositories = rule.repositories.iter().flat_map(|it| [it.to_string(), format!("{it}.git")]);
-        owners.chain(repositories).map(|path| format!("https://{host}/{path}")).collect()
-    } else {
-        vec![format!("https://{host}")]
+    let place = |it: &Installation| {
+        let owner = it.owner().unwrap_or_default().to_ascii_lowercase();
+        (Place::Owner(rule.host.clone(), owner), it.id.into())
     };
-    for url in urls {
-        let key = format!("credential.{url}.helper");
-        let present = config::values(scope, &key)?;
-        let last = present.iter().rposition(String::is_empty).map_or(0, |empty| empty + 1);
-        let asked = &present[last..];
-        let others_first = asked.iter().position(|value| is_ours(value)).is_none_or(|ours| ours > 0);
-        let cleared = last > 0 || options.keep_other_helpers;
-        let missing = match options.keep_other_helpers {
-            true if asked.iter().any(|value| is_ours(value)) => Vec::new(),
-            true => vec![helper.clone()],
-            false if others_first || !cleared => vec![String::new(), helper.clone()],
-            false => Vec::new(),
-        };
-        changes.push(Change::add(scope, key, &present, missing));
-        changes.push(single(scope, format!("credential.{url}.useHttpPath"), "true")?);
-    }
-    if options.rewrite_ssh {
-        let key = format!("url.https://{host}/.insteadOf");
-        let present = config::values(scope, &key)?;
-        let mut missing = vec![format!("git@{host}:"), format!("ssh://git@{host}/")];
-        missing.retain(|ssh| !present.contains(ssh));
-        changes.push(Change::add(scope, key, &present, missing));
-    }
-    if options.proactive {
-        changes.push(single(scope, format!("http.https://{host}.proactiveAuth"), "basic")?);
-    }
-    if let Some((name, address)) = bot {
-        changes.push(single(scope, "user.name".to_owned(), &name)?);
-        changes.push(single(scope, "user.email".to_owned(), &address)?);
-    }
-    Ok(changes)
-}
-
-/// A setting with one value.
-fn single(scope: &Scope, key: String, value: &str) -> Result<Change> {
-    let present = config::values(scope, &key)?;
-    Ok(Change::replace(scope, key, present, value))
-}
-
-/// How git calls this program: by its short name where git finds it, else by its path.
-fn helper_value() -> Result<String> {
-    let here = std::env::current_exe().and_then(std::fs::canonicalize);
-    let here = here.map_err(|_| Error::new("this program does not know where it is"))?;
-    let found = config::found_by_git().and_then(|path| std::fs::canonicalize(path).ok());
-    if found.is_some_and(|path| path == here) {
-        return Ok("ghapp".to_owned());
-    }
-    let path = here.display().to_string().replace('\\', "/");
-    let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-:".contains(&byte));
-    // git hands everything else to a shell.
-    Ok(if plain { path } else { format!("!'{}'", path.replace('\'', r"'\''")) })
-}
-
-fn undo(journal: &Journal, app: Option<&str>, world: &World<'_>, output: &mut Output<'_>) -> Result<()> {
-    let undone = journal.undo(app, world)?;
-    if undone.is_empty() {
-        return output.line("setup has written nothing that could be taken back");
-    }
-    output.line("taken back:")?;
-    undone.iter().try_for_each(|text| output.line(&format!("  {text}")))
-}
-
-/// A first `git ls-remote`, through git itself.
-fn try_it(
-    rule: &Rule,
-    installations: &[Installation],
-    configuration: &Config,
-    scope: &Scope,
-    world: &World<'_>,
-    output: &mut Output<'_>,
-) -> Result<()> {
-    let mut repository = rule.repositories.first().map(ToString::to_string);
-    if repository.is_none()
-        && let Some((place, installation)) = usable(rule, installations)
-    {
-        let source = TokenSource::new(rule, configuration, world);
-        let issued = source.token_of(installation, &place, Need::Fresh)?;
-        repository = source.probe_any_repository(&issued.token)?.map(|it| it.to_string());
-    }
-    let Some(repository) = repository else {
-        return output.line("not tried: the App can reach no repository yet");
-    };
-    let url = format!("https://{}/{repository}.git", rule.host);
-    let in_this_repository = matches!(scope, Scope::File(_));
-    let said = git::call_unattended(["ls-remote", "--quiet", url.as_str(), "HEAD"], in_this_repository)?;
-    if said.code == Some(0) {
-        return output.line(&format!("git ls-remote {url} works"));
-    }
-    let why =
-        said.stderr.lines().last().unwrap_or("it does not say why").trim_start_matches("fatal: ").to_owned();
-    Err(Error::new(format!("all is written, but git ls-remote {url} fails: {why}"))
-        .hint(format!("git-credential-ghapp doctor {url}")))
+    let count = if rule.names_what_it_is_for() { usize::MAX } else { 1 };
+    installations.iter().filter(fits).take(count).map(place).collect()
 }

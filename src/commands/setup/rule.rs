@@ -1,6 +1,6 @@
 //! A rule in the configuration file, beside what stands there already.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, InlineTable, Item, Table, Value, value};
 
@@ -9,41 +9,71 @@ use crate::config::{self, Config, Rule, SETTINGS, SOURCES};
 use crate::error::{Error, Result};
 use crate::world::Folders;
 
-/// What writes the rule into the file, with the key under this name.
-pub(super) fn write(
-    file: &Path,
-    rule: &Rule,
-    key: Option<&str>,
-    folders: &Folders,
-) -> Result<Option<Change>> {
-    let before = read_if_there(file)?;
-    let text = before.as_deref().unwrap_or_default();
-    // A file with errors is not made worse.
-    let present = Config::of_file(text, file, folders)?;
-    let same = present.rules.iter().position(|other| {
-        other.app_id == rule.app_id
-            && other.host == rule.host
-            && other.owners == rule.owners
-            && other.repositories == rule.repositories
-    });
-    let after = match same {
-        Some(index) => changed(text, index, rule, key, file)?,
-        None => {
-            let mut table = Table::new();
-            fill(&mut table, rule, key);
-            // At the end, so that what is there stays as it is to the last blank.
-            let blank = if text.is_empty() { "" } else { "\n" };
-            let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-            format!("{text}{end}{blank}[[app]]\n{table}")
-        }
-    };
-    // What two rules would both match is found here, before anything is written.
-    Config::of_file(&after, file, folders)?;
-    Ok((after != text).then(|| Change::file(file.to_owned(), before, after)))
+/// The configuration file as it is.
+pub(super) struct Present {
+    pub(super) file: PathBuf,
+    pub(super) text: Option<String>,
+    pub(super) rules: Vec<Rule>,
 }
 
-/// The text with the rule at an index changed.
-fn changed(text: &str, index: usize, rule: &Rule, key: Option<&str>, file: &Path) -> Result<String> {
+impl Present {
+    /// Reads it; one with errors is not made worse.
+    pub(super) fn read(file: PathBuf, folders: &Folders) -> Result<Self> {
+        let text = read_if_there(&file)?;
+        let rules = Config::of_file(text.as_deref().unwrap_or_default(), &file, folders)?.rules;
+        Ok(Self { file, text, rules })
+    }
+}
+
+/// What writes the rule into the file, and the App's rules that are then there as it says. `own` are those that are there
+/// now, by their position. They get the key, too: an App has one. `as_they_are`: they say whom the App is for.
+pub(super) fn write(
+    present: &Present,
+    rule: &Rule,
+    own: &[usize],
+    as_they_are: bool,
+    key: Option<&str>,
+    folders: &Folders,
+) -> Result<(Option<Change>, Vec<Rule>)> {
+    let Present { file, text: before, rules } = present;
+    let text = before.as_deref().unwrap_or_default();
+    let is_same = |index: &usize| {
+        as_they_are
+            || (rules[*index].owners == rule.owners && rules[*index].repositories == rule.repositories)
+    };
+    let mut affected: Vec<usize> = own.iter().copied().filter(is_same).collect();
+    let mut after = text.to_owned();
+    for index in own {
+        // A path that is written in another way stays as it is.
+        let stays = key.is_some() && rules[*index].key.setting().as_deref() == key;
+        let key = if stays { KeyName::Stays } else { KeyName::Is(key) };
+        after = changed(&after, *index, rule, affected.contains(index), key, file)?;
+    }
+    if affected.is_empty() {
+        let mut table = Table::new();
+        fill(&mut table, rule, true, KeyName::Is(key));
+        // At the end, so that what is there stays as it is to the last blank.
+        let blank = if after.is_empty() { "" } else { "\n" };
+        let end = if after.is_empty() || after.ends_with('\n') { "" } else { "\n" };
+        after = format!("{after}{end}{blank}[[app]]\n{table}");
+        affected.push(rules.len());
+    }
+    // What two rules would both match is found here, before anything is written.
+    let mut rules = Config::of_file(&after, file, folders)?.rules.into_iter().enumerate().collect::<Vec<_>>();
+    rules.retain(|(index, _)| affected.contains(index));
+    let change = (after != text).then(|| Change::file(file.clone(), before.clone(), after));
+    Ok((change, rules.into_iter().map(|(_, rule)| rule).collect()))
+}
+
+/// The text with the rule at an index changed: to what a rule says, or only to its key.
+fn changed(
+    text: &str,
+    index: usize,
+    rule: &Rule,
+    wholly: bool,
+    key: KeyName<'_>,
+    file: &Path,
+) -> Result<String> {
     let unreadable = |why: String| Error::new(format!("cannot change {}: {why}", file.display()));
     let mut document: DocumentMut =
         text.parse().map_err(|e: toml_edit::TomlError| unreadable(e.message().to_owned()))?;
@@ -55,29 +85,47 @@ fn changed(text: &str, index: usize, rule: &Rule, key: Option<&str>, file: &Path
             unreadable("its Apps are not written as [[app]]".to_owned())
                 .hint("write each App as a table of its own that begins with [[app]]")
         })?;
-    fill(table, rule, key);
+    fill(table, rule, wholly, key);
     Ok(document.to_string())
 }
 
-/// Writes what the rule says and the table does not; what is the default is not written.
-fn fill(table: &mut Table, rule: &Rule, key: Option<&str>) {
+/// The setting that names the private key.
+const KEY: &str = "private-key";
+
+/// What is to be said of it.
+#[derive(Clone, Copy)]
+enum KeyName<'k> {
+    /// What is there.
+    Stays,
+    /// This, as the key may be about to move; nothing where another setting says where the key is.
+    Is(Option<&'k str>),
+}
+
+/// Writes what the rule says and the table does not, all or where the key is; what is the default is not written.
+fn fill(table: &mut Table, rule: &Rule, wholly: bool, key: KeyName<'_>) {
     for setting in SETTINGS {
-        let written = match setting.key {
-            // It may be about to move.
-            "private-key" => key.map(|key| config::Value::Text(key.to_owned())),
+        let is_source = SOURCES.contains(&setting.key);
+        let written = match (setting.key, key) {
+            (KEY, KeyName::Stays) => continue,
+            (KEY, KeyName::Is(name)) => name.map(|name| config::Value::Text(name.to_owned())),
             _ => (setting.written)(rule),
         };
-        let Some(wanted) = written.map(in_toml) else {
-            if SOURCES.contains(&setting.key) {
-                // The rule has another source now.
+        match written {
+            Some(wanted) if wholly || is_source => set(table, setting.key, in_toml(wanted)),
+            // The rule has another source now.
+            None if is_source => {
                 table.remove(setting.key);
             }
-            continue;
-        };
-        let present = table.get(setting.key).and_then(Item::as_value);
-        if present.is_none_or(|present| text(present) != text(&wanted)) {
-            table.insert(setting.key, value(wanted));
+            _ => {}
         }
+    }
+}
+
+/// Gives a setting a value, unless it has that already.
+fn set(table: &mut Table, key: &str, wanted: Value) {
+    let present = table.get(key).and_then(Item::as_value);
+    if present.is_none_or(|present| text(present) != text(&wanted)) {
+        table.insert(key, value(wanted));
     }
 }
 

@@ -1,0 +1,244 @@
+//! The App's private key: which one it is, where it is to be, and what becomes of the one before it.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::change::{Change, in_shell};
+use super::git_side::typed_program;
+use super::journal::Journal;
+use super::person::Person;
+use super::{MoveKey, Options};
+use crate::app::App;
+use crate::app::key::{self, KeySource, keyring};
+use crate::config::{Config, Rule};
+use crate::error::{Error, Result};
+use crate::files::open_to_others;
+use crate::github::answers::AppInfo;
+use crate::origin::Origin;
+use crate::source::TokenSource;
+use crate::world::World;
+
+/// How `private-key` names the key in the configuration, and what moves it there.
+pub(super) struct KeyPlace {
+    /// `None` where another setting says where the key is.
+    pub(super) name: Option<String>,
+    pub(super) change: Option<Change>,
+}
+
+/// A path as it can be named in a file: absolute, and without steps up.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if !absolute.components().any(|part| part == std::path::Component::ParentDir) {
+        return absolute;
+    }
+    let parent = absolute.parent().and_then(|parent| std::fs::canonicalize(parent).ok());
+    match (parent, absolute.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => absolute,
+    }
+}
+
+/// The key as a person or a flag named it, ready for a configuration: a path is absolute. A file that is not there any more
+/// is where setup moved it.
+pub(super) fn found(named: &str, journal: &Journal, world: &World<'_>) -> Result<String> {
+    let names_a_file = named_key(named)?.file().is_some();
+    if !names_a_file {
+        return Ok(named.to_owned());
+    }
+    let path = absolute(&world.folders.resolve(named, None));
+    let moved = if path.exists() { None } else { journal.moved_from(&path)? };
+    Ok(moved.unwrap_or_else(|| path.display().to_string()))
+}
+
+/// Asks for the key's file; offers what GitHub's settings page downloaded last.
+pub(super) fn asked(person: &mut Person<'_>, world: &World<'_>) -> Result<Option<String>> {
+    let what = "file of the App's private key";
+    let downloads = world.folders.home.as_ref().map(|home| home.join("Downloads"));
+    let folders = [Some(PathBuf::from(".")), downloads];
+    let entries = folders.into_iter().flatten().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+    let is_key = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(".private-key.pem"));
+    let keys = entries.flatten().take(10_000).map(|entry| entry.path()).filter(is_key);
+    let newest = keys.max_by_key(|path| path.metadata().and_then(|it| it.modified()).ok());
+    let Some(newest) = newest.filter(|_| person.present) else { return person.asked(what) };
+    let newest = absolute(&newest).display().to_string();
+    Ok(Some(person.asked(&format!("{what} [{newest}]"))?.unwrap_or(newest)))
+}
+
+/// Where the key goes. `before` is how the App's rules name the key that they have.
+pub(super) fn where_it_goes(
+    options: &Options,
+    rule: &Rule,
+    app: &AppInfo,
+    before: Option<&str>,
+    file: &Path,
+    person: &mut Person<'_>,
+    world: &World<'_>,
+) -> Result<KeyPlace> {
+    let Some(path) = rule.key.file() else {
+        return match rule.key.setting() {
+            None if rule.key.command().is_none() => Err(Error::new(format!(
+                "the private key is {}, which the configuration cannot name",
+                rule.key.describe()
+            ))
+            .hint("put it into a file, and name that: --private-key FILE; or set GHAPP_APP_ID too, and leave both in the environment")),
+            name => Ok(KeyPlace { name, change: None }),
+        };
+    };
+    let path = absolute(path);
+    let folder = file.with_file_name("keys");
+    let stays = || KeyPlace { name: Some(path.display().to_string()), change: None };
+    if path.parent() == Some(&folder) {
+        return Ok(stays());
+    }
+    // A new key is kept as the old one was.
+    let as_before = match before {
+        Some(before) if keyring::name(before).is_some() => Some(MoveKey::Keyring),
+        Some(before) if Path::new(before).parent() == Some(&folder) => Some(MoveKey::Folder),
+        _ => None,
+    };
+    let wish = match options.move_key.or(as_before) {
+        None => offer_to_move(&path, &folder, person, world)?,
+        wish => wish,
+    };
+    let named = |number: u32| match number {
+        1 => app.slug.clone(),
+        number => format!("{}-{number}", app.slug),
+    };
+    Ok(match wish {
+        None => stays(),
+        Some(MoveKey::Folder) => {
+            let free =
+                (1..).map(|number| folder.join(format!("{}.pem", named(number)))).find(|to| !to.exists());
+            let to = free.unwrap_or_else(|| folder.join(format!("{}.pem", app.slug)));
+            KeyPlace { name: Some(to.display().to_string()), change: Some(Change::key_file(path, to)) }
+        }
+        Some(MoveKey::Keyring) => {
+            let free = (1..).map(named).find(|name| keyring::read(name, world).is_err());
+            let name = free.unwrap_or_else(|| app.slug.clone());
+            KeyPlace { name: Some(keyring::setting(&name)), change: Some(Change::key_to_keyring(path, name)) }
+        }
+    })
+}
+
+/// Asks a person where the key is to be. Where nobody is there it stays, and that others can read it is told.
+fn offer_to_move(
+    path: &Path,
+    folder: &Path,
+    person: &mut Person<'_>,
+    world: &World<'_>,
+) -> Result<Option<MoveKey>> {
+    let shown = path.display();
+    let open = open_to_others(path).is_some();
+    if open {
+        world.terminal.warning(
+            &Error::new(format!("the private key {shown} is readable by others"))
+                .hint(format!("chmod 600 '{shown}', or let setup move it: --move-key folder")),
+        );
+    }
+    if !person.present {
+        return Ok(None);
+    }
+    let default = if open { "folder" } else { "keep" };
+    let keyring = keyring::is_there(world);
+    let (or_keyring, choices) =
+        if keyring { (", or into the keyring", "keep, folder, keyring") } else { ("", "keep, folder") };
+    let question = format!(
+        "keep the private key at {shown}, or move it to the folder {}{or_keyring}? {choices} [{default}]",
+        folder.display()
+    );
+    person.answer(&question, default, |answer| match answer.to_lowercase().as_str() {
+        "keep" => Ok(None),
+        "folder" => Ok(Some(MoveKey::Folder)),
+        "keyring" if keyring => Ok(Some(MoveKey::Keyring)),
+        _ => Err(Error::new(format!("{answer:?} is not one of {choices}"))),
+    })
+}
+
+/// A key that the App had before.
+pub(super) struct OldKey {
+    name: String,
+    fingerprint: String,
+    /// Whether setup moved it to where it is.
+    is_ours: bool,
+    /// Whether GitHub still accepts it; `None` if it does not say.
+    is_accepted: Option<bool>,
+}
+
+/// The keys that the App had before and that are still there: those that its rules named, and those that setup moved once.
+pub(super) fn old_keys(
+    rule: &Rule,
+    place: &KeyPlace,
+    own: &[&Rule],
+    journal: &Journal,
+    config: &Config,
+    world: &World<'_>,
+) -> Result<Vec<OldKey>> {
+    let moved = journal.key_places(&rule.app_id)?;
+    let named = own.iter().filter_map(|rule| rule.key.setting());
+    let mut names: Vec<String> = named.chain(moved.iter().cloned()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let current = [place.name.clone(), rule.key.setting()];
+    names.retain(|name| !current.iter().flatten().any(|it| it == name));
+    let new = App::new(&rule.app_id, Rc::clone(&rule.key), world).key()?.fingerprint()?;
+    let mut old = Vec::new();
+    for name in names {
+        let Ok(source) = named_key(&name) else { continue };
+        let mut before = rule.clone();
+        before.key = source;
+        // One that is gone, or cannot be read any more, is none.
+        let Ok(fingerprint) =
+            TokenSource::new(&before, config, world).app().key().and_then(|key| key.fingerprint())
+        else {
+            continue;
+        };
+        if fingerprint == new {
+            continue;
+        }
+        let source = TokenSource::new(&before, config, world);
+        let is_accepted = source.github().and_then(|github| github.accepts_key()).ok();
+        old.push(OldKey { is_ours: moved.contains(&name), name, fingerprint, is_accepted });
+    }
+    Ok(old)
+}
+
+fn named_key(name: &str) -> Result<Rc<dyn KeySource>> {
+    key::source(name, &|path| PathBuf::from(path), &Origin::Flag("--private-key"))
+}
+
+impl OldKey {
+    /// What removes it, if setup moved it there and it is of no use any more.
+    pub(super) fn removal(&self) -> Option<Change> {
+        (self.is_ours && self.is_accepted == Some(false))
+            .then(|| Change::DropKey { setting: self.name.clone() })
+    }
+
+    /// What is left to do about it.
+    pub(super) fn advice(&self, rule: &Rule, app: &AppInfo, world: &World<'_>) -> Option<String> {
+        let Self { name, fingerprint, is_ours, is_accepted } = self;
+        let page = app.settings_page(&rule.host);
+        let page = page.map_or_else(|| "on the App's settings page".to_owned(), |page| format!("at {page}"));
+        let name = keyring::name(name).map_or_else(|| name.clone(), |name| format!("{name} in the keyring"));
+        match (is_accepted, is_ours) {
+            (Some(false), true) => None,
+            (Some(false), false) => {
+                Some(format!("GitHub does not accept the old key {fingerprint} any more: remove {name}"))
+            }
+            (_, true) => {
+                let program = typed_program(world);
+                let host = if rule.host.to_string() == "github.com" {
+                    String::new()
+                } else {
+                    format!(" --host {}", rule.host)
+                };
+                Some(format!(
+                    "GitHub still accepts the old key {fingerprint} ({name}): delete it {page}, and then: {program} setup --app-id {}{host}",
+                    in_shell(&rule.app_id)
+                ))
+            }
+            (_, false) => Some(format!(
+                "GitHub still accepts the old key {fingerprint}: delete it {page}, and then its file {name}"
+            )),
+        }
+    }
+}
