@@ -217,13 +217,16 @@ fn a_server_that_speaks_plain_http_learns_nothing() {
 
 #[test]
 fn an_answer_that_trickles_in_ends_at_the_deadline() {
-    let env = TestEnv::new().with("GHAPP_DEADLINE", "1");
-    let effect = Effect::Delay(60_000);
-    env.fault(LOOKUP, 99, effect);
-    let failed = env.get("github.com", "acme/widgets");
-    assert!(
-        failed.stderr.starts_with("git-credential-ghapp: error: api.github.com did not answer in time\n")
-    );
+    for endpoint in [LOOKUP, MINT] {
+        let env = TestEnv::new().with("GHAPP_DEADLINE", "1");
+        // Each byte comes well in time; all of them take a minute, after which this would be a good answer.
+        env.fault(endpoint, 99, Effect::Trickle(100));
+        let failed = env.get("github.com", "acme/widgets");
+        assert!(
+            failed.stderr.starts_with("git-credential-ghapp: error: api.github.com did not answer in time\n"),
+            "{endpoint}: {failed:?}"
+        );
+    }
 }
 
 #[test]
@@ -318,7 +321,7 @@ fn the_process_cannot_be_looked_into_and_leaves_no_core() {
     if std::fs::metadata("/proc/self").unwrap().uid() != 0 || !has("setpriv") {
         return skip("only root can become another user and see whose a process is");
     }
-    let env = TestEnv::new();
+    let Some(env) = TestEnv::for_several_users() else { return skip("no folder is open to other users") };
     let helper = env.install(env!("CARGO_BIN_EXE_git-credential-ghapp"), "helper");
     run(env.command("chmod").args(["-R", "go+rX"]).arg(env.folder.path()), b"").ok();
     let mut command = env.command("setpriv");

@@ -110,6 +110,7 @@ fn once() -> u32 {
 enum FileEffect {
     Answer(FileAnswer),
     Delay(u64),
+    Trickle(u64),
     Hang,
     Drop,
 }
@@ -160,6 +161,7 @@ impl World {
                         answer.body.into_bytes(),
                     ),
                     FileEffect::Delay(milliseconds) => Effect::Delay(milliseconds),
+                    FileEffect::Trickle(milliseconds) => Effect::Trickle(milliseconds),
                     FileEffect::Hang => Effect::Hang,
                     FileEffect::Drop => Effect::Drop,
                 },

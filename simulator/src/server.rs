@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -13,8 +16,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls_pki_types::PrivateKeyDer;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring::sign::any_supported_type;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
@@ -186,9 +190,53 @@ async fn serve(server: Arc<Server>, stream: TcpStream) {
         world.connections += 1;
         world.client_certificates += usize::from(stream.get_ref().1.peer_certificates().is_some());
     }
-    let service = service_fn(|request| answer(server.clone(), request));
+    let pace = Arc::new(AtomicU64::new(0));
+    let service = service_fn(|request| answer(server.clone(), pace.clone(), request));
+    let stream = TokioIo::new(Paced { stream, pace: pace.clone(), pause: None });
     // A connection that ends early is the client's affair.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await;
+}
+
+/// A connection that can be made slow: one byte in so many milliseconds, if that is not 0.
+struct Paced<S> {
+    stream: S,
+    pace: Arc<AtomicU64>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let pace = self.pace.load(Ordering::Relaxed);
+        if pace == 0 {
+            return Pin::new(&mut self.stream).poll_write(context, bytes);
+        }
+        let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(Duration::from_millis(pace))));
+        ready!(pause.as_mut().poll(context));
+        self.pause = None;
+        Pin::new(&mut self.stream).poll_write(context, bytes.get(..1).unwrap_or(bytes))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
 }
 
 /// The connection ends here.
@@ -205,6 +253,7 @@ impl std::error::Error for Dropped {}
 
 async fn answer(
     server: Arc<Server>,
+    pace: Arc<AtomicU64>,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<Full<Bytes>>, Dropped> {
     let (parts, body) = request.into_parts();
@@ -234,7 +283,11 @@ async fn answer(
             return Err(Dropped);
         }
         Some(Effect::Delay(milliseconds)) => {
-            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            sleep(Duration::from_millis(milliseconds)).await;
+            regular(&server, &asked).await
+        }
+        Some(Effect::Trickle(milliseconds)) => {
+            pace.store(milliseconds, Ordering::Relaxed);
             regular(&server, &asked).await
         }
         None => regular(&server, &asked).await,

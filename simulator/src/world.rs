@@ -145,6 +145,8 @@ pub enum Effect {
     Answer(u16, Vec<(String, String)>, Vec<u8>),
     /// The answer comes after so many milliseconds.
     Delay(u64),
+    /// The answer comes, but from now on this connection carries one byte in so many milliseconds.
+    Trickle(u64),
     /// The answer never comes.
     Hang,
     /// The connection ends without an answer.

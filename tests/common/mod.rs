@@ -68,15 +68,38 @@ impl Ran {
 impl TestEnv {
     /// One App, configured for `github.com`, which is reached through the simulator's proxy.
     pub fn new() -> Self {
-        let env = Self::bare();
-        let key = env.write_private("keys/acme.pem", ACME_KEY);
-        env.configure(&format!("[[app]]\nid = '{ACME_APP}'\nprivate-key = '{}'\n", key.display()));
-        env
+        Self::bare().with_app()
+    }
+
+    /// The same in a folder that other users may enter. `None` where there is none.
+    #[cfg(unix)]
+    pub fn for_several_users() -> Option<Self> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let others_may_enter = |folder: &Path| {
+            folder.canonicalize().is_ok_and(|path| {
+                path.ancestors()
+                    .all(|it| std::fs::metadata(it).is_ok_and(|it| it.permissions().mode() & 0o001 != 0))
+            })
+        };
+        let folders = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
+        let folder = folders.into_iter().find(|folder| others_may_enter(folder))?;
+        let folder = tempfile::tempdir_in(folder).unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        Some(Self::bare_in(folder).with_app())
+    }
+
+    fn with_app(self) -> Self {
+        let key = self.write_private("keys/acme.pem", ACME_KEY);
+        self.configure(&format!("[[app]]\nid = '{ACME_APP}'\nprivate-key = '{}'\n", key.display()));
+        self
     }
 
     /// The same without any configuration of the helper.
     pub fn bare() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::bare_in(tempfile::tempdir().unwrap())
+    }
+
+    fn bare_in(folder: TempDir) -> Self {
         let github = Simulator::start(&folder.path().join("github")).unwrap();
         {
             let mut world = github.world();
