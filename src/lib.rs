@@ -55,6 +55,7 @@ use std::io::{BufRead, Write};
 use std::path::Path;
 
 use cli::Command;
+use commands::completions;
 use error::{Error, Result, cause};
 use world::World;
 
@@ -63,6 +64,13 @@ use world::World;
 pub fn run(arguments: Vec<OsString>, mut world: World<'_>, stdin: impl BufRead, stdout: impl Write) -> u8 {
     if let Some(wish) = world.variables.path(TRACE_VARIABLE) {
         start_trace(&mut world, &wish);
+    }
+    if let [first, words @ ..] = arguments.as_slice()
+        && first == "--"
+        && let Some(shell) = world.variables.path(completions::VARIABLE)
+    {
+        let done = completions::candidates(&shell, words.to_vec(), cli::definition(), &world, stdout);
+        return u8::from(done.is_err());
     }
     let command = match cli::parse(arguments) {
         Ok(command) => command,

@@ -489,7 +489,7 @@ fn what_a_person_calls_shows_no_secret_of_the_app() {
 }
 
 #[test]
-fn completions_and_the_manual_know_every_command() {
+fn the_manual_knows_every_command_and_completions_are_scripts_that_shells_take() {
     let env = TestEnv::bare();
     let help = env.helper(["--help"], "").ok();
     let commands: Vec<&str> = help
@@ -501,15 +501,12 @@ fn completions_and_the_manual_know_every_command() {
         .collect();
     assert!(commands.len() >= 9, "{help}");
     let manual = env.helper(["man"], "").ok();
-    for shell in ["bash", "zsh", "fish", "powershell"] {
-        let script = env.helper(["completions", shell], "").ok();
-        for command in &commands {
-            assert!(script.contains(command), "{shell} does not know {command}");
-            assert!(
-                manual.contains(&format!(".SS \"{command}")) || manual.contains(&format!(".SS {command}")),
-                "{command}: {manual}"
-            );
-        }
+    for command in &commands {
+        let heading = [format!(".SS \"{command}"), format!(".SS {command}")];
+        assert!(heading.iter().any(|it| manual.contains(it)), "{command}: {manual}");
+    }
+    for shell in ["powershell", "elvish"] {
+        assert!(env.helper(["completions", shell], "").ok().contains("git-credential-ghapp"));
     }
     for (shell, check) in [("bash", "bash"), ("zsh", "zsh"), ("fish", "fish")] {
         if !has(check) {

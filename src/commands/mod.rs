@@ -1,7 +1,7 @@
 //! What a person calls, one file each.
 
 mod cached;
-mod completions;
+pub(crate) mod completions;
 mod doctor;
 mod exec;
 mod identity;
@@ -86,7 +86,7 @@ pub(crate) fn run(
         Command::Repositories(options) => {
             return repositories::repositories(&options, &Config::load(flags, world)?, world, &mut output);
         }
-        Command::Completions(options) => completions::completions(&options, definition, &mut output)?,
+        Command::Completions(options) => completions::completions(&options, &mut output)?,
         Command::Man => man::man(definition, &mut output)?,
     }
     Ok(0)

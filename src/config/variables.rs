@@ -7,7 +7,8 @@ use crate::world::World;
 
 const PREFIX: &str = "GHAPP_";
 /// Those that are no settings.
-const OTHERS: &[&str] = &["GHAPP_PRIVATE_KEY", "GHAPP_CONFIG", "GHAPP_TRACE", "GHAPP_INSIDE_COMMAND"];
+const OTHERS: &[&str] =
+    &["GHAPP_PRIVATE_KEY", "GHAPP_CONFIG", "GHAPP_TRACE", "GHAPP_INSIDE_COMMAND", "GHAPP_COMPLETE"];
 
 /// The variables that are set and begin with [`PREFIX`], in whatever case: those of this program, and all others.
 pub(crate) fn of_this_program(world: &World<'_>) -> (Vec<String>, Vec<String>) {
