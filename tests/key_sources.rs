@@ -203,7 +203,7 @@ fn two_sources_in_one_rule_are_an_error() {
 
 #[test]
 fn a_command_that_runs_this_helper_again_ends() {
-    let env = with_rule("private-key-command = ['git-credential-ghapp', 'token', 'acme']");
+    let env = with_rule("private-key-command = ['git-credential-ghapp', 'token', '--app']");
     let (error, _) = failure(&env);
     assert!(error.contains("git-credential-ghapp ended with exit code 1"), "{error}");
     assert!(error.contains("is run by a command of this helper"), "{error}");

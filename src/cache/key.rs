@@ -30,6 +30,11 @@ impl TokenKey {
         Self(digest(&["self-test", &std::process::id().to_string(), &time.as_nanos().to_string()]))
     }
 
+    /// The key of a secret that tokens are sealed under. It does not look like a token's.
+    pub(super) fn for_sealing(sealer: &str) -> Self {
+        Self(format!("seal-{}", digest(&["seal", sealer])))
+    }
+
     /// The key whose files have this name, if it is the name of a key.
     pub(super) fn from_name(name: &str) -> Option<Self> {
         (name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| Self(name.to_owned()))

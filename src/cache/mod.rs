@@ -27,8 +27,8 @@ pub(crate) use grants::Grant;
 pub(crate) use key::{ApiStateKey, RouteKey, TokenKey};
 use lock::{Lock, LockOutcome};
 pub(crate) use routes::{Learnt, LookupTurn, OwnerRoute};
+pub(crate) use store::{Effort, Sealer, StoreKind};
 use store::{Opening, Store};
-pub(crate) use store::{Sealer, StoreKind};
 
 /// Five minutes: git may start a long transfer with the token right before this is over.
 const DEFAULT_MIN_FRESH: i64 = 300;

@@ -3,6 +3,8 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use zeroize::Zeroizing;
+
 use super::key::Name as _;
 use super::*;
 use crate::files::UNFINISHED_PREFIX;
@@ -19,8 +21,16 @@ const NOW: i64 = 1_800_000_000;
 struct Secretive(&'static str);
 
 impl Sealer for Secretive {
-    fn secret(&self) -> Result<&[u8]> {
-        Ok(self.0.as_bytes())
+    fn effort(&self) -> Effort {
+        Effort::Little
+    }
+
+    fn secret(&self) -> Result<Zeroizing<Vec<u8>>> {
+        Ok(Zeroizing::new(self.0.as_bytes().to_vec()))
+    }
+
+    fn name(&self) -> String {
+        self.0.to_owned()
     }
 }
 

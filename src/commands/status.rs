@@ -71,7 +71,7 @@ struct Standing {
 /// Whether an App works: its key can be read, and GitHub knows it.
 fn standing(rule: &Rule, config: &Config, world: &World<'_>) -> Result<Standing> {
     let source = TokenSource::new(rule, config, world);
-    source.app().key()?;
+    source.app().check_key()?;
     let github = source.github()?;
     github.be_brief();
     let app = github.app()?;

@@ -71,8 +71,8 @@ impl Reader<'_> {
         }
         let missing = |key: &str| self.mistake(&app.span(), format!("the setting `{key}` is missing"));
         let (app_id, origin) = draft.app_id.clone().ok_or_else(|| missing("id"))?;
-        let key = draft.key()?.ok_or_else(|| missing("private-key"))?;
-        let mut rule = Rule::new(app_id, key, Host::github(), origin, Source::File);
+        let identity = draft.identity(None)?.ok_or_else(|| missing("private-key"))?;
+        let mut rule = Rule::new(app_id, identity, Host::github(), origin, Source::File);
         draft.change(&mut rule);
         Ok(rule)
     }
@@ -117,7 +117,13 @@ impl Reader<'_> {
                     .ok_or_else(|| self.unexpected(value, "a list: [\"…\", \"…\"]"))?;
                 Value::List(list.iter().map(text).collect::<Result<_>>()?)
             }
-            Shape::Command if value.get_ref().is_str() => Value::Text(text(value)?),
+            Shape::OneOrMore | Shape::Command if value.get_ref().is_str() => Value::Text(text(value)?),
+            Shape::OneOrMore => {
+                let list = value.get_ref().as_array().ok_or_else(|| {
+                    self.unexpected(value, "text in quotes, or a list of texts: [\"…\", \"…\"]")
+                })?;
+                Value::List(list.iter().map(text).collect::<Result<_>>()?)
+            }
             Shape::Command => {
                 let list = value.get_ref().as_array().ok_or_else(|| {
                     self.unexpected(value, "a list of words, or text in quotes: [\"program\", \"argument\"]")

@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
 
-use crate::app::key::KeySource;
+use crate::app::Identity;
 use crate::cache;
 use crate::error::{Error, Result, cause};
 use crate::files::{is_absent, read_text};
@@ -38,8 +38,8 @@ pub(crate) struct Config {
 pub(crate) struct Rule {
     /// The App's client ID (`Iv23…`) or App ID: the `iss` of its JWT.
     pub(crate) app_id: String,
-    /// Where its private key is.
-    pub(crate) key: Rc<dyn KeySource>,
+    /// What proves that we are it.
+    pub(crate) identity: Identity,
     /// The only host that gets its tokens.
     pub(crate) host: Host,
     /// The only API that sees its JWT.
@@ -72,10 +72,10 @@ enum Source {
 
 impl Rule {
     /// A rule with defaults for all that only an App's id and key do not say.
-    fn new(app_id: String, key: Rc<dyn KeySource>, host: Host, origin: Origin, source: Source) -> Self {
+    fn new(app_id: String, identity: Identity, host: Host, origin: Origin, source: Source) -> Self {
         Self {
             app_id,
-            key,
+            identity,
             api: host.api(),
             host,
             owners: Vec::new(),

@@ -1,12 +1,15 @@
 //! Every setting, once: its key in the file, its flag and its variable, its help, its check, and how it is written.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Config, Rule, Source};
+use crate::app::Identity;
 use crate::app::key::{self, KeySource};
+use crate::app::public_key::PublicKeyFile;
+use crate::app::sign_command::{self, SignCommand};
 use crate::cache::{self, StoreKind};
 use crate::command::{self, ConfiguredCommand};
 use crate::error::{Error, Result};
@@ -34,7 +37,8 @@ pub(crate) struct Setting {
 }
 
 /// The settings that say where a rule's tokens come from, of which it has one.
-pub(crate) const SOURCES: &[&str] = &["private-key", key::command::SETTING];
+pub(crate) const SOURCES: &[&str] =
+    &["private-key", key::command::SETTING, sign_command::SETTING, "public-key"];
 
 /// What is changed by a setting.
 pub(super) enum Apply {
@@ -51,6 +55,8 @@ pub(super) enum Shape {
     Number,
     TextOrNumber,
     List,
+    /// A text, or a list of them.
+    OneOrMore,
     /// A list of words, or one text that is split into words.
     Command,
     /// `name = "text"`, several of them.
@@ -71,17 +77,17 @@ impl Setting {
     pub(crate) fn name(&self) -> &'static str {
         self.flag.trim_start_matches('-')
     }
-}
 
-impl Value {
-    /// The value as a flag has it, a list as the words of a command.
-    pub(crate) fn as_flag(&self) -> String {
-        match self {
-            Self::Text(text) => text.clone(),
-            Self::Number(number) => number.to_string(),
-            Self::List(words) => command::line(words),
-            Self::Pairs(pairs) => {
-                pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
+    /// What a rule has, as values of the flag; none if that is the default.
+    pub(crate) fn as_flags(&self, rule: &Rule) -> Vec<String> {
+        match (self.written)(rule) {
+            None => Vec::new(),
+            Some(Value::List(words)) if self.shape == Shape::Command => vec![command::line(&words)],
+            Some(Value::List(list)) => list,
+            Some(Value::Text(text)) => vec![text],
+            Some(Value::Number(number)) => vec![number.to_string()],
+            Some(Value::Pairs(pairs)) => {
+                pairs.iter().map(|(name, value)| format!("{name}={value}")).collect()
             }
         }
     }
@@ -123,13 +129,19 @@ pub(crate) static SETTINGS: &[Setting] = &[
         variable: "GHAPP_PRIVATE_KEY_FILE",
         placeholder: "FILE",
         help: "the file with the App's private key, or keyring:NAME if setup moved it there",
-        shape: Shape::Text,
+        shape: Shape::OneOrMore,
         apply: ToRule(|draft, given| {
-            let source = key::source(given.text(), given.resolve, &given.origin)?;
-            draft.add_source("private-key", source, given);
+            draft.add_source("private-key", Identity::Keys(given.keys()?), given);
             Ok(())
         }),
-        written: |rule| rule.key.setting().map(Value::Text),
+        written: |rule| {
+            let names: Option<Vec<String>> = rule.identity.keys().iter().map(|key| key.setting()).collect();
+            match names?.as_slice() {
+                [] => None,
+                [one] => Some(Value::Text(one.clone())),
+                several => Some(Value::List(several.to_vec())),
+            }
+        },
     },
     Setting {
         key: key::command::SETTING,
@@ -140,10 +152,45 @@ pub(crate) static SETTINGS: &[Setting] = &[
         shape: Shape::Command,
         apply: ToRule(|draft, given| {
             let source = key::command::source(given.command(key::command::SETTING)?);
-            draft.add_source(key::command::SETTING, source, given);
+            draft.add_source(key::command::SETTING, Identity::Keys(vec![source]), given);
             Ok(())
         }),
-        written: |rule| rule.key.command().map(|command| Value::List(command.words())),
+        written: |rule| {
+            let command = rule.identity.only_key().and_then(KeySource::command);
+            command.map(|command| Value::List(command.words()))
+        },
+    },
+    Setting {
+        key: sign_command::SETTING,
+        flag: "--sign-command",
+        variable: "GHAPP_SIGN_COMMAND",
+        placeholder: "COMMAND",
+        help: "a command that signs its input with the App's private key (RS256), run without a shell",
+        shape: Shape::Command,
+        apply: ToRule(|draft, given| {
+            let command = given.command(sign_command::SETTING)?;
+            let identity = Identity::SignCommand(SignCommand { command, public_key: None });
+            draft.add_source(sign_command::SETTING, identity, given);
+            Ok(())
+        }),
+        written: |rule| rule.identity.sign_command().map(|sign| Value::List(sign.command.words())),
+    },
+    Setting {
+        key: "public-key",
+        flag: "--public-key",
+        variable: "GHAPP_PUBLIC_KEY_FILE",
+        placeholder: "FILE",
+        help: "the App's public key: what sign-command prints is checked with it before it is sent",
+        shape: Shape::Text,
+        apply: ToRule(|draft, given| {
+            let file = PublicKeyFile { path: (given.resolve)(given.text()), origin: given.origin.clone() };
+            draft.public_key = Some(file);
+            Ok(())
+        }),
+        written: |rule| {
+            let file = rule.identity.sign_command().and_then(|sign| sign.public_key.as_ref());
+            file.map(|file| Value::Text(whole(&file.path)))
+        },
     },
     Setting {
         key: "host",
@@ -311,6 +358,21 @@ impl Given<'_> {
         }
     }
 
+    /// Where private keys are.
+    fn keys(&self) -> Result<Vec<Rc<dyn KeySource>>> {
+        let source = |text: &String, origin| key::source(text, self.resolve, origin);
+        match &self.value {
+            Value::List(list) if list.is_empty() => {
+                Err(Error::new(format!("private-key names no private key ({})", self.origin)))
+            }
+            Value::List(list) => {
+                let origin = |index| self.items.get(index).unwrap_or(&self.origin);
+                list.iter().enumerate().map(|(index, text)| source(text, origin(index))).collect()
+            }
+            _ => Ok(vec![source(&self.text().to_owned(), &self.origin)?]),
+        }
+    }
+
     /// A command, from its words or from one line of them.
     fn command(&self, setting: &'static str) -> Result<ConfiguredCommand> {
         let words = match &self.value {
@@ -349,6 +411,11 @@ impl Given<'_> {
         let origin = |index| self.items.get(index).unwrap_or(&self.origin);
         list.iter().enumerate().map(|(index, item)| parse(item, origin(index))).collect()
     }
+}
+
+/// A path that is the same from everywhere.
+pub(crate) fn whole(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 fn app_id(text: &str, origin: &Origin) -> Result<String> {
@@ -433,8 +500,9 @@ fn permissions(given: &Given<'_>) -> Result<Permissions> {
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) app_id: Option<(String, Origin)>,
-    /// Where the key is, each with what says so: more than one contradict each other.
-    sources: Vec<(&'static str, Rc<dyn KeySource>, Origin)>,
+    /// Where tokens come from, each with what says so: more than one contradict each other.
+    sources: Vec<(&'static str, Identity, Origin)>,
+    public_key: Option<PublicKeyFile>,
     pub(super) host: Option<Host>,
     api: Option<ApiUrl>,
     owners: Option<Vec<String>>,
@@ -446,18 +514,32 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    fn add_source(&mut self, name: &'static str, source: Rc<dyn KeySource>, given: &Given<'_>) {
+    fn add_source(&mut self, name: &'static str, source: Identity, given: &Given<'_>) {
         self.sources.push((name, source, given.origin.clone()));
     }
 
-    /// Where the key is, if that is said.
+    /// Where tokens come from, if that is said; `present` is what it is without.
     ///
     /// # Errors
-    /// If that is said twice.
-    pub(super) fn key(&self) -> Result<Option<Rc<dyn KeySource>>> {
+    /// If that is said twice, or with a public key that nothing is checked with.
+    pub(super) fn identity(&self, present: Option<&Identity>) -> Result<Option<Identity>> {
+        let identity = self.source()?.or(present).cloned();
+        match (identity, &self.public_key) {
+            (identity, None) => Ok(identity),
+            (Some(Identity::SignCommand(sign)), Some(file)) => {
+                Ok(Some(Identity::SignCommand(SignCommand { public_key: Some(file.clone()), ..sign })))
+            }
+            (_, Some(file)) => {
+                Err(Error::new(format!("public-key is of use only beside sign-command ({})", file.origin))
+                    .hint("leave it out: a private key has its public one in it"))
+            }
+        }
+    }
+
+    fn source(&self) -> Result<Option<&Identity>> {
         match self.sources.as_slice() {
             [] => Ok(None),
-            [(_, source, _)] => Ok(Some(Rc::clone(source))),
+            [(_, source, _)] => Ok(Some(source)),
             [(_, _, Origin::Variable(one)), (_, _, Origin::Variable(other)), ..] => {
                 let what = format!("both {other} and {one} are set");
                 Err(Error::new(what).hint(format!(
@@ -475,7 +557,7 @@ impl Draft {
 
     /// Changes what it says in a rule, but not which App that is for, nor where its key is.
     pub(super) fn change(self, rule: &mut Rule) {
-        let Self { app_id: _, sources: _, host, api, owners, repositories, .. } = self;
+        let Self { app_id: _, sources: _, public_key: _, host, api, owners, repositories, .. } = self;
         if let Some(host) = host.filter(|host| *host != rule.host) {
             rule.api = host.api();
             rule.host = host;
@@ -521,7 +603,12 @@ impl Flags {
 
     /// The last value of a flag; its name is without dashes.
     pub(crate) fn last(&self, name: &str) -> Option<&str> {
-        let given = self.values.iter().rfind(|(setting, _)| setting.flag.strip_prefix("--") == Some(name));
+        self.each(name).last()
+    }
+
+    /// All values of a flag, as they were written; its name is without dashes.
+    pub(crate) fn each(&self, name: &str) -> impl Iterator<Item = &str> {
+        let given = self.values.iter().filter(move |(setting, _)| setting.name() == name);
         given.map(|(_, value)| value.as_str())
     }
 
@@ -544,6 +631,14 @@ impl Flags {
     /// The configuration file that is named, by the flag or by the variable.
     pub(crate) fn config_file(&self, variables: &Variables<'_>) -> Option<PathBuf> {
         self.config.clone().or_else(|| variables.path("GHAPP_CONFIG")).map(PathBuf::from)
+    }
+
+    /// Gives a flag these values and no others; its name is without dashes, and is one of [`SETTINGS`].
+    pub(crate) fn replace(&mut self, name: &str, values: Vec<String>) {
+        self.values.retain(|(setting, _)| setting.name() != name);
+        if let Some(setting) = SETTINGS.iter().find(|setting| setting.name() == name) {
+            self.values.extend(values.into_iter().map(|value| (setting, value)));
+        }
     }
 
     /// Takes a flag, whose name is without dashes. Gives the value back if there is no such flag, or if it is not UTF-8.
@@ -573,17 +668,21 @@ pub(super) fn apply(config: &mut Config, flags: &Flags, world: &World<'_>) -> Re
     for setting in SETTINGS {
         let of_this = flags.values.iter().filter(|(of, _)| of.key == setting.key);
         let values: Vec<&str> = of_this.map(|(_, value)| value.as_str()).collect();
-        let (text, origin) = if !values.is_empty() {
-            let joined = matches!(setting.shape, Shape::List | Shape::Pairs).then(|| values.join(","));
-            let last = || values.last().copied().unwrap_or_default().to_owned();
-            (joined.unwrap_or_else(last), Origin::Flag(setting.flag))
+        let (value, origin) = if let Some(last) = values.last() {
+            let value = match setting.shape {
+                Shape::OneOrMore if values.len() > 1 => {
+                    Value::List(values.iter().map(|value| (*value).to_owned()).collect())
+                }
+                Shape::List | Shape::Pairs => value(setting.shape, &values.join(",")),
+                _ => value(setting.shape, last),
+            };
+            (value, Origin::Flag(setting.flag))
         } else if let Some(text) = world.variables.text(setting.variable)? {
-            (text, Origin::Variable(setting.variable))
+            (value(setting.shape, &text), Origin::Variable(setting.variable))
         } else {
             continue;
         };
-        let given =
-            Given { value: value(setting.shape, &text), origin, items: Vec::new(), resolve: &resolve };
+        let given = Given { value, origin, items: Vec::new(), resolve: &resolve };
         match setting.apply {
             ToAll(apply) => apply(&mut config.cache, &given)?,
             ToRule(apply) => {
@@ -594,7 +693,7 @@ pub(super) fn apply(config: &mut Config, flags: &Flags, world: &World<'_>) -> Re
     }
     if let Some(source) = key::environment::source(world)? {
         let origin = Origin::Variable(PRIVATE_KEY);
-        draft.sources.push((PRIVATE_KEY, source, origin.clone()));
+        draft.sources.push((PRIVATE_KEY, Identity::Keys(vec![source]), origin.clone()));
         first.get_or_insert(origin);
     }
     // What a flag names is closer than what the environment does.
@@ -602,13 +701,15 @@ pub(super) fn apply(config: &mut Config, flags: &Flags, world: &World<'_>) -> Re
     if draft.sources.iter().any(|(_, _, origin)| is_flag(origin)) {
         draft.sources.retain(|(_, _, origin)| is_flag(origin));
     }
-    let key = draft.key()?;
+    draft.source()?;
     let Some(first) = first else { return Ok(()) };
     let rule = match &draft.app_id {
-        Some((app_id, origin)) => new_rule(config, app_id, origin, &draft, key)?,
+        Some((app_id, origin)) => new_rule(config, app_id, origin, &draft)?,
         None => {
             let rule = only_rule(config, &first)?;
-            rule.key = key.unwrap_or_else(|| Rc::clone(&rule.key));
+            if let Some(identity) = draft.identity(Some(&rule.identity))? {
+                rule.identity = identity;
+            }
             rule
         }
     };
@@ -621,7 +722,7 @@ fn value(shape: Shape, text: &str) -> Value {
     let text = text.trim();
     let parts = || text.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
     match shape {
-        Shape::Text | Shape::TextOrNumber | Shape::Command => Value::Text(text.to_owned()),
+        Shape::Text | Shape::TextOrNumber | Shape::OneOrMore | Shape::Command => Value::Text(text.to_owned()),
         Shape::Number => text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Number),
         Shape::List => Value::List(parts().map(str::to_owned).collect()),
         Shape::Pairs => {
@@ -640,7 +741,6 @@ fn new_rule<'c>(
     app_id: &str,
     origin: &Origin,
     draft: &Draft,
-    key: Option<Rc<dyn KeySource>>,
 ) -> Result<&'c mut Rule> {
     // An id means something on one host; of several the one that is named counts, or the usual one.
     let on = |host: &Host| config.rules.iter().rfind(|rule| rule.app_id == app_id && rule.host == *host);
@@ -648,12 +748,12 @@ fn new_rule<'c>(
         Some(host) => on(host),
         None => on(&Host::github()).or_else(|| config.rules.iter().rfind(|rule| rule.app_id == app_id)),
     };
-    let key = key.or_else(|| known.map(|rule| Rc::clone(&rule.key))).ok_or_else(|| {
+    let identity = draft.identity(known.map(|rule| &rule.identity))?.ok_or_else(|| {
         Error::new(format!("App {app_id} has no private key ({origin})"))
             .hint("set GHAPP_PRIVATE_KEY_FILE to the key's file, or GHAPP_PRIVATE_KEY to the key itself")
     })?;
     let host = known.map_or_else(Host::github, |rule| rule.host.clone());
-    let mut rule = Rule::new(app_id.to_owned(), key, host, origin.clone(), Source::Call);
+    let mut rule = Rule::new(app_id.to_owned(), identity, host, origin.clone(), Source::Call);
     if let Some(known) = known {
         rule.api = known.api.clone();
     }

@@ -71,7 +71,7 @@ fn app(more: &str) -> String {
 }
 
 fn key_path(rule: &Rule) -> &Path {
-    rule.key.file().unwrap()
+    rule.identity.only_key().unwrap().file().unwrap()
 }
 
 const EVERY_SETTING: &str = r#"
@@ -269,7 +269,8 @@ fn the_environment_alone_is_enough() {
     assert_eq!((rule.app_id.as_str(), rule.api.to_string().as_str()), ("12345", "https://api.acme.ghe.com"));
     assert_eq!(rule.owners, ["acme", "labs"]);
     assert_eq!(rule.installation, Some(InstallationId(7)));
-    assert!(rule.key.file().is_none() && rule.key.setting().is_none());
+    let key = rule.identity.only_key().unwrap();
+    assert!(key.file().is_none() && key.setting().is_none());
     assert_eq!(config.cache.store, StoreKind::parse("none").unwrap());
     assert!(!format!("{config:?}").contains("pem\""), "the key is in the debug output");
 }

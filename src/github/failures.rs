@@ -57,6 +57,12 @@ pub(crate) fn message(body: &[u8]) -> Option<String> {
     Some(body.message.chars().take(MAX_MESSAGE).collect())
 }
 
+/// That the key that signed the JWT is none of the App's.
+pub(super) fn unknown_key(api: &ApiUrl, app_id: &str, hint: &str) -> Failure {
+    let what = format!("{api} refused the App's JWT: the private key is not one of App {app_id}");
+    Failure::Refused(Error::new(what).hint(hint))
+}
+
 /// Whether the times in the JWT are why it was refused.
 pub(super) fn is_about_times_of_jwt(reply: &Reply) -> bool {
     let is_about_times = |message: String| message.contains("('exp')") || message.contains("('iat')");
@@ -125,10 +131,6 @@ pub(super) fn refusal(api: &ApiUrl, app_id: &str, reply: &Reply) -> Failure {
     Failure::Refused(match (reply.status, message.as_deref()) {
         (404, Some(_)) if is_unknown_app(reply) => Error::new(format!("there is no App {app_id} on {api}"))
             .hint("compare the App ID with the App's settings page, and check that the App belongs to this host"),
-        (401, Some(UNKNOWN_KEY)) => Error::new(format!(
-            "{api} refused the App's JWT: the private key is not one of App {app_id}"
-        ))
-        .hint("compare id and key with the App's settings page; keys that were deleted there no longer work"),
         (401, Some(message)) => Error::new(format!("{api} refused the App's JWT: {message}")),
         (403, Some(message)) if message.contains("IP allow list") => {
             Error::new(message).hint("let an organisation owner add this address to the IP allow list")

@@ -28,7 +28,9 @@ use crate::world::World;
 use answers::{AccessToken, AppInfo, BadToken, Installation, RepositoriesPage, User, repository_number};
 use endpoints::{GITHUB, path};
 pub(crate) use failures::{Failure, rate_limited};
-use failures::{is_about_times_of_jwt, is_unknown_app, is_unknown_key, malformed, mint_refusal, refusal};
+use failures::{
+    is_about_times_of_jwt, is_unknown_app, is_unknown_key, malformed, mint_refusal, refusal, unknown_key,
+};
 use transport::{ApiRequest, Reply, Transport};
 
 /// How often a redirect is followed.
@@ -233,6 +235,9 @@ impl<'a> GitHub<'a> {
         let (api, app) = (self.api, self.app.id());
         if reply.status != 201 {
             let fix = |step: &str| self.fix(installation, step);
+            if is_unknown_key(&reply) {
+                return Err(self.refusal(&reply));
+            }
             return Err(mint_refusal(api, app, &reply, installation, scope, fix));
         }
         let minted = AccessToken::parse(&reply.body).map_err(|bad| match bad {
@@ -300,7 +305,8 @@ impl<'a> GitHub<'a> {
         self.send(&Method::GET, url, None, credential)
     }
 
-    /// Sends a request. Where GitHub refuses the JWT for its times, the clock is corrected by GitHub's, once.
+    /// Sends a request. Where GitHub refuses the JWT for its signature, the next private key signs, if there is one. Where it
+    /// refuses it for its times, the clock is corrected by GitHub's, once.
     fn send(
         &self,
         method: &Method,
@@ -312,7 +318,11 @@ impl<'a> GitHub<'a> {
             let authorization = self.authorization(credential)?;
             self.transport.send(ApiRequest { method, url, body, authorization: &authorization })
         };
-        let reply = send()?;
+        let mut reply = send()?;
+        while is_unknown_key(&reply) && self.app.use_next_key() {
+            self.jwt.borrow_mut().take();
+            reply = send()?;
+        }
         if self.correct_clock(&reply) { send() } else { Ok(reply) }
     }
 
@@ -323,7 +333,10 @@ impl<'a> GitHub<'a> {
         let mut jwt = self.jwt.borrow_mut();
         if jwt.is_none() {
             let now = self.world.clock.now().plus(self.clock_offset.get());
-            *jwt = Some(self.app.jwt(now, jwt::LIFETIME)?);
+            // A command may succeed another time, and what is cached may help until then.
+            let failed =
+                |e| if self.app.needs_a_command() { Failure::Unreachable(e) } else { Failure::Refused(e) };
+            *jwt = Some(self.app.jwt(now, jwt::LIFETIME).map_err(failed)?);
         }
         Ok(Zeroizing::new(format!("Bearer {}", jwt.as_ref().map_or("", AppJwt::expose))))
     }
@@ -349,7 +362,10 @@ impl<'a> GitHub<'a> {
     }
 
     fn refusal(&self, reply: &Reply) -> Failure {
-        refusal(self.api, self.app.id(), reply)
+        match is_unknown_key(reply) {
+            true => unknown_key(self.api, self.app.id(), self.app.hint_if_refused()),
+            false => refusal(self.api, self.app.id(), reply),
+        }
     }
 
     /// A step, and the address where an owner takes it, as far as GitHub tells.

@@ -77,7 +77,7 @@ pub(crate) enum Routing {
 
 impl<'a> TokenSource<'a> {
     pub(crate) fn new(rule: &'a Rule, config: &Config, world: &'a World<'a>) -> Self {
-        let app = Rc::new(App::new(&rule.app_id, Rc::clone(&rule.key), world));
+        let app = Rc::new(App::new(&rule.app_id, &rule.identity, world));
         let sealer = Rc::clone(&app) as Rc<dyn cache::Sealer + 'a>;
         let cache = Cache::open(world, config.cache, Some(sealer));
         let (github, git_server) = (OnceCell::new(), OnceCell::new());

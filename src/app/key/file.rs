@@ -43,7 +43,8 @@ impl KeySource for KeyFile {
     }
 
     fn setting(&self) -> Option<String> {
-        Some(self.path.display().to_string())
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        Some(path.display().to_string())
     }
 
     fn file(&self) -> Option<&Path> {

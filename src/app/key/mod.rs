@@ -14,12 +14,13 @@ use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::digest::{SHA256, digest};
-use ring::error::KeyRejected;
+use ring::rand::SystemRandom;
 use ring::rsa::KeyPair;
+use ring::signature::RSA_PKCS1_SHA256;
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use zeroize::Zeroizing;
 
+use super::public_key::PublicKey;
 use crate::command::ConfiguredCommand;
 use crate::error::{Error, Result};
 use crate::origin::Origin;
@@ -80,6 +81,11 @@ pub(crate) fn source(
     })
 }
 
+/// Reads a key from where it is.
+pub(crate) fn read(source: &dyn KeySource, world: &World<'_>) -> Result<PrivateKey> {
+    PrivateKey::parse(&source.read(world)?, source)
+}
+
 /// The most that is read of a key, in bytes. An RSA key of 16,384 bits has 13 KB.
 const MAX_KEY: u64 = 64 * 1024;
 
@@ -98,9 +104,7 @@ impl KeyText {
 }
 
 /// An RSA private key, known to be usable for RS256.
-pub(crate) struct PrivateKey {
-    der: Zeroizing<Vec<u8>>,
-}
+pub(crate) struct PrivateKey(KeyPair);
 
 impl PrivateKey {
     /// Parses a key that was read from `source`. The message of an error names where the key is, and what is there
@@ -155,12 +159,12 @@ impl PrivateKey {
         let (kind, der) =
             <(SectionKind, Vec<u8>)>::from_pem_slice(in_lines.as_bytes()).map_err(|_| NotAKey::Damaged)?;
         let der = Zeroizing::new(der);
-        let usable = match kind {
+        let pair = match kind {
             SectionKind::RsaPrivateKey => KeyPair::from_der(&der),
             _ => KeyPair::from_pkcs8(&der),
         };
-        match usable {
-            Ok(_) => Ok(Some(Self { der })),
+        match pair {
+            Ok(pair) => Ok(Some(Self(pair))),
             Err(e) => Err(match e.to_string().as_str() {
                 "TooSmall" => NotAKey::TooSmall,
                 "WrongAlgorithm" => NotAKey::NotRsa,
@@ -169,21 +173,18 @@ impl PrivateKey {
         }
     }
 
-    /// The SHA-256 of the public key, as GitHub shows it on the App's settings page.
-    ///
-    /// <https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/managing-private-keys-for-github-apps#verifying-private-keys>
-    pub(crate) fn fingerprint(&self) -> Result<String> {
-        let pair = pair(&self.der).map_err(|e| Error::new(format!("cannot read the private key: {e}")))?;
-        // RFC 5280, section 4.1.2.7: algorithm, and a bit string with no unused bits.
-        let bits = [&[0], pair.public().as_ref()].concat();
-        let algorithm = tagged(0x30, &rustls_pki_types::alg_id::RSA_ENCRYPTION);
-        let public = tagged(0x30, &[algorithm, tagged(0x03, &bits)].concat());
-        Ok(format!("SHA256:{}", STANDARD.encode(digest(&SHA256, &public))))
+    /// Signs a message as GitHub wants it: RSASSA-PKCS1-v1_5 with SHA-256. (RFC 7518, section 3.3)
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
+        let mut signature = vec![0; self.0.public().modulus_len()];
+        self.0
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+            .map_err(|_| Error::new("the App's private key cannot sign"))?;
+        Ok(signature)
     }
 
-    /// The key's DER.
-    pub(crate) fn der(&self) -> &[u8] {
-        &self.der
+    /// The public key that belongs to it.
+    pub(crate) fn public(&self) -> Option<PublicKey> {
+        PublicKey::from_der(self.0.public().as_ref().to_vec())
     }
 }
 
@@ -198,25 +199,6 @@ fn in_lines(section: &str, label: &str) -> String {
     body.split_whitespace().for_each(|part| text.extend([part, "\n"]));
     text.extend([&end, "\n"]);
     text
-}
-
-/// A key pair from the DER of either form: PKCS #1 or PKCS #8.
-pub(super) fn pair(der: &[u8]) -> std::result::Result<KeyPair, KeyRejected> {
-    KeyPair::from_der(der).or_else(|_| KeyPair::from_pkcs8(der))
-}
-
-/// A value in DER: tag, length, content. (X.690, section 8.1)
-fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len().to_be_bytes();
-    let length = &length[length.iter().take_while(|byte| **byte == 0).count()..];
-    let mut value = vec![tag];
-    match length {
-        [short @ 0..0x80] => value.push(*short),
-        // At most 64 KiB were read.
-        long => value.extend([0x80 | (long.len() as u8)].iter().chain(long)),
-    }
-    value.extend(content);
-    value
 }
 
 impl fmt::Debug for PrivateKey {
@@ -294,7 +276,11 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join("\n"),
         ] {
-            assert_eq!(PrivateKey::from_text(&text).unwrap().der(), key.der(), "{text:.40}");
+            assert_eq!(
+                PrivateKey::from_text(&text).unwrap().0.public().as_ref(),
+                key.0.public().as_ref(),
+                "{text:.40}"
+            );
         }
         assert!(PrivateKey::from_text(pkcs8).is_ok());
         assert!(PrivateKey::from_text(&STANDARD.encode(pkcs8)).is_ok());

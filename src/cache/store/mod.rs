@@ -20,7 +20,7 @@ use super::folder::{Folder, Kind};
 use super::key::TokenKey;
 use crate::world::World;
 
-pub(crate) use sealed::Sealer;
+pub(crate) use sealed::{Effort, Sealer};
 
 /// The kinds of files that stores keep in the cache folder, for sweeping.
 pub(super) const KINDS: [Kind; 2] = [sealed::KIND, circuit_breaker::KIND];

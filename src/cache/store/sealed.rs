@@ -1,50 +1,92 @@
 //! The sealed file: a token encrypted under a key that is derived from a secret of the App's.
 //!
-//! Whoever can open such a file has the App's private key, and so could mint the token anyway; whoever finds the
-//! file alone, in a backup for example, has nothing.
-
-use std::rc::Rc;
+//! Whoever can open such a file has the App's private key, or can let it sign, and so could mint the token anyway; whoever
+//! finds the file alone, in a backup for example, has nothing.
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
-use super::{Opening, Store, StoreError};
+use super::{Opening, PLATFORM, Store, StoreError};
 use crate::cache::folder::{Folder, Kind};
 use crate::cache::key::{Name as _, TokenKey};
 use crate::error::{Result as AppResult, cause};
 
 pub(super) const KIND: Kind = Kind::of_digests("tokens");
 /// The first byte of a file; another one is another format, and its file a miss.
-const FORMAT: u8 = 2;
-const PURPOSE: &[u8] = b"git-credential-ghapp sealed file, format 2";
+const FORMAT: u8 = 3;
+const PURPOSE: &[u8] = b"git-credential-ghapp sealed file, format 3";
+
+/// How long the keyring keeps a secret, in seconds. It is made anew where it is gone.
+const KEPT: u64 = 30 * 24 * 3600;
 
 /// Has a secret that files can be sealed under.
 pub(crate) trait Sealer {
-    /// The secret: the same in every process, and known to nobody who could not mint tokens anyway.
-    fn secret(&self) -> AppResult<&[u8]>;
+    /// What it takes to have the secret.
+    fn effort(&self) -> Effort;
+
+    /// The secret: known to nobody who could not mint tokens anyway.
+    fn secret(&self) -> AppResult<Zeroizing<Vec<u8>>>;
+
+    /// Names it among those of other Apps.
+    fn name(&self) -> String;
+}
+
+/// What it takes to have a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// It is read from where it is each time.
+    Little,
+    /// A command gives it, so the platform's keyring keeps it. Where there is no keyring it is asked for each time.
+    Command,
+    /// It is made once, and the platform's keyring keeps it. Where there is no keyring there are no sealed files.
+    Once,
 }
 
 /// Keeps each token in a file of its own in the cache folder.
 struct SealedFiles<'a> {
     folder: &'a Folder,
-    sealer: Option<Rc<dyn Sealer + 'a>>,
+    opening: Opening<'a>,
 }
 
 pub(super) fn open(opening: Opening<'_>) -> Result<Box<dyn Store + '_>, StoreError> {
     let folder = opening.folder.ok_or("there is no cache folder")?;
-    Ok(Box::new(SealedFiles { folder, sealer: opening.sealer }))
+    Ok(Box::new(SealedFiles { folder, opening }))
 }
 
 impl SealedFiles<'_> {
     fn sealing_key(&self, key: &TokenKey) -> Result<LessSafeKey, StoreError> {
-        let sealer = self.sealer.as_ref().ok_or("its App is not configured")?;
-        let secret = Salt::new(HKDF_SHA256, PURPOSE).extract(sealer.secret().map_err(|e| e.to_string())?);
+        let secret = Salt::new(HKDF_SHA256, PURPOSE).extract(&self.secret()?);
         secret
             .expand(&[key.name().as_bytes()], &CHACHA20_POLY1305)
             .map(|bytes| LessSafeKey::new(UnboundKey::from(bytes)))
             .map_err(|_| "its key cannot be derived".to_owned())
+    }
+
+    fn secret(&self) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let sealer = self.opening.sealer.as_ref().ok_or("its App is not configured")?;
+        let make = || sealer.secret().map_err(|e| e.to_string());
+        let effort = sealer.effort();
+        if effort == Effort::Little {
+            return make();
+        }
+        let nowhere = |why: String| format!("nothing keeps the secret that it is sealed under: {why}");
+        let name = TokenKey::for_sealing(&sealer.name());
+        let keyring = PLATFORM(self.opening.clone());
+        let kept = keyring.as_ref().map_err(Clone::clone).and_then(|keyring| keyring.read(&name));
+        match (kept, keyring) {
+            (Ok(Some(secret)), _) => Ok(secret),
+            (Ok(None), Ok(keyring)) => {
+                let secret = make()?;
+                match keyring.write(&name, &secret, KEPT) {
+                    Err(why) if effort == Effort::Once => Err(nowhere(format!("{}: {why}", keyring.name()))),
+                    _ => Ok(secret),
+                }
+            }
+            _ if effort == Effort::Command => make(),
+            (Err(why), _) | (_, Err(why)) => Err(nowhere(why)),
+        }
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn examine_everything(
         report.begin(format!("App {} on {}", app.app_id, app.host))?;
         let source = TokenSource::new(app, config, world);
         examine_network(app, world, report)?;
-        if !examine_key(app, &source, report)? {
+        if !examine_key(app, &source, world, report)? {
             continue;
         }
         if !examined_stores {

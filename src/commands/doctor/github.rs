@@ -3,6 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::report::Report;
+use crate::app::key::{self, KeySource, PrivateKey};
+use crate::app::sign_command::SignCommand;
+use crate::app::{Identity, jwt};
 use crate::cache::Learnt;
 use crate::commands::cached::cached;
 use crate::commands::installations;
@@ -37,32 +40,71 @@ pub(super) fn examine_network(rule: &Rule, world: &World<'_>, report: &mut Repor
     }
 }
 
-/// Whether there is a key.
+/// Whether there is something that proves that we are the App.
 pub(super) fn examine_key(
     rule: &Rule,
     source: &TokenSource<'_>,
+    world: &World<'_>,
     report: &mut Report<'_, '_>,
 ) -> Result<bool> {
-    let began = Instant::now();
-    let key = match source.app().key() {
-        Ok(key) => key,
-        Err(why) => {
-            report.failure("private key", why)?;
-            return Ok(false);
-        }
-    };
-    let mut place = rule.key.short();
-    if rule.key.command().is_some() {
-        place += &format!(" in {} ms", began.elapsed().as_millis());
+    if let Identity::SignCommand(sign) = &rule.identity {
+        return examine_sign_command(sign, source, world, report);
     }
-    let fingerprint = key.fingerprint()?;
-    if let Some(path) = rule.key.file()
+    let mut works = false;
+    for source in rule.identity.keys() {
+        let began = Instant::now();
+        match key::read(&**source, world) {
+            Ok(key) => {
+                works = true;
+                tell_of_key(&**source, &key, began.elapsed(), report)?;
+            }
+            Err(why) => report.failure("private key", why)?,
+        }
+    }
+    Ok(works)
+}
+
+fn tell_of_key(
+    source: &dyn KeySource,
+    key: &PrivateKey,
+    took: Duration,
+    report: &mut Report<'_, '_>,
+) -> Result<()> {
+    let mut place = source.short();
+    if source.command().is_some() {
+        place += &format!(" in {} ms", took.as_millis());
+    }
+    let fingerprint = key.public().map_or_else(String::new, |public| public.fingerprint());
+    if let Some(path) = source.file()
         && let Some(mode) = open_to_others(path)
     {
         let what = Error::new(format!("{place} is readable by others (mode {mode:o}); {fingerprint}"));
-        report.warning("private key", what.hint(format!("chmod 600 '{}'", path.display())))?;
-    } else {
-        report.ok("private key", format!("{place}, {fingerprint}"))?;
+        return report.warning("private key", what.hint(format!("chmod 600 '{}'", path.display())));
+    }
+    report.ok("private key", format!("{place}, {fingerprint}"))
+}
+
+/// Whether the command signs.
+fn examine_sign_command(
+    sign: &SignCommand,
+    source: &TokenSource<'_>,
+    world: &World<'_>,
+    report: &mut Report<'_, '_>,
+) -> Result<bool> {
+    let began = Instant::now();
+    if let Err(why) = source.app().jwt(world.clock.now(), jwt::LIFETIME) {
+        report.failure("sign command", why)?;
+        return Ok(false);
+    }
+    let signed = format!("{} signs in {} ms", sign.command.name(), began.elapsed().as_millis());
+    match sign.public_key()? {
+        Some(key) => report.ok("sign command", format!("{signed}, with the key {}", key.fingerprint()))?,
+        None => {
+            let what =
+                Error::new(format!("{signed}; only GitHub can tell whether that is a signature of the App"));
+            let hint = "name the App's public key in public-key: openssl rsa -in KEY.pem -pubout";
+            report.warning("sign command", what.hint(hint))?;
+        }
     }
     Ok(true)
 }

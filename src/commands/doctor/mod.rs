@@ -70,7 +70,7 @@ fn examine_name(name: &str, config: &Config, world: &World<'_>, report: &mut Rep
     git::examine_gits_side(&url, place, rule, config, world, report)?;
     github::examine_network(rule, world, report)?;
     let source = TokenSource::new(rule, config, world);
-    let has_key = github::examine_key(rule, &source, report)?;
+    let has_key = github::examine_key(rule, &source, world, report)?;
     github::examine_stores(&source, config, world, report)?;
     if has_key && github::examine_app(&source, report)? {
         github::examine_installation(&selected, &source, world, report)?;

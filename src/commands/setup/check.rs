@@ -117,6 +117,6 @@ fn fails(tried: &Tried, how: &str, why: &Error) -> Error {
 
 /// A rule as flags on git's helper line.
 fn as_flags(rule: &Rule) -> Vec<(&'static str, String)> {
-    let written = SETTINGS.iter().map(|setting| (setting.flag, (setting.written)(rule)));
-    written.filter_map(|(flag, value)| Some((flag, value?.as_flag()))).collect()
+    let each = SETTINGS.iter().map(|setting| (setting.flag, setting.as_flags(rule)));
+    each.flat_map(|(flag, values)| values.into_iter().map(move |value| (flag, value))).collect()
 }

@@ -8,8 +8,9 @@ use super::git_side::typed_program;
 use super::journal::Journal;
 use super::person::Person;
 use super::{MoveKey, Options};
-use crate::app::App;
+use crate::app::Identity;
 use crate::app::key::{self, KeySource, keyring};
+use crate::app::public_key::PublicKey;
 use crate::config::{Config, Rule};
 use crate::error::{Error, Result};
 use crate::files::open_to_others;
@@ -74,11 +75,12 @@ pub(super) fn where_it_goes(
     person: &mut Person<'_>,
     world: &World<'_>,
 ) -> Result<KeyPlace> {
-    let Some(path) = rule.key.file() else {
-        return match rule.key.setting() {
-            None if rule.key.command().is_none() => Err(Error::new(format!(
+    let Some(key) = rule.identity.only_key() else { return Ok(KeyPlace { name: None, change: None }) };
+    let Some(path) = key.file() else {
+        return match key.setting() {
+            None if key.command().is_none() => Err(Error::new(format!(
                 "the private key is {}, which the configuration cannot name",
-                rule.key.describe()
+                key.describe()
             ))
             .hint("put it into a file, and name that: --private-key FILE; or set GHAPP_APP_ID too, and leave both in the environment")),
             name => Ok(KeyPlace { name, change: None }),
@@ -174,32 +176,39 @@ pub(super) fn old_keys(
     world: &World<'_>,
 ) -> Result<Vec<OldKey>> {
     let moved = journal.key_places(&rule.app_id)?;
-    let named = own.iter().filter_map(|rule| rule.key.setting());
+    let named = own.iter().flat_map(|rule| rule.identity.keys()).filter_map(|key| key.setting());
     let mut names: Vec<String> = named.chain(moved.iter().cloned()).collect();
     names.sort_unstable();
     names.dedup();
-    let current = [place.name.clone(), rule.key.setting()];
-    names.retain(|name| !current.iter().flatten().any(|it| it == name));
-    let new = App::new(&rule.app_id, Rc::clone(&rule.key), world).key()?.fingerprint()?;
+    let current =
+        place.name.iter().cloned().chain(rule.identity.keys().iter().filter_map(|key| key.setting()));
+    let current: Vec<String> = current.collect();
+    names.retain(|name| !current.contains(name));
+    let new = fingerprints(&rule.identity, world)?;
     let mut old = Vec::new();
     for name in names {
         let Ok(source) = named_key(&name) else { continue };
-        let mut before = rule.clone();
-        before.key = source;
         // One that is gone, or cannot be read any more, is none.
-        let Ok(fingerprint) =
-            TokenSource::new(&before, config, world).app().key().and_then(|key| key.fingerprint())
-        else {
+        let fingerprint = key::read(&*source, world).ok().and_then(|key| Some(key.public()?.fingerprint()));
+        let Some(fingerprint) = fingerprint.filter(|it| !new.is_empty() && !new.contains(it)) else {
             continue;
         };
-        if fingerprint == new {
-            continue;
-        }
+        let mut before = rule.clone();
+        before.identity = Identity::Keys(vec![source]);
         let source = TokenSource::new(&before, config, world);
         let is_accepted = source.github().and_then(|github| github.accepts_key()).ok();
         old.push(OldKey { is_ours: moved.contains(&name), name, fingerprint, is_accepted });
     }
     Ok(old)
+}
+
+/// Of the keys that sign now, as far as that is known.
+fn fingerprints(identity: &Identity, world: &World<'_>) -> Result<Vec<String>> {
+    if let Identity::SignCommand(sign) = identity {
+        return Ok(sign.public_key()?.iter().map(PublicKey::fingerprint).collect());
+    }
+    let read = identity.keys().iter().filter_map(|key| key::read(&**key, world).ok());
+    Ok(read.filter_map(|key| Some(key.public()?.fingerprint())).collect())
 }
 
 fn named_key(name: &str) -> Result<Rc<dyn KeySource>> {

@@ -16,11 +16,11 @@ use std::ffi::OsString;
 use std::io::BufRead;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use super::identity;
 use super::installations::{owner, selection, use_for_git};
 use super::output::{Output, count};
+use crate::app::key::KeySource;
 use crate::config::{Config, Flags, Rule, SETTINGS, SOURCES, Setting};
 use crate::error::{Error, Result};
 use crate::files::open_to_others;
@@ -148,7 +148,7 @@ pub(super) fn setup(
     let place = if from_environment {
         KeyPlace { name: None, change: None }
     } else {
-        let before = own_rules.first().and_then(|rule| rule.key.setting());
+        let before = own_rules.first().and_then(|rule| rule.identity.only_key()?.setting());
         key::where_it_goes(&options, &rule, &app, before.as_deref(), &present.file, &mut person, world)?
     };
     let mut changes: Vec<Change> = place.change.iter().cloned().collect();
@@ -160,7 +160,7 @@ pub(super) fn setup(
         changes.extend(change);
         rules = written;
         // The key is still where it was.
-        rules.iter_mut().for_each(|it| it.key = Rc::clone(&rule.key));
+        rules.iter_mut().for_each(|it| it.identity.clone_from(&rule.identity));
         old_keys = key::old_keys(&rule, &place, &own_rules, &journal, &config, world)?;
         changes.extend(old_keys.iter().filter_map(key::OldKey::removal));
     }
@@ -288,7 +288,7 @@ fn as_github_knows(flags: Flags, world: &World<'_>) -> Result<Subject, Failure> 
     let config = Config::load_without_files(&flags, world)?;
     let Some(rule) = config.rules.last().cloned() else { return Err(super::nothing_configured().into()) };
     let source = TokenSource::new(&rule, &config, world);
-    source.app().key()?;
+    source.app().check_key()?;
     let github = source.github()?;
     let app = github.app()?;
     let mut installations = Vec::new();
@@ -365,29 +365,33 @@ fn complete(
         // The flag is one of this program's.
         let _ = flags.set("app-id", OsString::from(answer));
     }
-    let new = options.rotate_key.as_ref().map(|path| path.display().to_string());
-    let named = new.or_else(|| flags.last("private-key").map(str::to_owned));
-    let says_the_source = |source: &Setting| {
-        is_set(source.variable) || (source.key != "private-key" && flags.has(source.name()))
+    let named = match &options.rotate_key {
+        Some(path) => vec![path.display().to_string()],
+        None => flags.each("private-key").map(str::to_owned).collect(),
     };
-    if named.is_none() && (is_set(PRIVATE_KEY) || sources().any(says_the_source)) {
+    // A public key alone goes with the command that is there already.
+    let says_the_source = |source: &Setting| {
+        let is_other = !["private-key", "public-key"].contains(&source.key);
+        is_set(source.variable) || (is_other && flags.has(source.name()))
+    };
+    if named.is_empty() && (is_set(PRIVATE_KEY) || sources().any(says_the_source)) {
         return Ok((flags, typed));
     }
-    let key = match named {
-        Some(named) => named,
-        None => {
-            let known = known_sources(&flags, present);
-            if !known.is_empty() {
-                for (name, text) in known {
-                    let _ = flags.set(name, OsString::from(text));
-                }
-                return Ok((flags, typed));
+    let named = if named.is_empty() {
+        let known = known_sources(&flags, present);
+        if !known.is_empty() {
+            for (name, values) in known {
+                flags.replace(name, values);
             }
-            typed = true;
-            key::asked(person, world)?.ok_or_else(|| missing("file of the App's private key"))?
+            return Ok((flags, typed));
         }
+        typed = true;
+        vec![key::asked(person, world)?.ok_or_else(|| missing("file of the App's private key"))?]
+    } else {
+        named
     };
-    let _ = flags.set("private-key", OsString::from(key::found(&key, journal, world)?));
+    let found: Result<Vec<String>> = named.iter().map(|named| key::found(named, journal, world)).collect();
+    flags.replace("private-key", found?);
     Ok((flags, typed))
 }
 
@@ -419,11 +423,12 @@ fn only_app(flags: &mut Flags, present: &Present, world: &World<'_>) -> Result<(
     }
 }
 
-/// Where the file says that the key of this App is, as flags.
-fn known_sources(flags: &Flags, present: &Present) -> Vec<(&'static str, String)> {
+/// Where the file says that the key of this App is, as flags that are not given.
+fn known_sources(flags: &Flags, present: &Present) -> Vec<(&'static str, Vec<String>)> {
     let rule = present.rules.iter().find(|rule| Some(rule.app_id.as_str()) == flags.last("app-id"));
-    let written = |rule| sources().filter_map(move |it| Some((it.name(), (it.written)(rule)?.as_flag())));
-    rule.into_iter().flat_map(written).collect()
+    let written = |rule| sources().map(move |it| (it.name(), it.as_flags(rule)));
+    let known = rule.into_iter().flat_map(written);
+    known.filter(|(name, values)| !values.is_empty() && !flags.has(name)).collect()
 }
 
 /// The helpers of other programs that git asks for the host.
@@ -466,7 +471,9 @@ fn tell_about(
 
 /// Whether other users than the key's owner will be able to read it.
 fn rule_key_is_shared(rule: &Rule, options: &Options) -> bool {
-    rule.key.file().is_some_and(|path| options.move_key.is_none() && open_to_others(path).is_some())
+    let is_shared = |path: &Path| options.move_key.is_none() && open_to_others(path).is_some();
+    let of_key = |key: &dyn KeySource| key.file().is_some_and(is_shared) || key.command().is_some();
+    rule.identity.only_key().is_none_or(of_key)
 }
 
 /// Name and address for commits of the App.

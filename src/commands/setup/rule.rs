@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use toml_edit::{DocumentMut, InlineTable, Item, Table, Value, value};
 
 use super::change::{Change, read_if_there};
+use crate::app::key::KeySource;
 use crate::config::{self, Config, Rule, SETTINGS, SOURCES};
 use crate::error::{Error, Result};
 use crate::world::Folders;
@@ -45,7 +46,8 @@ pub(super) fn write(
     let mut after = text.to_owned();
     for index in own {
         // A path that is written in another way stays as it is.
-        let stays = key.is_some() && rules[*index].key.setting().as_deref() == key;
+        let stays =
+            key.is_some() && rules[*index].identity.only_key().and_then(KeySource::setting).as_deref() == key;
         let key = if stays { KeyName::Stays } else { KeyName::Is(key) };
         after = changed(&after, *index, rule, affected.contains(index), key, file)?;
     }
@@ -107,7 +109,9 @@ fn fill(table: &mut Table, rule: &Rule, wholly: bool, key: KeyName<'_>) {
         let is_source = SOURCES.contains(&setting.key);
         let written = match (setting.key, key) {
             (KEY, KeyName::Stays) => continue,
-            (KEY, KeyName::Is(name)) => name.map(|name| config::Value::Text(name.to_owned())),
+            (KEY, KeyName::Is(name)) if name.is_some() => {
+                name.map(|name| config::Value::Text(name.to_owned()))
+            }
             _ => (setting.written)(rule),
         };
         match written {
