@@ -54,9 +54,13 @@ impl KeySource for KeyFile {
 
 /// Reads a key's file, which messages call by `shown`.
 pub(super) fn read(path: &Path, shown: &str) -> Result<KeyText> {
-    let unreadable = |e| {
-        Error::new(format!("cannot read the private key {shown}: {}", cause(&e)))
-            .hint("download a private key on the App's settings page and name its file in private-key")
+    let unreadable = |e: io::Error| {
+        let error = Error::new(format!("cannot read the private key {shown}: {}", cause(&e)));
+        match who_may_read(path).filter(|_| e.kind() == io::ErrorKind::PermissionDenied) {
+            Some(hint) => error.hint(hint),
+            None => error
+                .hint("download a private key on the App's settings page and name its file in private-key"),
+        }
     };
     let secret = read_secret(path, MAX_KEY, PATIENCE);
     if secret.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::IsADirectory) {
@@ -64,4 +68,32 @@ pub(super) fn read(path: &Path, shown: &str) -> Result<KeyText> {
             .hint("name the .pem file itself in private-key"));
     }
     secret.map(KeyText::new).map_err(unreadable)
+}
+
+/// What lets this user read a file that it may not read: whom its mode allows.
+#[cfg(unix)]
+fn who_may_read(path: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(metadata) = std::fs::metadata(path) else {
+        let folder = path.parent()?.display();
+        return Some(format!("this user may not enter its folder; let it: chmod o+x '{folder}'"));
+    };
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o040 == 0 {
+        let path = path.display();
+        return Some(format!(
+            "its mode is {mode:o}; let a group read it: chgrp GROUP '{path}' && chmod 640 '{path}'"
+        ));
+    }
+    let group = metadata.gid().to_string();
+    // <https://man7.org/linux/man-pages/man5/group.5.html>
+    let groups = crate::files::read_text(Path::new("/etc/group")).unwrap_or_default();
+    let named = groups.lines().find(|line| line.split(':').nth(2) == Some(group.as_str()));
+    let name = named.and_then(|line| line.split(':').next()).unwrap_or(&group);
+    Some(format!("its mode is {mode:o}; be a member of its group, {name}: usermod -aG {name} USER"))
+}
+
+#[cfg(not(unix))]
+fn who_may_read(_: &Path) -> Option<String> {
+    None
 }
