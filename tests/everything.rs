@@ -167,3 +167,23 @@ fn what_needs_a_name_says_which_there_are() {
     env.github.world().installations.retain(|it| it.id == ACME_ON_GLOBEX);
     assert!(env.helper(["token"], "").ok().starts_with("ghs_"));
 }
+
+#[cfg(unix)]
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the test is the process that is stuck")]
+fn doctor_tells_of_a_process_that_holds_a_lock_and_does_not_go_on() {
+    let env = TestEnv::new();
+    assert!(env.helper(["doctor", "acme/widgets"], "").ok().ends_with("\n0 failures, 0 warnings\n"));
+    let token = std::fs::read_dir(env.cache().join("tokens")).unwrap().next().unwrap().unwrap();
+    let name = format!("token-{}", token.file_name().to_str().unwrap());
+    let path = env.cache().join("locks").join(name);
+    let file = std::fs::File::create(&path).unwrap();
+    file.lock().unwrap();
+    let told = env.helper(["doctor", "acme/widgets"], "").ok();
+    assert!(told.contains("warning  locks: another process has held a lock for 3 s"), "{told}");
+    assert!(
+        told.contains(&format!("hint: it may be stopped; see who it is: fuser -v '{}'\n", path.display())),
+        "{told}"
+    );
+    assert!(told.ends_with("\n0 failures, 1 warning\n"), "{told}");
+}

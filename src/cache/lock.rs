@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::folder::Folder;
+use super::folder::{Folder, LOCKS};
 use super::key::Name;
 use crate::error::cause;
 
@@ -83,6 +83,23 @@ impl Lock {
             thread::sleep(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+}
+
+/// The lock files that other processes hold now, and still after `patience`.
+pub(super) fn held(folder: &Folder, patience: Duration) -> Vec<PathBuf> {
+    let began = Instant::now();
+    let mut held = folder.names(LOCKS);
+    loop {
+        let waiting = held.iter().filter_map(|name| Waiting::open(folder, name).ok());
+        let waiting: Vec<Waiting> = waiting.filter(|it| matches!(it.try_lock(), Ok(false))).collect();
+        let paths: Vec<PathBuf> = waiting.into_iter().map(|it| it.path).collect();
+        if paths.is_empty() || began.elapsed() >= patience {
+            return paths;
+        }
+        let name = |path: &PathBuf| Some(path.file_name()?.to_str()?.to_owned());
+        held = paths.iter().filter_map(name).collect();
+        thread::sleep(LONGEST_PAUSE);
     }
 }
 

@@ -12,6 +12,7 @@ mod refusals;
 mod routes;
 mod store;
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -181,6 +182,11 @@ impl<'a> Cache<'a> {
             self.warn(&format!("{doing} without a lock: {why}"));
             LockOutcome::Unlocked
         })
+    }
+
+    /// The lock files that other processes hold for at least so long.
+    pub(crate) fn held_locks(&self, patience: Duration) -> Vec<PathBuf> {
+        self.folder().map_or_else(Vec::new, |folder| lock::held(folder, patience))
     }
 
     /// Keeps other processes from changing an entry for the instant in which this one does. Where that cannot be had it is

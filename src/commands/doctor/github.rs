@@ -133,6 +133,7 @@ pub(super) fn examine_stores(
             }
         }
     }
+    examine_locks(source, report)?;
     let now = world.clock.now();
     let (cached, failures) = cached(config, world);
     for why in failures {
@@ -144,6 +145,20 @@ pub(super) fn examine_stores(
     let tokens: Vec<String> = tokens.collect();
     let listed = if tokens.is_empty() { "none".to_owned() } else { tokens.join(", ") };
     report.ok("cached tokens", listed)
+}
+
+/// Whether another process is stuck on the way to a token, for which everybody else waits.
+fn examine_locks(source: &TokenSource<'_>, report: &mut Report<'_, '_>) -> Result<()> {
+    /// What works is seldom at one thing for so long.
+    const PATIENCE: Duration = Duration::from_secs(3);
+    for path in source.cache().held_locks(PATIENCE) {
+        let path = path.display();
+        let what =
+            format!("another process has held a lock for {} s, and who needs it waits", PATIENCE.as_secs());
+        let hint = format!("it may be stopped; see who it is: fuser -v '{path}'");
+        report.warning("locks", Error::new(what).hint(hint))?;
+    }
+    Ok(())
 }
 
 /// Whether GitHub knows the App.
