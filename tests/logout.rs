@@ -30,42 +30,46 @@ fn password(env: &TestEnv, path: &str) -> String {
     answer.attribute("password").unwrap_or_else(|| panic!("{answer:?}")).to_owned()
 }
 
-/// An App by the environment alone, its tokens in the kernel's keyring, and no home that could be written to. `None` where
-/// the keyring cannot be used. The installation has a number that no other run has: keyrings outlive a test.
+/// An App by the environment alone, its tokens in the kernel's keyring, and no home that could be written to; and the owner
+/// that it is installed on. `None` where the keyring cannot be used. App and owner have names that no other run has: all
+/// tests of a user, and the user's own tokens, are in one keyring.
 #[cfg(target_os = "linux")]
-fn without_a_home() -> Option<TestEnv> {
+fn without_a_home() -> Option<(TestEnv, String)> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let unique = u64::from(std::process::id()) * 1_000_000_000 + u64::from(now.subsec_nanos());
+    let (app, owner) = (format!("Iv23li{unique}"), format!("owner-{unique}"));
     let env = TestEnv::fresh()
-        .with("GHAPP_APP_ID", ACME_APP)
+        .with("GHAPP_APP_ID", &app)
         .with("GHAPP_PRIVATE_KEY", ACME_KEY)
         .with("GHAPP_CACHE", "keyring")
         .with("HOME", "/dev/null");
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    env.github.world().installation(ACME_ON_ACME).id =
-        u64::from(std::process::id()) * 1_000_000 + u64::from(now.subsec_micros());
-    let works = env.helper(["doctor", "acme", "--json"], "").stdout.contains("kernel keyring works");
+    {
+        let mut world = env.github.world();
+        world.add_app(unique, &app, "acme-bot", ACME_KEY);
+        world.install(unique, unique, &owner);
+        world.add_repository(&owner, "widgets", &[("README", "widgets\n")]);
+    }
+    let works = env.helper(["doctor", &owner, "--json"], "").stdout.contains("kernel keyring works");
     if !works {
         skip("the kernel's keyring cannot be used here");
     }
-    works.then_some(env)
+    works.then_some((env, owner))
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_token_in_the_keyring_is_listed_and_revoked_where_no_file_can_be_written() {
-    let Some(env) = without_a_home() else { return };
-    let token = password(&env, "acme/widgets");
-    assert_eq!(password(&env, "acme/widgets"), token, "the keyring hands it out");
-    let ours = |env: &TestEnv| {
-        let number = env.github.world().installations[0].id;
-        listed(env).into_iter().find(|it| it["installation"] == number)
-    };
+    let Some((env, owner)) = without_a_home() else { return };
+    let widgets = format!("{owner}/widgets");
+    let token = password(&env, &widgets);
+    assert_eq!(password(&env, &widgets), token, "the keyring hands it out");
+    let ours = |env: &TestEnv| listed(env).into_iter().find(|it| it["owner"] == owner.as_str());
     let shown = ours(&env).expect("what get answers with is listed");
-    assert_eq!((&shown["owner"], &shown["kept_in"]), (&"acme".into(), &"kernel keyring".into()));
-    let told = env.helper(["logout"], "").ok();
-    assert_eq!(told, "dropped 1 token, revoked 1\n");
+    assert_eq!(shown["kept_in"], "kernel keyring");
+    assert_eq!(env.helper(["logout"], "").ok(), "dropped 1 token, revoked 1\n");
     assert_eq!((valid(&env), ours(&env)), (0, None));
-    assert_ne!(password(&env, "acme/widgets"), token);
-    env.helper(["logout", "acme"], "").ok();
+    assert_ne!(password(&env, &widgets), token);
+    assert_eq!(env.helper(["logout", &owner], "").ok(), "dropped 1 token, revoked 1\n");
     assert_eq!(valid(&env), 0);
 }
 
@@ -168,16 +172,25 @@ fn owners_and_hosts_can_be_said_with_flags() {
 #[cfg(target_os = "linux")]
 #[test]
 fn what_is_not_configured_any_more_is_still_revoked_as_that_takes_the_token_only() {
-    let Some(env) = without_a_home() else { return };
-    // A home again, with a configuration in it that is then gone, as after `setup --undo`.
-    let home = env.home().display().to_string();
-    let env = env.with("HOME", home).without("GHAPP_APP_ID").without("GHAPP_PRIVATE_KEY");
-    let key = env.write_private("keys/acme.pem", ACME_KEY);
-    env.configure(&format!("[[app]]\nid = '{ACME_APP}'\nprivate-key = '{}'\n", key.display()));
-    password(&env, "acme/widgets");
-    std::fs::remove_file(env.home().join(TestEnv::CONFIG)).unwrap();
-    assert_eq!(env.helper(["logout", "acme"], "").ok(), "dropped 1 token, revoked 1\n");
+    let Some((env, owner)) = without_a_home() else { return };
+    password(&env, &format!("{owner}/widgets"));
+    let env = env.without("GHAPP_APP_ID").without("GHAPP_PRIVATE_KEY");
+    assert_eq!(env.helper(["logout", &owner], "").ok(), "dropped 1 token, revoked 1\n");
     assert_eq!(valid(&env), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn only_the_stores_that_get_reads_are_listed_and_emptied() {
+    let Some((env, owner)) = without_a_home() else { return };
+    let token = password(&env, &format!("{owner}/widgets"));
+    let env = env.with("GHAPP_CACHE", "file");
+    assert_eq!(listed(&env), Vec::<Value>::new());
+    let told = env.helper(["logout", &owner], "").ok();
+    assert_eq!(told, format!("no token is cached for {owner} on github.com\n"));
+    let env = env.with("GHAPP_CACHE", "keyring");
+    assert_eq!(password(&env, &format!("{owner}/widgets")), token);
+    env.helper(["logout", &owner], "").ok();
 }
 
 #[test]

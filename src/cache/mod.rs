@@ -283,11 +283,11 @@ impl<'a> Cache<'a> {
         true
     }
 
-    /// Every entry in every store of this machine, whatever is configured, and why a store that is configured cannot tell.
+    /// Every entry in the stores that a token may be read from, and why one of them cannot tell.
     pub(crate) fn entries(&self) -> (Vec<Entry>, Vec<Error>) {
         let (mut entries, mut failures) = (Vec::new(), Vec::new());
         let noted = self.noted();
-        for store in self.all_stores() {
+        for store in self.stores().flatten() {
             let mut keys = match store.keys() {
                 Ok(keys) => keys.unwrap_or_default(),
                 // A store that cannot be read either answers nobody.
@@ -312,18 +312,13 @@ impl<'a> Cache<'a> {
 
     /// What a store has under a name, with the label.
     pub(crate) fn entry(&self, store: &str, key: &TokenKey) -> Option<(Token, Option<Label>)> {
-        let store = self.all_stores().find(|it| it.name() == store)?;
+        let store = self.stores().flatten().find(|it| it.name() == store)?;
         self.read_with_label(&*store, key)
     }
 
     fn read_with_label(&self, store: &dyn Store, key: &TokenKey) -> Option<(Token, Option<Label>)> {
         let bytes = store.read(key).ok()??;
         Some((Token::from_bytes(&bytes)?, Label::from_bytes(&bytes)))
-    }
-
-    fn all_stores(&self) -> impl Iterator<Item = Box<dyn Store + '_>> {
-        let opening = Opening { world: self.world, folder: self.folder(), sealer: self.sealer.clone() };
-        store::open_all(opening).flatten()
     }
 
     /// Tests each store with an entry that is dropped again. Gives the name of each, and why it is not of use.
@@ -351,7 +346,7 @@ impl<'a> Cache<'a> {
 
     /// Drops the entry from every store.
     pub(crate) fn forget(&self, key: &TokenKey) -> Result<()> {
-        for store in self.all_stores() {
+        for store in self.stores().flatten() {
             if store.holds(key) {
                 store
                     .remove(key)

@@ -73,16 +73,6 @@ static CHOICES: &[(&str, &[Open])] = &[
     ("none", &[]),
 ];
 
-/// Every store of this platform, whatever is configured: settings change, and differ between git and a person's shell.
-static ALL: &[Open] = &[PLATFORM, sealed::open, SECRET_SERVICE];
-
-/// Opens every store of this platform.
-pub(super) fn open_all<'a>(
-    opening: Opening<'a>,
-) -> impl Iterator<Item = Result<Box<dyn Store + 'a>, StoreError>> {
-    ALL.iter().map(move |open| open(opening.clone()))
-}
-
 /// The keyring of this platform.
 #[cfg(target_os = "linux")]
 const PLATFORM: Open = kernel::open;
