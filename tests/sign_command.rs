@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use common::{ACME_APP, REQUEST, Ran, TestEnv, has, run, skip};
 use github_simulator::{ACME_KEY, ROGUE_KEY};
 
@@ -42,6 +44,7 @@ fn token(ran: &Ran) -> &str {
 #[test]
 fn one_signature_serves_a_cold_call_and_a_warm_one_needs_none() {
     let Some(env) = with_script(SIGN, "public-key = '~/acme.pub.pem'") else { return };
+    use_unique_app(&env);
     let env = env.with("GHAPP_CACHE", "auto").with("GHAPP_TRACE", "1");
     let first = env.get("github.com", "acme/widgets");
     if first.stderr.contains("not cached") {
@@ -140,6 +143,7 @@ fn public_keys_that_are_none_are_named() {
 #[test]
 fn a_signer_that_fails_does_not_take_away_a_token_that_still_works() {
     let Some(env) = with_script(&format!("[ ! -e broken ] && {SIGN}"), "") else { return };
+    use_unique_app(&env);
     let env = env.with("GHAPP_CACHE", "auto");
     env.github.world().token_lifetime = 200;
     let first = env.get("github.com", "acme/widgets");
@@ -156,8 +160,7 @@ fn a_signer_that_fails_does_not_take_away_a_token_that_still_works() {
 #[test]
 fn a_sealed_file_is_sealed_under_one_signature_that_the_keyring_keeps() {
     let Some(env) = with_script(SIGN, "") else { return };
-    let config = std::fs::read_to_string(env.home().join(TestEnv::CONFIG)).unwrap();
-    env.configure(&config.replace(ACME_APP, &unique_app(&env)));
+    use_unique_app(&env);
     let first = env.get("github.com", "acme/widgets");
     if first.stderr.contains("not cached") {
         return skip("the kernel's keyring cannot be used here");
@@ -175,13 +178,17 @@ fn a_sealed_file_is_sealed_under_one_signature_that_the_keyring_keeps() {
     forget_secrets(&env);
 }
 
-/// An App of a number that no other run has: keyrings outlive a test.
-fn unique_app(env: &TestEnv) -> String {
-    let id = u64::from(std::process::id()) * 1000 + 7;
-    let mut world = env.github.world();
-    world.add_app(id, &format!("Iv{id}"), "acme-signs", ACME_KEY);
-    world.install(id, id, "acme");
-    id.to_string()
+/// Configures an App of a number that no other scenario and no other run has: keyrings outlive a test.
+fn use_unique_app(env: &TestEnv) {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let id = u64::from(std::process::id()) * 1000 + NEXT.fetch_add(1, Ordering::Relaxed);
+    {
+        let mut world = env.github.world();
+        world.add_app(id, &format!("Iv{id}"), "acme-signs", ACME_KEY);
+        world.install(id, id, "acme");
+    }
+    let config = std::fs::read_to_string(env.home().join(TestEnv::CONFIG)).unwrap();
+    env.configure(&config.replace(ACME_APP, &id.to_string()));
 }
 
 /// Drops the secrets of this helper from the keyring.

@@ -225,7 +225,7 @@ fn a_public_repository_is_for_everybody_or_refuses_who_has_no_credential() {
     assert_eq!(scene.clone(url, &format!("Authorization: {authorization}")), (Some(0), String::new()));
     let push = "https://github.com/public/library.git/info/refs?service=git-receive-pack";
     let refused = scene.request("GET", push, &[("Authorization", &authorization)]);
-    assert_eq!(refused.status, 404);
+    assert_eq!(refused.status, 403);
     std::fs::remove_dir_all(scene.folder.path().join("clone")).unwrap();
     scene.github.world().anonymous = Anonymous::Served;
     assert_eq!(scene.clone(url, ""), (Some(0), String::new()));
