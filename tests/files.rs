@@ -311,16 +311,19 @@ fn process_substitution_names_a_private_key() {
 fn files_of_another_user_in_the_cache_are_not_believed() {
     let env = TestEnv::new();
     let first = ends(&env, &["get"]).ok();
-    let routes = env.cache().join("routes");
-    let route = fs::read_dir(&routes).unwrap().next().unwrap().unwrap().path();
-    // Only root can make such a file; whoever is not root plays the rest.
-    if std::os::unix::fs::chown(&route, Some(65_534), None).is_err() {
+    // Only root can make such files; whoever is not root plays the rest.
+    let routes: Vec<PathBuf> = below(&env.cache().join("routes"));
+    if std::os::unix::fs::chown(&routes[0], Some(65_534), None).is_err() {
         return common::note("not played: only root can give files away");
+    }
+    for route in &routes {
+        std::os::unix::fs::chown(route, Some(65_534), None).unwrap();
     }
     let second = ends(&env, &["get"]).ok();
     assert_eq!(first.lines().nth(1), second.lines().nth(1), "the token is still cached");
     assert_eq!(env.lookups_and_mints(), (2, 1), "the route is looked up anew");
-    assert_eq!(fs::metadata(&route).unwrap().uid(), fs::metadata(&routes).unwrap().uid());
+    let owner = |path: &Path| fs::metadata(path).unwrap().uid();
+    assert_eq!(owner(&routes[0]), owner(&env.cache()));
 }
 
 #[test]
