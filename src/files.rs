@@ -22,10 +22,8 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// # Errors
 /// If it cannot be opened, or is something else.
 pub(crate) fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    #[cfg(unix)]
-    return open_with(options, path, OFlags::NONBLOCK | OFlags::NOCTTY);
-    #[cfg(not(unix))]
-    only_regular(options.open(path)?)
+    let (file, metadata) = open(options, path, true)?;
+    only_regular(&metadata).map(|()| file)
 }
 
 /// The same, of a file that nobody but this user can have put there: it is this user's, and no link.
@@ -33,14 +31,9 @@ pub(crate) fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result
 /// # Errors
 /// The same, and if it is a link or belongs to another user.
 pub(crate) fn open_own(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    #[cfg(unix)]
-    {
-        let file = open_with(options, path, OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW)?;
-        check_owner(&file.metadata()?)?;
-        Ok(file)
-    }
-    #[cfg(not(unix))]
-    open_regular(options, path)
+    let (file, metadata) = open(options, path, false)?;
+    only_regular(&metadata)?;
+    check_owner(&metadata).map(|()| file)
 }
 
 /// An error if it belongs to another user. Where files have no owners that can be told there is none.
@@ -58,22 +51,35 @@ fn check_owner(_: &fs::Metadata) -> io::Result<()> {
     Ok(())
 }
 
+/// Opens whatever is there without waiting for it, and tells what it is. Where the platform has no such flags, links are
+/// followed in any case.
 #[cfg(unix)]
-fn open_with(options: &mut OpenOptions, path: &Path, flags: OFlags) -> io::Result<File> {
+fn open(options: &mut OpenOptions, path: &Path, follows_links: bool) -> io::Result<(File, fs::Metadata)> {
     use std::os::unix::fs::OpenOptionsExt as _;
+    let mut flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    flags.set(OFlags::NOFOLLOW, !follows_links);
     let opened = options.custom_flags(flags.bits().cast_signed()).open(path);
-    only_regular(opened.map_err(|e| match rustix::io::Errno::from_io_error(&e) {
+    let file = opened.map_err(|e| match rustix::io::Errno::from_io_error(&e) {
         // A socket; a pipe that nobody reads.
         Some(rustix::io::Errno::NXIO) => not_a_file(),
-        Some(rustix::io::Errno::LOOP) if flags.contains(OFlags::NOFOLLOW) => is_a_link(),
+        Some(rustix::io::Errno::LOOP) if !follows_links => is_a_link(),
         _ => e,
-    })?)
+    })?;
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
 }
 
-fn only_regular(file: File) -> io::Result<File> {
-    let kind = file.metadata()?.file_type();
+#[cfg(not(unix))]
+fn open(options: &mut OpenOptions, path: &Path, _: bool) -> io::Result<(File, fs::Metadata)> {
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
+}
+
+fn only_regular(metadata: &fs::Metadata) -> io::Result<()> {
+    let kind = metadata.file_type();
     match () {
-        () if kind.is_file() => Ok(file),
+        () if kind.is_file() => Ok(()),
         () if kind.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         () => Err(not_a_file()),
     }
@@ -92,8 +98,9 @@ fn is_a_link() -> io::Error {
 /// # Errors
 /// If it cannot be read, is not a regular file, or is larger than [`MAX_FILE`].
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let file = open_regular(OpenOptions::new().read(true), path)?;
-    let mut content = Vec::with_capacity(usize::try_from(file.metadata()?.len().min(MAX_FILE)).unwrap_or(0));
+    let (file, metadata) = open(OpenOptions::new().read(true), path, true)?;
+    only_regular(&metadata)?;
+    let mut content = Vec::with_capacity(usize::try_from(metadata.len().min(MAX_FILE)).unwrap_or(0));
     file.take(MAX_FILE + 1).read_to_end(&mut content)?;
     if content.len() as u64 > MAX_FILE {
         return Err(io::Error::other(format!("it is larger than {} MiB", MAX_FILE >> 20)));
@@ -115,22 +122,15 @@ pub(crate) fn read_text(path: &Path) -> io::Result<String> {
 /// # Errors
 /// If it cannot be read, is neither, or is a pipe that was not at its end after `patience`.
 pub(crate) fn read_secret(path: &Path, limit: u64, patience: Duration) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut options = OpenOptions::new();
-    options.read(true);
+    let (file, metadata) = open(OpenOptions::new().read(true), path, true)?;
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-        options.custom_flags(flags.bits().cast_signed());
-        let file = options.open(path)?;
-        if file.metadata()?.file_type().is_fifo() {
-            return read_pipe(file, limit, patience);
-        }
+    if std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type()) {
+        return read_pipe(file, limit, patience);
     }
     let _ = patience;
-    let file = open_regular(&mut options, path)?;
+    only_regular(&metadata)?;
     // No more than is needed, because all of it is wiped; and never less, or a copy would stay behind.
-    let room = (file.metadata()?.len() + 1).min(limit + 1);
+    let room = (metadata.len() + 1).min(limit + 1);
     let mut secret = Zeroizing::new(Vec::with_capacity(usize::try_from(room).unwrap_or(0)));
     file.take(limit + 1).read_to_end(&mut secret)?;
     Ok(secret)
