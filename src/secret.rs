@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
@@ -80,6 +82,28 @@ pub(crate) fn redacted(text: &str) -> String {
 /// The longest run of letters and digits that is taken for a word, in bytes. A UUID has 36.
 const LONGEST_WORD: usize = 40;
 
+/// The text without the secret: neither as it is nor in base64, alone or as a part of a text, as in the header that carries
+/// it. `…` stands for it.
+pub(crate) fn without(text: String, secret: &str) -> String {
+    /// What is shorter would be found by chance, and is none of our secrets.
+    const SHORTEST: usize = 16;
+    if secret.len() < SHORTEST {
+        return text;
+    }
+    let in_base64 = (0..3).flat_map(|before| {
+        // What stands before and after it decides about the first and the last letters.
+        let whole = Zeroizing::new([&[0; 3][..before], secret.as_bytes()].concat());
+        let letters = (before * 8).div_ceil(6)..whole.len() * 8 / 6;
+        let standard = STANDARD_NO_PAD.encode(&*whole)[letters.clone()].to_owned();
+        let of_urls = URL_SAFE_NO_PAD.encode(&*whole)[letters].to_owned();
+        [standard.replace('/', "\\/"), standard, of_urls]
+    });
+    let shapes = std::iter::once(secret.to_owned()).chain(in_base64).map(Zeroizing::new);
+    shapes.fold(text, |text, shape| {
+        if text.contains(shape.as_str()) { Zeroizing::new(text).replace(shape.as_str(), "…") } else { text }
+    })
+}
+
 /// Bytes in hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -116,6 +140,26 @@ mod tests {
         ] {
             assert_eq!(redacted(harmless), harmless);
         }
+    }
+
+    #[test]
+    fn a_secret_is_found_in_every_shape_in_which_it_comes_back() {
+        use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+        let secret = "ghs_0123456789abcdefghij?~>ÿÿÿ.XYZ";
+        for before in ["", "B", "Be", "Bearer ", "x-access-token:", "Authorization: Basic "] {
+            for after in ["", "\r", "\r\n", " and more"] {
+                let whole = format!("{before}{secret}{after}");
+                let json = STANDARD.encode(&whole).replace('/', "\\/");
+                for shape in [whole.clone(), STANDARD.encode(&whole), URL_SAFE.encode(&whole), json] {
+                    let text = format!("a {shape} b {shape} c");
+                    let clean = without(text.clone(), secret);
+                    assert_eq!(clean.matches('…').count(), 2, "{text}: {clean}");
+                    assert!(clean.len() < 150, "{text}: {clean}");
+                }
+            }
+        }
+        assert_eq!(without("ghs_another".to_owned(), secret), "ghs_another");
+        assert_eq!(without("ghs_another".to_owned(), ""), "ghs_another");
     }
 
     #[test]

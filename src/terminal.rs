@@ -1,9 +1,10 @@
 //! The one place that writes for a person: every message passes here and comes out on one line.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::time::Clock;
@@ -16,6 +17,8 @@ pub struct Terminal {
     trace: Option<Trace>,
     /// The warnings so far: each is told once, however often its reason is met.
     told: RefCell<Vec<String>>,
+    /// When it was last told what is waited for.
+    waiting_told: Cell<Option<Instant>>,
 }
 
 /// Where the trace goes, and since when.
@@ -28,7 +31,12 @@ struct Trace {
 impl Terminal {
     /// Messages go to `out`.
     pub fn new(out: impl Write + 'static) -> Self {
-        Self { out: RefCell::new(Box::new(out)), trace: None, told: RefCell::default() }
+        Self {
+            out: RefCell::new(Box::new(out)),
+            trace: None,
+            told: RefCell::default(),
+            waiting_told: Cell::new(None),
+        }
     }
 
     /// Shows each decision and request from now on, among the messages or in a file.
@@ -78,6 +86,14 @@ impl Terminal {
         if !self.told.borrow().iter().any(|told| told == text) {
             self.told.borrow_mut().push(text.to_owned());
             self.say("warning", warning);
+        }
+    }
+
+    /// What is waited for, if that was not told within `pause`.
+    pub(crate) fn waiting(&self, pause: Duration, what: impl FnOnce() -> String) {
+        if self.waiting_told.get().is_none_or(|told| told.elapsed() >= pause) {
+            self.waiting_told.set(Some(Instant::now()));
+            self.say("waiting", &Error::new(what()));
         }
     }
 

@@ -68,12 +68,19 @@ impl Clock {
     }
 }
 
-/// How far this clock is off, given how many seconds another one is ahead of it: `7m12s ahead of`, `2s behind`.
+/// So many seconds for a person, who needs no more than the order: `50 s`, `7 min`, `3 h`, `4 days`.
+pub(crate) fn describe(seconds: i64) -> String {
+    match seconds.unsigned_abs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// How far this clock is off, given how many seconds another one is ahead of it: `7 min ahead of`, `2 s behind`.
 pub(crate) fn describe_offset(offset: i64) -> String {
-    let seconds = offset.unsigned_abs();
-    let (minutes, rest) = (seconds / 60, seconds % 60);
-    let amount = if minutes > 0 { format!("{minutes}m{rest}s") } else { format!("{rest}s") };
-    format!("{amount} {}", if offset < 0 { "ahead of" } else { "behind" })
+    format!("{} {}", describe(offset), if offset < 0 { "ahead of" } else { "behind" })
 }
 
 #[cfg(test)]
@@ -82,8 +89,10 @@ mod tests {
 
     #[test]
     fn offsets_are_told_from_this_clocks_side() {
-        assert_eq!(describe_offset(-432), "7m12s ahead of");
-        assert_eq!(describe_offset(59), "59s behind");
-        assert_eq!(describe_offset(3600), "60m0s behind");
+        assert_eq!(describe_offset(-432), "7 min ahead of");
+        assert_eq!(describe_offset(59), "59 s behind");
+        assert_eq!(describe_offset(3600), "60 min behind");
+        assert_eq!(describe_offset(-36_000), "10 h ahead of");
+        assert_eq!(describe_offset(259_200), "3 days behind");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::terminal::Terminal;
@@ -42,7 +43,24 @@ pub struct Streams {
     pub errors: bool,
 }
 
+/// How long a person waits before it is told for what.
+pub(crate) const UNTIL_TOLD: Duration = Duration::from_secs(2);
+/// How long after that it is told again.
+const UNTIL_TOLD_AGAIN: Duration = Duration::from_secs(10);
+
 impl World<'_> {
+    /// Whether a person reads messages as they come.
+    pub(crate) fn is_watched(&self) -> bool {
+        (self.streams)().errors
+    }
+
+    /// Tells a person who has waited for some time, or will have before there is news, what is waited for.
+    pub(crate) fn tell_waiting(&self, waited: Duration, what: impl FnOnce() -> String) {
+        if waited >= UNTIL_TOLD && self.is_watched() {
+            self.terminal.waiting(UNTIL_TOLD_AGAIN, what);
+        }
+    }
+
     /// Whether there is a D-Bus session bus to connect to. Without one libdbus would start a bus of its own.
     pub(crate) fn has_session_bus(&self) -> bool {
         let runtime = self.variables.path("XDG_RUNTIME_DIR").map(PathBuf::from);

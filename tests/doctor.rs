@@ -244,7 +244,7 @@ fn what_is_wrong_with_the_key_is_found() {
 fn what_is_wrong_at_github_is_found() {
     let env = TestEnv::new();
     env.github.world().clock_offset = 600;
-    finds(&env, "warning", "clock", "this clock is 10m", "set the clock");
+    finds(&env, "warning", "clock", "this clock is 10 min behind", "set the clock");
     env.github.world().clock_offset = 0;
     env.helper(["logout", "--all"], "").ok();
     env.github.world().installation(ACME_ON_ACME).permissions.remove("contents");
@@ -303,7 +303,7 @@ fn what_is_wrong_with_the_network_is_found() {
     );
     env.git_config("http.sslCAInfo", env.github.ca_file().to_str().unwrap());
     env.git_config("http.proxy", "http://user:s3cret@127.0.0.1:1");
-    finds(&env, "failure", "App", "cannot talk to api.github.com", "http.proxy");
+    finds(&env, "failure", "App", "cannot talk to the proxy 127.0.0.1:1", "http.proxy");
     finds(&env, "ok", "network", "proxy 127.0.0.1:1", "");
     assert!(!examined(&env).stdout.contains("s3cret"));
     env.git_config("http.proxy", env.github.proxy());

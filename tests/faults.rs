@@ -152,11 +152,9 @@ fn an_api_that_stays_ill_ends_in_one_line() {
     }
     let env = TestEnv::new().with("GHAPP_DEADLINE", "1");
     env.git_config("http.proxy", "http://127.0.0.1:1");
-    assert!(
-        get(&env)
-            .stderr
-            .starts_with("git-credential-ghapp: error: cannot talk to api.github.com: connection refused\n")
-    );
+    assert!(get(&env).stderr.starts_with(
+        "git-credential-ghapp: error: cannot talk to the proxy 127.0.0.1:1: connection refused\n"
+    ));
 }
 
 #[test]
@@ -180,7 +178,7 @@ fn a_rate_limit_that_lasts_ends_in_one_line_and_nobody_asks_again_before_its_end
     assert_eq!(
         failed.stderr,
         "git-credential-ghapp: error: the rate limit of App Iv23liAcmeCi on https://api.github.com is used up\n\
-         git-credential-ghapp: hint: try again in 600 s\n"
+         git-credential-ghapp: hint: try again in 10 min\n"
     );
     let asked = env.github.log().len();
     let again = get(&env);
@@ -197,7 +195,7 @@ fn a_wrong_clock_is_corrected_once_and_remembered() {
         let env = TestEnv::new();
         env.github.world().clock_offset = offset;
         let first = get(&env);
-        let side = if offset > 0 { "60m0s behind" } else { "60m0s ahead" };
+        let side = if offset > 0 { "60 min behind" } else { "60 min ahead" };
         assert!(first.stderr.contains(side), "{first:?}");
         let token = first.attribute("password").unwrap().to_owned();
         env.helper(["erase"], format!("{REQUEST}password={token}\n")).ok();

@@ -238,3 +238,66 @@ fn a_server_that_speaks_only_an_older_tls_than_git_is_to_accept_is_refused() {
     server.kill().unwrap();
     server.wait().unwrap();
 }
+
+/// A proxy that answers every request in this way, and how often it was asked.
+fn proxy_that_answers(answer: &'static str) -> (String, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = std::sync::Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                match stream.read(&mut byte) {
+                    Ok(1) => head.push(byte[0]),
+                    _ => break,
+                }
+            }
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn a_proxy_that_refuses_is_not_asked_again_and_again() {
+    for (answer, expected) in [
+        (
+            "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n",
+            "error: the proxy PROXY wants another user name and password, or some at all\n",
+        ),
+        (
+            "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+            "error: the proxy PROXY does not connect to api.github.com: it returned 403\n",
+        ),
+    ] {
+        let env = TestEnv::new();
+        let (proxy, asked) = proxy_that_answers(answer);
+        env.git_config("http.proxy", &format!("http://user:s3cret-of-the-proxy@{proxy}"));
+        let failed = env.get("github.com", "acme/widgets");
+        assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), "quit=1\n"));
+        assert!(failed.stderr.contains(&expected.replace("PROXY", &proxy)), "{failed:?}");
+        assert_eq!(failed.stderr.lines().count(), 2, "{failed:?}");
+        assert!(!failed.stderr.contains("s3cret"));
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1);
+    }
+}
+
+#[test]
+fn the_name_that_cannot_be_resolved_is_told() {
+    let env = TestEnv::new().with("GHAPP_DEADLINE", "1");
+    env.git_config("http.proxy", "http://proxy.invalid:3128");
+    let failed = env.get("github.com", "acme/widgets");
+    assert!(
+        failed.stderr.contains("error: the name proxy.invalid of the proxy cannot be resolved\n"),
+        "{failed:?}"
+    );
+    let env = env.with("GHAPP_HOST", "github.invalid");
+    env.git_config("http.proxy", "");
+    let failed = env.get("github.invalid", "acme/widgets");
+    assert!(failed.stderr.contains("error: the name github.invalid cannot be resolved\n"), "{failed:?}");
+}

@@ -275,7 +275,7 @@ fn without_a_network_nothing_is_written() {
         env: fresh.env.with("HTTPS_PROXY", "http://127.0.0.1:1").with("GHAPP_DEADLINE", "1"),
         key: fresh.key,
     };
-    refused(&fresh.setup(&[]), "cannot talk to api.github.com", "check the network");
+    refused(&fresh.setup(&[]), "cannot talk to the proxy 127.0.0.1:1", "check the network");
     assert_eq!((fresh.config(), fresh.gitconfig()), (None, None));
 }
 

@@ -273,6 +273,16 @@ async fn answer(
     let fault = lock(&server.world).fault(&asked.host, &asked.method, &asked.path);
     let given = match fault {
         Some(Effect::Answer(status, headers, body)) => Answer { status, headers, body },
+        Some(Effect::With(headers)) => {
+            let mut answer = regular(&server, &asked).await;
+            answer.headers.retain(|(name, _)| !headers.iter().any(|(new, _)| new.eq_ignore_ascii_case(name)));
+            answer.headers.extend(headers);
+            answer
+        }
+        Some(Effect::Echo(status, body)) => {
+            let body = body.replace("{authorization}", asked.header("authorization").unwrap_or_default());
+            Answer::new(status, "application/json; charset=utf-8", body.into_bytes())
+        }
         Some(Effect::Drop) => {
             log(&server, &asked, 0);
             return Err(Dropped);
@@ -294,7 +304,8 @@ async fn answer(
     };
     let now = log(&server, &asked, given.status);
     let mut response = hyper::Response::builder().status(given.status).header("Server", "github.com");
-    if let Some(date) = now {
+    let is_dated = given.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("date"));
+    if let Some(date) = now.filter(|_| !is_dated) {
         response = response.header("Date", date);
     }
     for (name, value) in given.headers {

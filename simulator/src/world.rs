@@ -143,6 +143,10 @@ pub struct Fault {
 pub enum Effect {
     /// This is the answer, whatever was asked: status, headers, body.
     Answer(u16, Vec<(String, String)>, Vec<u8>),
+    /// The answer that was due, with these headers in place of its own.
+    With(Vec<(String, String)>),
+    /// Status and body; `{authorization}` in it stands for the header of that name as it came.
+    Echo(u16, String),
     /// The answer comes after so many milliseconds.
     Delay(u64),
     /// The answer comes, but from now on this connection carries one byte in so many milliseconds.

@@ -9,6 +9,9 @@ use crate::time::Timestamp;
 
 pub(super) const KIND: Kind = Kind::of_digests("apis");
 
+/// How long what is noted here is believed, in seconds: what one answer or one clock said wrongly is over after that.
+const MEMORY: i64 = 3600;
+
 /// The state of an API, as one App uses it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ApiState {
@@ -18,18 +21,31 @@ pub(crate) struct ApiState {
     pub(crate) limited_until: Option<Timestamp>,
 }
 
+/// A state, and when it was noted, by the local clock.
+#[derive(Serialize, Deserialize)]
+struct Noted {
+    at: Timestamp,
+    state: ApiState,
+}
+
 impl Cache<'_> {
-    /// The state of an API, as it was last noted.
+    /// The state of an API, as it was last noted, as far as that can be believed.
     pub(crate) fn api_state(&self, key: &ApiStateKey) -> ApiState {
-        self.folder().and_then(|folder| folder.read_json(KIND, key.name())).unwrap_or_default()
+        let noted: Option<Noted> = self.folder().and_then(|folder| folder.read_json(KIND, key.name()));
+        let now = self.world.clock.now();
+        let noted = noted.filter(|noted| (0..=MEMORY).contains(&now.since(noted.at)));
+        let mut state = noted.map(|noted| noted.state).unwrap_or_default();
+        state.limited_until = state.limited_until.filter(|until| (1..=MEMORY).contains(&until.since(now)));
+        state
     }
 
     /// Notes the state of an API. What cannot be noted is learnt again by the next process.
     pub(crate) fn note_api_state(&self, key: &ApiStateKey, state: &ApiState) {
+        // The usual state needs no note, but takes the place of another one.
         if let Some(folder) = self.folder()
-            && self.api_state(key) != *state
+            && (*state != ApiState::default() || self.api_state(key) != *state)
         {
-            let _ = folder.write_json(KIND, key.name(), state);
+            let _ = folder.write_json(KIND, key.name(), &Noted { at: self.world.clock.now(), state: *state });
         }
     }
 }

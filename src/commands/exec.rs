@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::{Error, Result, cause};
 use crate::names::{Host, Place};
 use crate::secret::Secret;
-use crate::source::TokenSource;
+use crate::source::{TokenSource, with_token};
 use crate::token::{Need, USERNAME};
 use crate::world::{SECRET_VARIABLES, World};
 
@@ -52,7 +52,10 @@ pub(super) fn exec(options: &Options, config: &Config, world: &World<'_>) -> Res
     give_git_the_token(&mut command, &selected.place, world);
     if options.identity {
         let source = TokenSource::new(selected.rule, config, world);
-        let (name, address) = identity::of_bot(selected.rule, &source, &issued.token.secret)?;
+        let (name, address) = with_token(
+            |need| Ok::<_, Error>(token::issue(&selected, need, "exec --for", config, world)?.0),
+            |issued| identity::of_bot(selected.rule, &source, &issued.token.secret),
+        )?;
         for who in ["AUTHOR", "COMMITTER"] {
             command.env(format!("GIT_{who}_NAME"), &name).env(format!("GIT_{who}_EMAIL"), &address);
         }

@@ -9,10 +9,11 @@ use super::output::{Output, count};
 use super::{place, token};
 use crate::config::{Config, Rule};
 use crate::error::{Error, Result};
+use crate::github::Failure;
 use crate::github::answers::{Installation, RepositoryInfo};
 use crate::names::Place;
 use crate::secret::Secret;
-use crate::source::TokenSource;
+use crate::source::{Issued, TokenSource, with_token};
 use crate::token::Need;
 use crate::world::World;
 
@@ -36,8 +37,10 @@ pub(super) fn repositories(
     let mut found: Vec<(&Rule, RepositoryInfo)> = Vec::new();
     if let Some(name) = &options.name {
         let selected = place::selected(Some(name), "repositories", config, world)?;
-        let (issued, _) = token::issue(&selected, Need::Fresh, "repositories", config, world)?;
-        reached(selected.rule, &issued.token.secret, config, world, &mut found)?;
+        with_token(
+            |need| Ok::<_, Error>(token::issue(&selected, need, "repositories", config, world)?.0),
+            |issued| reached(selected.rule, &issued.token.secret, config, world, &mut found),
+        )?;
     } else {
         for rule in apps(config)? {
             if let Err(why) = of_all_installations(rule, config, world, &mut found) {
@@ -95,22 +98,30 @@ fn of_all_installations<'c>(
             )));
             continue;
         }
-        let token = token_of(rule, &installation, config, world)?;
-        reached(rule, &token, config, world, found)?;
+        with_token(
+            |need| token_of(rule, &installation, need, config, world),
+            |issued| reached(rule, &issued.token.secret, config, world, found),
+        )?;
     }
     Ok(())
 }
 
 /// A token of an installation that a list named.
-fn token_of(rule: &Rule, installation: &Installation, config: &Config, world: &World<'_>) -> Result<Secret> {
+fn token_of(
+    rule: &Rule,
+    installation: &Installation,
+    need: Need<'_>,
+    config: &Config,
+    world: &World<'_>,
+) -> Result<Issued, Failure> {
     let owner = installation.owner().unwrap_or_default().to_ascii_lowercase();
     let source = TokenSource::new(rule, config, world);
     let place = Place::Owner(rule.host.clone(), owner);
-    let issued = source.token_of(installation.id.into(), &place, Need::Fresh)?;
+    let issued = source.token_of(installation.id.into(), &place, need)?;
     if issued.token.is_new(world.clock) {
         source.probe_any_repository(&issued.token)?;
     }
-    Ok(issued.token.secret)
+    Ok(issued)
 }
 
 fn reached<'c>(
@@ -119,7 +130,7 @@ fn reached<'c>(
     config: &Config,
     world: &World<'_>,
     found: &mut Vec<(&'c Rule, RepositoryInfo)>,
-) -> Result<()> {
+) -> Result<(), Failure> {
     let progress = Progress::new(world);
     TokenSource::new(rule, config, world).github()?.repositories(token, |page| {
         found.extend(page.repositories.into_iter().map(|it| (rule, it)));

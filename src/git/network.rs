@@ -33,6 +33,8 @@ pub(crate) struct Way {
     pub(crate) agent: Agent,
     /// Whether the server's certificate is checked. Where it is not, what the server says proves nothing.
     pub(crate) verified: bool,
+    /// The proxy in between, if there is one.
+    pub(crate) proxy: Option<Proxy>,
 }
 
 /// Prepares the way to one address, which ends with a slash. `gits_address` is where git itself goes: the proxy, the CAs
@@ -57,6 +59,7 @@ pub(crate) fn way(address: &str, gits_address: &str, world: &World<'_>) -> Resul
         Some(named) => RootCerts::Specific(Arc::new(named.certificates)),
         None => RootCerts::PlatformVerifier,
     };
+    let proxy = settings.proxy()?;
     let tls = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(settings.crypto_provider()))
         .root_certs(roots)
@@ -68,11 +71,11 @@ pub(crate) fn way(address: &str, gits_address: &str, world: &World<'_>) -> Resul
         .https_only(true)
         .max_redirects(0)
         .http_status_as_error(false)
-        .proxy(settings.proxy()?)
+        .proxy(proxy.clone())
         .timeout_connect(Some(CONNECT))
         .user_agent(concat!("git-credential-ghapp/", env!("CARGO_PKG_VERSION")))
         .build();
-    Ok(Way { agent: agent.into(), verified: !unverified })
+    Ok(Way { agent: agent.into(), verified: !unverified, proxy })
 }
 
 /// How an address is reached, in words for a person.

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::matters;
 use super::transport::Reply;
 use crate::error::Error;
 use crate::names::{ApiUrl, InstallationId};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, describe, describe_offset};
 use crate::token::Scope;
 
 /// Why there is no token, sorted by what can be done next.
@@ -21,13 +22,30 @@ pub(crate) enum Failure {
     Refused(Error),
     /// There is no such installation any more: what is remembered about it is wrong.
     Gone(Error),
+    /// GitHub refused an installation access token: it was revoked, or has expired.
+    TokenRefused(Error),
 }
 
 impl Failure {
+    /// The line that names the cause.
+    pub(super) fn message(&self) -> &str {
+        match self {
+            Self::Unreachable(error)
+            | Self::Limited(error, _)
+            | Self::Refused(error)
+            | Self::Gone(error)
+            | Self::TokenRefused(error) => error.message(),
+        }
+    }
+
     pub(crate) fn into_error(self) -> Error {
-        let (Self::Unreachable(error) | Self::Limited(error, _) | Self::Refused(error) | Self::Gone(error)) =
-            self;
-        error
+        match self {
+            Self::Unreachable(error)
+            | Self::Limited(error, _)
+            | Self::Refused(error)
+            | Self::Gone(error)
+            | Self::TokenRefused(error) => error,
+        }
     }
 }
 
@@ -81,13 +99,25 @@ pub(super) fn is_unknown_key(reply: &Reply) -> bool {
 
 const UNKNOWN_KEY: &str = "A JSON web token could not be decoded";
 
-/// How long the API wants to be left alone, if a rate limit is why it refused. `clock_offset`: how many seconds its clock
-/// is ahead. <https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api>
-pub(super) fn rate_limit(reply: &Reply, now: Timestamp, clock_offset: i64) -> Option<Duration> {
+/// The longest that a rate limit is believed to last, in seconds. GitHub's windows are an hour.
+/// <https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api>
+const LONGEST_LIMIT: i64 = 3600;
+
+/// That somebody wants to be left alone for a while.
+pub(super) struct RateLimit {
+    pub(super) wait: Duration,
+    /// Whether that is the API, and not a proxy before it.
+    pub(super) is_of_api: bool,
+}
+
+/// How long to wait, if a rate limit is why a request was refused. `clock_offset`: how many seconds the API's clock is ahead.
+/// <https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api>
+pub(super) fn rate_limit(reply: &Reply, now: Timestamp, clock_offset: i64) -> Option<RateLimit> {
     let number = |name| reply.header(name).and_then(|text| text.trim().parse::<i64>().ok());
     let retry_after = number("retry-after");
     let is_used_up = number("x-ratelimit-remaining") == Some(0);
-    let says_so = || message(&reply.body).is_some_and(|it| it.to_ascii_lowercase().contains("rate limit"));
+    let message = message(&reply.body);
+    let says_so = || message.as_ref().is_some_and(|it| it.to_ascii_lowercase().contains("rate limit"));
     let is_limited = match reply.status {
         429 => true,
         403 => is_used_up || retry_after.is_some() || says_so(),
@@ -96,15 +126,30 @@ pub(super) fn rate_limit(reply: &Reply, now: Timestamp, clock_offset: i64) -> Op
     let reset = number("x-ratelimit-reset").filter(|_| is_used_up);
     let until_reset = reset.map(|at| Timestamp(at).since(now.plus(clock_offset)));
     // Without a time GitHub asks for a minute at least.
-    let seconds = retry_after.or(until_reset).unwrap_or(60).clamp(1, 24 * 3600);
-    is_limited.then(|| Duration::from_secs(seconds.unsigned_abs()))
+    let seconds = retry_after.or(until_reset).unwrap_or(60).clamp(1, LONGEST_LIMIT);
+    let wait = Duration::from_secs(seconds.unsigned_abs());
+    is_limited.then_some(RateLimit { wait, is_of_api: message.is_some() })
 }
 
 /// That a rate limit is used up until a time.
 pub(crate) fn rate_limited(api: &ApiUrl, app_id: &str, until: Timestamp, now: Timestamp) -> Failure {
     let error = Error::new(format!("the rate limit of App {app_id} on {api} is used up"))
-        .hint(format!("try again in {} s", until.since(now).max(1)));
+        .hint(format!("try again in {}", describe(until.since(now).max(1))));
     Failure::Limited(error, until)
+}
+
+/// That somebody else answers for the API, and asks to wait.
+pub(super) fn limited_by_another(api: &ApiUrl, reply: &Reply) -> Failure {
+    Failure::Unreachable(not_the_api(api, reply))
+}
+
+fn not_the_api(api: &ApiUrl, reply: &Reply) -> Error {
+    let kind = reply.header("content-type").unwrap_or("without a type");
+    let what = format!(
+        "{api} returned {} with an answer that does not come from GitHub's API ({kind})",
+        reply.status
+    );
+    Error::new(what).hint(CHECK_ADDRESS)
 }
 
 /// That the server returned an error of its own, which may pass.
@@ -125,23 +170,51 @@ pub(super) fn malformed(api: &ApiUrl, reply: &Reply, error: &serde_json::Error) 
     Failure::Refused(Error::new(what).hint(CHECK_ADDRESS))
 }
 
-/// What a refusal means that is not about minting.
+/// What a refusal means of a request with the App's JWT that is not about minting.
 pub(super) fn refusal(api: &ApiUrl, app_id: &str, reply: &Reply) -> Failure {
     let message = message(&reply.body);
     Failure::Refused(match (reply.status, message.as_deref()) {
         (404, Some(_)) if is_unknown_app(reply) => Error::new(format!("there is no App {app_id} on {api}"))
             .hint("compare the App ID with the App's settings page, and check that the App belongs to this host"),
+        (401, Some(message)) if is_about_times_of_jwt(reply) => match reply.clock_offset {
+            Some(offset) if matters(offset) => {
+                let offset = describe_offset(offset);
+                Error::new(format!("{api} refused the App's JWT: this clock is {offset} GitHub's"))
+                    .hint("set the clock")
+            }
+            _ => Error::new(format!("{api} refused the App's JWT: {message}"))
+                .hint("set the clock, if it is not right"),
+        },
         (401, Some(message)) => Error::new(format!("{api} refused the App's JWT: {message}")),
+        _ => other_refusal(api, reply),
+    })
+}
+
+/// What a refusal means of a request with an installation access token.
+pub(super) fn token_refusal(api: &ApiUrl, reply: &Reply) -> Failure {
+    match (reply.status, message(&reply.body)) {
+        (401, Some(message)) => Failure::TokenRefused(
+            Error::new(format!("{api} refused the installation access token: {message}"))
+                .hint("it was revoked or has expired; git-credential-ghapp token --fresh mints a new one"),
+        ),
+        _ => Failure::Refused(other_refusal(api, reply)),
+    }
+}
+
+fn other_refusal(api: &ApiUrl, reply: &Reply) -> Error {
+    match (reply.status, message(&reply.body)) {
         (403, Some(message)) if message.contains("IP allow list") => {
             Error::new(message).hint("let an organisation owner add this address to the IP allow list")
         }
         (status, Some(message)) => Error::new(format!("{api} returned {status}: {message}")),
-        (status, None) => {
-            let kind = reply.header("content-type").unwrap_or("without a type");
-            let what = format!("{api} returned {status} with an answer that does not come from GitHub's API ({kind})");
-            Error::new(what).hint(CHECK_ADDRESS)
-        }
-    })
+        (_, None) => not_the_api(api, reply),
+    }
+}
+
+/// That a list has no end.
+pub(super) fn endless(api: &ApiUrl, what: &str, path: &str) -> Failure {
+    let error = Error::new(format!("{api} lists more than {what} of {path}"));
+    Failure::Refused(error.hint(CHECK_ADDRESS))
 }
 
 /// What a refusal to mint means. `fix` gives the hint for a step that an owner takes on the installation's page.

@@ -21,15 +21,18 @@ use crate::error::Error;
 use crate::git::network::Way;
 use crate::names::{ApiUrl, Host, InstallationId, InstallationRef, Repository};
 use crate::secret::Secret;
-use crate::time::describe_offset;
+use crate::time::{Timestamp, describe, describe_offset};
 use crate::token::{Granted, Permissions, RepositoryRef, Scope, Token};
 use crate::world::World;
 
-use answers::{AccessToken, AppInfo, BadToken, Installation, RepositoriesPage, User, repository_number};
+use answers::{
+    AccessToken, AppInfo, BadToken, Installation, RepositoriesPage, RepositoryInfo, User, repository_number,
+};
 use endpoints::{GITHUB, path};
 pub(crate) use failures::{Failure, rate_limited};
 use failures::{
-    is_about_times_of_jwt, is_unknown_app, is_unknown_key, malformed, mint_refusal, refusal, unknown_key,
+    endless, is_about_times_of_jwt, is_unknown_app, is_unknown_key, malformed, mint_refusal, refusal,
+    token_refusal, unknown_key,
 };
 use transport::{ApiRequest, Reply, Transport};
 
@@ -38,15 +41,31 @@ const MAX_REDIRECTS: usize = 3;
 /// A clock that is off by less, in seconds, needs no correction: the JWT is backdated by more.
 const TOLERATED_OFFSET: i64 = 30;
 
+/// The most by which a clock is corrected, in seconds. Who is further off is told to set it.
+const MAX_CORRECTION: i64 = 24 * 3600;
+/// How many entries a page of a list has.
+const PER_PAGE: usize = 100;
+/// The most of a list that is read: so many pages, and so many bytes.
+const MAX_PAGES: usize = 500;
+const MAX_LIST: usize = 64 << 20;
+/// How many times longer than one request a whole list may take, where a person waits for it.
+const PATIENT: u32 = 10;
+
 /// One API, asked as one App.
 pub(crate) struct GitHub<'a> {
     transport: Transport<'a>,
     api: &'a ApiUrl,
     app: Rc<App<'a>>,
     world: &'a World<'a>,
+    deadline: Duration,
     /// How many seconds GitHub's clock is ahead of the local one, as far as it is known to matter.
     clock_offset: Cell<i64>,
-    jwt: RefCell<Option<AppJwt>>,
+    /// Whether that was corrected since this process began.
+    corrected: Cell<bool>,
+    /// Whether GitHub accepted a JWT since then, and so the time for which that was signed.
+    accepted: Cell<bool>,
+    /// The JWT, and when it was signed, by the local clock.
+    jwt: RefCell<Option<(AppJwt, Timestamp)>>,
 }
 
 /// What a lookup tells: an installation, and on whom it is.
@@ -97,8 +116,19 @@ impl<'a> GitHub<'a> {
         clock_offset: i64,
     ) -> Self {
         let transport = Transport::new(way, api, app.id(), world, GITHUB.headers, deadline);
-        let clock_offset = Cell::new(clock_offset);
-        Self { transport, api, app, world, clock_offset, jwt: RefCell::new(None) }
+        let clock_offset = Cell::new(if can_be_corrected(clock_offset) { clock_offset } else { 0 });
+        let (corrected, accepted) = (Cell::new(false), Cell::new(false));
+        Self {
+            transport,
+            api,
+            app,
+            world,
+            deadline,
+            clock_offset,
+            corrected,
+            accepted,
+            jwt: RefCell::new(None),
+        }
     }
 
     /// Does not try for long from now on: there is something to fall back on.
@@ -113,7 +143,16 @@ impl<'a> GitHub<'a> {
 
     /// By how many seconds the API's clock is ahead, if it has answered with its time.
     pub(crate) fn measured_clock_offset(&self) -> Option<i64> {
-        self.transport.clock_offset()
+        self.transport.clock_offset().map(|measured| self.believed(measured))
+    }
+
+    /// What an answer says about the clock, unless an accepted JWT says otherwise: that one was valid, so GitHub's clock
+    /// cannot be further from the time for which it was signed than a JWT may live.
+    fn believed(&self, measured: i64) -> i64 {
+        let proven = self.clock_offset.get();
+        let contradicts =
+            self.accepted.get() && measured.saturating_sub(proven).saturating_abs() > jwt::LONGEST;
+        if contradicts { proven } else { measured }
     }
 
     /// The installation that covers a repository. `None`: there is none, or there is no such repository.
@@ -152,7 +191,7 @@ impl<'a> GitHub<'a> {
                     repository_id = repository_number(&url).or(repository_id);
                 }
                 404 if !is_unknown_app(&reply) => return Ok(None),
-                _ => return Err(self.refusal(&reply)),
+                _ => return Err(self.refusal(&reply, Credential::App)),
             }
         }
         Err(Error::new(format!("{} redirects in a circle", self.api)).into())
@@ -161,7 +200,9 @@ impl<'a> GitHub<'a> {
     /// The only installation that git can use, if the App has just one.
     pub(crate) fn only_installation(&self, host: &Host) -> Result<Option<Lookup>, Failure> {
         let mut usable: Vec<Installation> = Vec::new();
-        self.installations(|page| {
+        // git waits for this one.
+        let (path, in_all) = (GITHUB.installations, self.deadline);
+        self.pages(path, PER_PAGE, in_all, Credential::App, |page: Vec<Installation>| {
             usable.extend(page.into_iter().filter(Installation::is_usable));
             if usable.len() > 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
@@ -184,7 +225,7 @@ impl<'a> GitHub<'a> {
         &self,
         each: impl FnMut(Vec<Installation>) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
-        self.pages(GITHUB.installations, Credential::App, each)
+        self.pages(GITHUB.installations, PER_PAGE, self.deadline * PATIENT, Credential::App, each)
     }
 
     /// One of the App's installations; `None` if there is no such one.
@@ -194,14 +235,14 @@ impl<'a> GitHub<'a> {
         match reply.status {
             200 => self.parse(&reply).map(Some),
             404 if !is_unknown_app(&reply) => Ok(None),
-            _ => Err(self.refusal(&reply)),
+            _ => Err(self.refusal(&reply, Credential::App)),
         }
     }
 
     /// The App itself.
     pub(crate) fn app(&self) -> Result<AppInfo, Failure> {
         let reply = self.get(&self.api.endpoint(GITHUB.app), Credential::App)?;
-        if reply.status == 200 { self.parse(&reply) } else { Err(self.refusal(&reply)) }
+        if reply.status == 200 { self.parse(&reply) } else { Err(self.refusal(&reply, Credential::App)) }
     }
 
     /// Whether the key is one of the App's, which GitHub knows until somebody deletes it on the settings page.
@@ -210,7 +251,7 @@ impl<'a> GitHub<'a> {
         match reply.status {
             200 => Ok(true),
             _ if is_unknown_key(&reply) => Ok(false),
-            _ => Err(self.refusal(&reply)),
+            _ => Err(self.refusal(&reply, Credential::App)),
         }
     }
 
@@ -236,7 +277,7 @@ impl<'a> GitHub<'a> {
         if reply.status != 201 {
             let fix = |step: &str| self.fix(installation, step);
             if is_unknown_key(&reply) {
-                return Err(self.refusal(&reply));
+                return Err(self.refusal(&reply, Credential::App));
             }
             return Err(mint_refusal(api, app, &reply, installation, scope, fix));
         }
@@ -258,9 +299,15 @@ impl<'a> GitHub<'a> {
             return Err(Error::new(what).hint(self.fix(installation, step)).into());
         }
         // From here on all times are by the local clock.
-        let clock_offset = reply.clock_offset.filter(|offset| matters(*offset)).unwrap_or(0);
+        let proven = self.clock_offset.get();
+        let clock_offset = reply.clock_offset.map_or(proven, |measured| self.believed(measured));
+        let clock_offset = if matters(clock_offset) { clock_offset } else { 0 };
         let clock = self.world.clock;
         let lifetime = minted.expires_at.plus(-clock_offset).since(clock.now());
+        if lifetime <= 0 {
+            let what = format!("{api} sent a token that has expired already, {} ago", describe(lifetime));
+            return Err(Error::new(what).hint("ask who runs this server whether its clock is right").into());
+        }
         Ok((Token::minted(minted.token, lifetime, clock), minted.granted))
     }
 
@@ -270,35 +317,66 @@ impl<'a> GitHub<'a> {
         token: &Secret,
         each: impl FnMut(RepositoriesPage) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
-        self.pages(GITHUB.repositories, Credential::Token(token), each)
+        let in_all = self.deadline * PATIENT;
+        self.pages(GITHUB.repositories, PER_PAGE, in_all, Credential::Token(token), each)
+    }
+
+    /// One of the repositories that a token is for; `None` if it is for none.
+    pub(crate) fn any_repository(&self, token: &Secret) -> Result<Option<RepositoryInfo>, Failure> {
+        let mut first = None;
+        self.pages(
+            GITHUB.repositories,
+            1,
+            self.deadline,
+            Credential::Token(token),
+            |page: RepositoriesPage| {
+                first = page.repositories.into_iter().next();
+                ControlFlow::Break(())
+            },
+        )?;
+        Ok(first)
     }
 
     /// The number of the user that the App's commits belong to.
     pub(crate) fn bot(&self, slug: &str, token: &Secret) -> Result<u64, Failure> {
         let url = self.api.endpoint(&path(GITHUB.bot, &[("slug", slug)]));
         let reply = self.get(&url, Credential::Token(token))?;
-        if reply.status == 200 { Ok(self.parse::<User>(&reply)?.id) } else { Err(self.refusal(&reply)) }
+        if reply.status == 200 {
+            Ok(self.parse::<User>(&reply)?.id)
+        } else {
+            Err(self.refusal(&reply, Credential::Token(token)))
+        }
     }
 
-    /// A list that comes in pages of a hundred, until `each` breaks it off.
+    /// A list that comes in pages, until `each` breaks it off. Every page may take as long as one request may, and the
+    /// whole list as long as is given.
     fn pages<T: DeserializeOwned>(
         &self,
         path: &str,
+        per_page: usize,
+        in_all: Duration,
         credential: Credential<'_>,
         mut each: impl FnMut(T) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
-        for page in 1.. {
-            let url = self.api.endpoint(&format!("{path}?per_page=100&page={page}"));
+        let mut size = 0;
+        let list = self.transport.begin_list(in_all);
+        for page in 1..=MAX_PAGES {
+            list.begin_page()?;
+            let url = self.api.endpoint(&format!("{path}?per_page={per_page}&page={page}"));
             let reply = self.get(&url, credential)?;
             if reply.status != 200 {
-                return Err(self.refusal(&reply));
+                return Err(self.refusal(&reply, credential));
+            }
+            size += reply.body.len();
+            if size > MAX_LIST {
+                return Err(endless(self.api, &format!("{} MiB", MAX_LIST >> 20), path));
             }
             let more = reply.header("link").is_some_and(|link| link.contains("rel=\"next\""));
             if each(self.parse(&reply)?).is_break() || !more {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
+        Err(endless(self.api, &format!("{MAX_PAGES} pages"), path))
     }
 
     fn get(&self, url: &str, credential: Credential<'_>) -> Result<Reply, Failure> {
@@ -306,7 +384,7 @@ impl<'a> GitHub<'a> {
     }
 
     /// Sends a request. Where GitHub refuses the JWT for its signature, the next private key signs, if there is one. Where it
-    /// refuses it for its times, the clock is corrected by GitHub's, once.
+    /// refuses it for its times, the clock is corrected by GitHub's, once in a process.
     fn send(
         &self,
         method: &Method,
@@ -319,31 +397,47 @@ impl<'a> GitHub<'a> {
             self.transport.send(ApiRequest { method, url, body, authorization: &authorization })
         };
         let mut reply = send()?;
+        if matches!(credential, Credential::Token(_)) {
+            return Ok(reply);
+        }
         while is_unknown_key(&reply) && self.app.use_next_key() {
             self.jwt.borrow_mut().take();
             reply = send()?;
         }
-        if self.correct_clock(&reply) { send() } else { Ok(reply) }
+        if self.correct_clock(&reply) {
+            reply = send()?;
+        }
+        if (200..300).contains(&reply.status) {
+            self.accepted.set(true);
+        }
+        Ok(reply)
     }
 
     fn authorization(&self, credential: Credential<'_>) -> Result<Zeroizing<String>, Failure> {
         if let Credential::Token(token) = credential {
             return Ok(Zeroizing::new(format!("Bearer {}", token.expose())));
         }
+        let now = self.world.clock.now();
         let mut jwt = self.jwt.borrow_mut();
-        if jwt.is_none() {
-            let now = self.world.clock.now().plus(self.clock_offset.get());
+        // A long list takes longer than a JWT lives.
+        if jwt.as_ref().is_none_or(|(_, signed_at)| now.since(*signed_at) > jwt::LIFETIME / 2) {
             // A command may succeed another time, and what is cached may help until then.
             let failed =
                 |e| if self.app.needs_a_command() { Failure::Unreachable(e) } else { Failure::Refused(e) };
-            *jwt = Some(self.app.jwt(now, jwt::LIFETIME).map_err(failed)?);
+            let signed = self.app.jwt(now.plus(self.clock_offset.get()), jwt::LIFETIME);
+            *jwt = Some((signed.map_err(failed)?, now));
         }
-        Ok(Zeroizing::new(format!("Bearer {}", jwt.as_ref().map_or("", AppJwt::expose))))
+        Ok(Zeroizing::new(format!("Bearer {}", jwt.as_ref().map_or("", |(jwt, _)| jwt.expose()))))
     }
 
-    /// Whether GitHub refused the JWT for its times and says what time it is; the next one is signed for that.
+    /// Whether GitHub refused the JWT for its times and says what time it is; the next one is signed for that. It is not
+    /// believed twice, nor about times that are far away, nor against a JWT that was accepted.
     fn correct_clock(&self, reply: &Reply) -> bool {
         let Some(offset) = reply.clock_offset.filter(|_| is_about_times_of_jwt(reply)) else { return false };
+        if self.corrected.get() || self.accepted.get() || !can_be_corrected(offset) {
+            return false;
+        }
+        self.corrected.set(true);
         if matters(offset) {
             let what =
                 format!("this clock is {} GitHub's, whose time is used instead", describe_offset(offset));
@@ -361,10 +455,13 @@ impl<'a> GitHub<'a> {
         serde_json::from_slice(&reply.body).map_err(|e| malformed(self.api, reply, &e))
     }
 
-    fn refusal(&self, reply: &Reply) -> Failure {
-        match is_unknown_key(reply) {
-            true => unknown_key(self.api, self.app.id(), self.app.hint_if_refused()),
-            false => refusal(self.api, self.app.id(), reply),
+    fn refusal(&self, reply: &Reply, credential: Credential<'_>) -> Failure {
+        match credential {
+            Credential::Token(_) => token_refusal(self.api, reply),
+            Credential::App if is_unknown_key(reply) => {
+                unknown_key(self.api, self.app.id(), self.app.hint_if_refused())
+            }
+            Credential::App => refusal(self.api, self.app.id(), reply),
         }
     }
 
@@ -396,11 +493,16 @@ pub(crate) fn revoke(
     let reply = transport.send(request)?;
     match reply.status {
         204 | 401 => Ok(()),
-        _ => Err(refusal(api, client, &reply)),
+        _ => Err(token_refusal(api, &reply)),
     }
+}
+
+/// Whether clocks differ by so few seconds that it is likely.
+fn can_be_corrected(clock_offset: i64) -> bool {
+    clock_offset.saturating_abs() <= MAX_CORRECTION
 }
 
 /// Whether clocks differ by so many seconds that the backdating of a JWT does not cover it.
 pub(crate) fn matters(clock_offset: i64) -> bool {
-    clock_offset.abs() > TOLERATED_OFFSET
+    clock_offset.saturating_abs() > TOLERATED_OFFSET
 }

@@ -1,20 +1,23 @@
 //! HTTP requests to an API: retries, deadlines, and what a connection can fail of. It knows no App.
 
 use std::cell::Cell;
+use std::io;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::fmt::rfc2822::DateTimeParser;
-use ureq::Body;
-use ureq::http::{HeaderMap, Method, Request};
+use ureq::http::{HeaderMap, HeaderValue, Method, Request};
+use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
-use super::failures::{Failure, rate_limit, rate_limited, server_error};
+use super::failures::{Failure, RateLimit, limited_by_another, rate_limit, rate_limited, server_error};
 use crate::error::{Error, cause};
 use crate::git::network::Way;
 use crate::names::ApiUrl;
+use crate::secret::without;
 use crate::time::Timestamp;
-use crate::world::World;
+use crate::world::{UNTIL_TOLD, World};
 
 /// How long one answer may take, at most and at least.
 const LONGEST_ANSWER: Duration = Duration::from_secs(12);
@@ -42,6 +45,38 @@ pub(super) struct Transport<'a> {
     clock_offset: Cell<Option<i64>>,
 }
 
+/// A list that is being read. Until it is dropped every page has a time of its own.
+pub(super) struct List<'t, 'a> {
+    transport: &'t Transport<'a>,
+    began: Instant,
+    in_all: Duration,
+    spent_before: Duration,
+}
+
+impl List<'_, '_> {
+    /// Gives the next page the time that one request may take, or what is left for the whole list if that is less.
+    pub(super) fn begin_page(&self) -> Result<(), Failure> {
+        let deadline = self.transport.deadline.get();
+        let left = self.in_all.saturating_sub(self.began.elapsed()).min(deadline);
+        if left.is_zero() {
+            let host = self.transport.api.host();
+            let what = format!("{host} did not finish a list within {} s", self.in_all.as_secs());
+            return Err(Failure::Unreachable(Error::new(what).hint("try again later")));
+        }
+        self.transport.spent.set(deadline.saturating_sub(left));
+        Ok(())
+    }
+}
+
+impl Drop for List<'_, '_> {
+    fn drop(&mut self) {
+        // A list that is given more than one request leaves the time for all others as it was.
+        let is_patient = self.in_all > self.transport.deadline.get();
+        let spent = if is_patient { Duration::ZERO } else { self.began.elapsed() };
+        self.transport.spent.set(self.spent_before + spent);
+    }
+}
+
 /// A request: sent once or several times, until there is an answer to it.
 #[derive(Clone, Copy)]
 pub(super) struct ApiRequest<'r> {
@@ -50,6 +85,13 @@ pub(super) struct ApiRequest<'r> {
     pub(super) body: Option<&'r [u8]>,
     /// The value of the header of that name.
     pub(super) authorization: &'r str,
+}
+
+impl ApiRequest<'_> {
+    /// What must not be shown of it.
+    fn secret(&self) -> &str {
+        self.authorization.split_once(' ').map_or(self.authorization, |(_, secret)| secret)
+    }
 }
 
 /// An answer, read to its end.
@@ -65,6 +107,22 @@ pub(super) struct Reply {
 impl Reply {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Takes out what was sent, wherever a server or a proxy sends it back: none of it is to be shown.
+    fn redact(&mut self, secret: &str) {
+        // What is not text is not shown.
+        match String::from_utf8(std::mem::take(&mut *self.body)) {
+            Ok(text) => *self.body = without(text, secret).into_bytes(),
+            Err(other) => *self.body = other.into_bytes(),
+        }
+        for value in self.headers.values_mut() {
+            let Ok(text) = value.to_str() else { continue };
+            let clean = without(text.to_owned(), secret).replace('…', "...");
+            if clean != text {
+                *value = HeaderValue::from_str(&clean).unwrap_or(HeaderValue::from_static("..."));
+            }
+        }
     }
 }
 
@@ -103,6 +161,12 @@ impl<'a> Transport<'a> {
         self.deadline.set(self.deadline.get().min(self.spent.get() + BRIEFLY));
     }
 
+    /// Begins a list of which every page may take as long as one request, and all of it as long as is given.
+    pub(super) fn begin_list(&self, in_all: Duration) -> List<'_, 'a> {
+        let spent_before = self.spent.get();
+        List { transport: self, began: Instant::now(), in_all, spent_before }
+    }
+
     /// How many seconds the API's clock is ahead of the local one, if it has answered with its time.
     pub(super) fn clock_offset(&self) -> Option<i64> {
         self.clock_offset.get()
@@ -132,6 +196,9 @@ impl<'a> Transport<'a> {
             if wait >= left() {
                 return Err(failure);
             }
+            self.world.tell_waiting(began.elapsed() + wait, || {
+                format!("{}, trying again for {} s more", failure.message(), left().as_secs())
+            });
             thread::sleep(wait);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -140,9 +207,13 @@ impl<'a> Transport<'a> {
     /// Why a later try may have another answer, and how long the API wants to be left alone if it says so.
     fn reason_to_wait(&self, reply: &Reply) -> Option<(Failure, Option<Duration>)> {
         let now = self.world.clock.now();
-        if let Some(wait) = rate_limit(reply, now, reply.clock_offset.unwrap_or(0)) {
+        if let Some(RateLimit { wait, is_of_api }) = rate_limit(reply, now, reply.clock_offset.unwrap_or(0)) {
             let until = now.plus(i64::try_from(wait.as_secs()).unwrap_or(i64::MAX));
-            return Some((rate_limited(self.api, self.client, until, now), Some(wait)));
+            let failure = match is_of_api {
+                true => rate_limited(self.api, self.client, until, now),
+                false => limited_by_another(self.api, reply),
+            };
+            return Some((failure, Some(wait)));
         }
         matches!(reply.status, 500 | 502 | 503 | 504).then(|| (server_error(self.api, reply.status), None))
     }
@@ -162,32 +233,16 @@ impl<'a> Transport<'a> {
     }
 
     fn exchange(&self, request: ApiRequest<'_>, left: Duration) -> Result<Reply, Unanswered> {
-        let ApiRequest { method, url, body, authorization } = request;
-        let agent = &self.way.agent;
-        let mut request = Request::builder().method(method).uri(url).header("Authorization", authorization);
-        for (name, value) in self.headers {
-            request = request.header(*name, *value);
-        }
         // Half of what is left, so that an answer that never comes leaves time for another try.
         let timeout = (left / 2).clamp(SHORTEST_ANSWER, LONGEST_ANSWER);
-        let unusable = |_| Unanswered::Lasting(Error::new(format!("{url} is not a usable address")));
-        let answer = match body {
-            Some(body) => {
-                let request =
-                    request.header("Content-Type", "application/json").body(body).map_err(unusable)?;
-                agent.run(agent.configure_request(request).timeout_global(Some(timeout)).build())
-            }
-            None => {
-                let request = request.body(()).map_err(unusable)?;
-                agent.run(agent.configure_request(request).timeout_global(Some(timeout)).build())
-            }
+        let answered = if self.world.is_watched() && timeout > UNTIL_TOLD {
+            self.perform_and_tell(request, timeout, left)
+        } else {
+            perform(&self.way.agent, self.headers, request, timeout)
         };
-        let mut response = answer.map_err(|e| self.explain(e))?;
-        let content = response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
-        let body = Zeroizing::new(content.map_err(|e| self.explain(e))?);
-        let (parts, _): (_, Body) = response.into_parts();
-        let mut reply =
-            Reply { status: parts.status.as_u16(), headers: parts.headers, body, clock_offset: None };
+        let (status, headers, body) = answered.map_err(|e| self.explain(e, request))?;
+        let mut reply = Reply { status, headers, body, clock_offset: None };
+        reply.redact(request.secret());
         let date = reply.header("date").filter(|_| self.way.verified);
         reply.clock_offset = date
             .and_then(|text| DateTimeParser::new().parse_timestamp(text).ok())
@@ -196,34 +251,110 @@ impl<'a> Transport<'a> {
         Ok(reply)
     }
 
+    /// Tells the person at the terminal what is waited for when the answer takes its time.
+    fn perform_and_tell(
+        &self,
+        request: ApiRequest<'_>,
+        timeout: Duration,
+        left: Duration,
+    ) -> Result<Answered, ureq::Error> {
+        let (agent, headers) = (&self.way.agent, self.headers);
+        thread::scope(|scope| {
+            let (sender, receiver) = mpsc::channel();
+            scope.spawn(move || {
+                // Who receives is there until the answer is.
+                let _ = sender.send(perform(agent, headers, request, timeout));
+            });
+            let answered = receiver.recv_timeout(UNTIL_TOLD).or_else(|_| {
+                self.world.tell_waiting(UNTIL_TOLD, || {
+                    let left = left.saturating_sub(UNTIL_TOLD).as_secs();
+                    format!("{} has not answered yet, waiting for {left} s more", self.api.host())
+                });
+                receiver.recv()
+            });
+            answered.unwrap_or(Err(ureq::Error::ConnectionFailed))
+        })
+    }
+
     /// Why there is no answer. Nothing of the request is in the message.
-    fn explain(&self, error: ureq::Error) -> Unanswered {
+    fn explain(&self, error: ureq::Error, request: ApiRequest<'_>) -> Unanswered {
         const CHECK_NETWORK: &str = "check the network, and http.proxy or HTTPS_PROXY if there is a proxy";
         let host = self.api.host();
         let passing = |what: String| Unanswered::Passing(Error::new(what).hint(CHECK_NETWORK));
+        // Whoever does not let the name be looked up here is connected to directly.
+        let proxy = self.way.proxy.as_ref().filter(|proxy| !proxy.resolve_target());
+        let cannot_be_resolved = || match proxy {
+            Some(proxy) => passing(format!("the name {} of the proxy cannot be resolved", proxy.host())),
+            None => passing(format!("the name {host} cannot be resolved")),
+        };
         match error {
             ureq::Error::Timeout(_) => passing(format!("{host} did not answer in time")),
-            ureq::Error::HostNotFound => passing(format!("the name {host} cannot be resolved")),
+            ureq::Error::HostNotFound => cannot_be_resolved(),
             ureq::Error::Rustls(e) => self.distrusted(&e),
             ureq::Error::Io(e) => match e.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
                 Some(e) => self.distrusted(e),
-                None => passing(format!("cannot talk to {host}: {}", cause(&e))),
+                None if is_about_a_name(&e) => cannot_be_resolved(),
+                None => match proxy {
+                    Some(proxy) if is_about_connecting(&e) => passing(format!(
+                        "cannot talk to the proxy {}:{}: {}",
+                        proxy.host(),
+                        proxy.port(),
+                        cause(&e)
+                    )),
+                    _ => passing(format!("cannot talk to {host}: {}", cause(&e))),
+                },
             },
-            ureq::Error::ConnectProxyFailed(why) => Unanswered::Passing(
-                Error::new(format!("the proxy does not connect to {host}: {why}"))
-                    .hint("check http.proxy or HTTPS_PROXY"),
-            ),
+            ureq::Error::ConnectProxyFailed(why) => self.not_let_through(&why),
             ureq::Error::BodyExceedsLimit(limit) => Unanswered::Lasting(
                 Error::new(format!("{host} sent an answer of more than {limit} bytes"))
                     .hint("check host and api-url in the configuration, and whether a proxy answers instead"),
             ),
-            other => Unanswered::Lasting(Error::new(format!("cannot talk to {host}: {other}"))),
+            other => {
+                let what = format!("cannot talk to {host}: {other}");
+                Unanswered::Lasting(Error::new(without(what, request.secret())))
+            }
+        }
+    }
+
+    /// That a proxy does not connect to the API. `why` has the proxy's status in it, if it gave one.
+    fn not_let_through(&self, why: &str) -> Unanswered {
+        let host = self.api.host();
+        let name = self.way.proxy.as_ref().map(|proxy| format!("{}:{}", proxy.host(), proxy.port()));
+        let name = name.unwrap_or_default();
+        let status = why.rsplit(|c: char| !c.is_ascii_digit()).find_map(|digits| digits.parse::<u16>().ok());
+        match status {
+            Some(407) => Unanswered::Lasting(
+                Error::new(format!("the proxy {name} wants another user name and password, or some at all"))
+                    .hint("write them into its address: http.proxy http://USER:PASSWORD@HOST:PORT; no other way to log in is known"),
+            ),
+            Some(status @ 400..500) => Unanswered::Lasting(
+                Error::new(format!("the proxy {name} does not connect to {host}: it returned {status}"))
+                    .hint(format!("ask who runs it to let {host} through, or check http.proxy and HTTPS_PROXY")),
+            ),
+            _ => Unanswered::Passing(
+                Error::new(format!("the proxy {name} does not connect to {host}: {why}"))
+                    .hint("check http.proxy or HTTPS_PROXY"),
+            ),
         }
     }
 
     fn distrusted(&self, error: &rustls::Error) -> Unanswered {
+        use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
         let host = self.api.host();
+        let today =
+            || jiff::Timestamp::from_second(self.world.clock.now().0).unwrap_or_default().strftime("%F");
         Unanswered::Lasting(match error {
+            rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. }) => Error::new(
+                format!("the certificate of {host} is not valid yet by this clock, which shows {}", today()),
+            )
+            .hint("set the clock"),
+            rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => Error::new(format!(
+                "the certificate of {host} has expired by this clock, which shows {}",
+                today()
+            ))
+            .hint(
+                "set the clock; if it is right, ask who runs the server or the proxy for a new certificate",
+            ),
             rustls::Error::InvalidCertificate(why) => {
                 Error::new(format!("the certificate of {host} is not trusted: {why}"))
                     .hint("name its CA: git config --global http.sslCAInfo FILE, or set SSL_CERT_FILE")
@@ -231,6 +362,48 @@ impl<'a> Transport<'a> {
             other => Error::new(format!("no secure connection to {host}: {other}")),
         })
     }
+}
+
+/// What came back, read to its end.
+type Answered = (u16, HeaderMap, Zeroizing<Vec<u8>>);
+
+/// Sends a request once.
+fn perform(
+    agent: &Agent,
+    headers: &[(&str, &str)],
+    request: ApiRequest<'_>,
+    timeout: Duration,
+) -> Result<Answered, ureq::Error> {
+    let ApiRequest { method, url, body, authorization } = request;
+    let mut request = Request::builder().method(method).uri(url).header("Authorization", authorization);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let mut response = match body {
+        Some(body) => {
+            let request = request.header("Content-Type", "application/json").body(body)?;
+            agent.run(agent.configure_request(request).timeout_global(Some(timeout)).build())?
+        }
+        None => {
+            let request = request.body(())?;
+            agent.run(agent.configure_request(request).timeout_global(Some(timeout)).build())?
+        }
+    };
+    let content = Zeroizing::new(response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec()?);
+    let (parts, _): (_, Body) = response.into_parts();
+    Ok((parts.status.as_u16(), parts.headers, content))
+}
+
+/// Whether an error is that of a name that cannot be looked up. It has no kind of its own.
+fn is_about_a_name(error: &io::Error) -> bool {
+    let text = error.to_string();
+    text.contains("lookup address information") || text.contains("No such host is known")
+}
+
+/// Whether an error is that of a connection that never was.
+fn is_about_connecting(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
 }
 
 /// Between a half and one and a half, so that processes that failed together do not come back together.

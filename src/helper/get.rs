@@ -5,6 +5,7 @@ use std::io::Write;
 use super::protocol::{Answer, Request};
 use crate::config::{Config, Selected, select};
 use crate::error::{Error, Result};
+use crate::names::Host;
 use crate::source::{Outcome, TokenSource};
 use crate::token::{Need, Token};
 use crate::world::World;
@@ -26,7 +27,11 @@ pub(super) fn get(
     let selected = request.place().map_or(Ok(None), |place| select(place, config));
     let quits = match &selected {
         Ok(Some(selected)) => selected.rule.quit_on_failure,
-        _ => true,
+        // It is not clear which rule is meant: it is each one for this host.
+        _ => config.rules.iter().any(|rule| {
+            rule.quit_on_failure
+                && request.host.as_deref().and_then(Host::parse).is_none_or(|it| it == rule.host)
+        }),
     };
     let answer = selected.and_then(|selected| match selected {
         Some(selected) => answer(request, &selected, config, world),
@@ -58,12 +63,17 @@ fn answer(
     let Selected { rule, place } = selected;
     world.terminal.trace(|| format!("rule: App {} ({})", rule.app_id, rule.origin));
     let need = request.refused.as_deref().map_or(Need::Fresh, Need::NotRefused);
-    match TokenSource::new(rule, config, world).token(place, need)? {
+    match TokenSource::for_git(rule, config, world).token(place, need)? {
         Outcome::Issued(issued) => {
             world.terminal.trace(|| {
                 let (installation, remaining) = (issued.installation.id, issued.token.remaining(world.clock));
                 format!("answered: token of installation {installation}, {remaining} s left")
             });
+            // git would drop it without a word, and ask a person for a password.
+            if issued.token.remaining(world.clock) <= 0 {
+                return Err(Error::new(format!("the token for {place} expired before git could get it"))
+                    .hint(format!("ask who runs {} how long its tokens live", rule.api)));
+            }
             Ok(Some(credential(issued.token, request)))
         }
         // A rule for every owner is also asked about repositories that somebody else's credential may reach.

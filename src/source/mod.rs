@@ -1,7 +1,6 @@
 //! From a rule and a place to an installation access token: the whole story on one page.
 
 use std::cell::OnceCell;
-use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use crate::app::App;
@@ -15,6 +14,7 @@ use crate::git::probe::{GitServer, Service};
 use crate::github::{Failure, GitHub, Lookup, rate_limited};
 use crate::names::{InstallationRef, Place, Repository};
 use crate::secret::Secret;
+use crate::time::Timestamp;
 use crate::token::{Granted, Label, Need, RepositoryRef, Scope, Token};
 use crate::world::World;
 
@@ -28,6 +28,8 @@ pub(crate) struct TokenSource<'a> {
     cache: Cache<'a>,
     github: OnceCell<GitHub<'a>>,
     git_server: OnceCell<GitServer<'a>>,
+    /// Whether GitHub is not asked while it is remembered that its rate limit is used up. A person may ask.
+    heeds_rate_limit: bool,
 }
 
 /// A token, and what it is for.
@@ -75,13 +77,37 @@ pub(crate) enum Routing {
     ByLookup,
 }
 
+/// Does something with a token. If GitHub refuses it, because it was revoked since it was cached, a new one is obtained, once.
+///
+/// # Errors
+/// If no token can be obtained, or if the work fails for another reason.
+pub(crate) fn with_token<T, E: From<Failure>>(
+    obtain: impl Fn(Need<'_>) -> Result<Issued, E>,
+    mut work: impl FnMut(&Issued) -> Result<T, Failure>,
+) -> Result<T, E> {
+    let issued = obtain(Need::Fresh)?;
+    match work(&issued) {
+        Err(Failure::TokenRefused(_)) if issued.granted.is_none() => {
+            let refused = issued.token.secret.fingerprint();
+            Ok(work(&obtain(Need::NotRefused(&refused))?)?)
+        }
+        result => Ok(result?),
+    }
+}
+
 impl<'a> TokenSource<'a> {
     pub(crate) fn new(rule: &'a Rule, config: &Config, world: &'a World<'a>) -> Self {
         let app = Rc::new(App::new(&rule.app_id, &rule.identity, world));
         let sealer = Rc::clone(&app) as Rc<dyn cache::Sealer + 'a>;
         let cache = Cache::open(world, config.cache, Some(sealer));
         let (github, git_server) = (OnceCell::new(), OnceCell::new());
-        Self { rule, settings: config.cache, world, app, cache, github, git_server }
+        let settings = config.cache;
+        Self { rule, settings, world, app, cache, github, git_server, heeds_rate_limit: false }
+    }
+
+    /// The same for git, which asks again and again: while a rate limit is used up it costs no request.
+    pub(crate) fn for_git(rule: &'a Rule, config: &Config, world: &'a World<'a>) -> Self {
+        Self { heeds_rate_limit: true, ..Self::new(rule, config, world) }
     }
 
     /// A token for a place: a cached one, or a fresh one that git's server accepts already.
@@ -282,11 +308,8 @@ impl<'a> TokenSource<'a> {
     /// The first repository that a token is for. A token that was minted just now, without a repository to probe it with,
     /// is probed with that one.
     pub(crate) fn probe_any_repository(&self, token: &Token) -> Result<Option<Repository>, Failure> {
-        let mut first = None;
-        self.github()?.repositories(&token.secret, |page| {
-            first = page.repositories.first().and_then(|it| Repository::parse(&it.full_name));
-            ControlFlow::Break(())
-        })?;
+        let first = self.github()?.any_repository(&token.secret)?;
+        let first = first.and_then(|it| Repository::parse(&it.full_name));
         if let Some(repository) = first.as_ref().filter(|_| token.is_new(self.world.clock)) {
             self.is_accepted(token, repository)?;
         }
@@ -301,7 +324,7 @@ impl<'a> TokenSource<'a> {
         let Rule { api, app_id, .. } = self.rule;
         let state = self.cache.api_state(&self.api_key());
         let now = self.world.clock.now();
-        if let Some(until) = state.limited_until.filter(|until| *until > now) {
+        if let Some(until) = state.limited_until.filter(|_| self.heeds_rate_limit) {
             return Err(rate_limited(api, app_id, until, now));
         }
         let gits_address = format!("https://{}/", self.rule.host);
@@ -309,6 +332,11 @@ impl<'a> TokenSource<'a> {
         let app = Rc::clone(&self.app);
         let github = GitHub::new(way, api, app, self.world, self.settings.deadline, state.clock_offset);
         Ok(self.github.get_or_init(|| github))
+    }
+
+    /// Until when GitHub is not asked for git, if it is remembered that its rate limit is used up.
+    pub(crate) fn limited_until(&self) -> Option<Timestamp> {
+        self.cache.api_state(&self.api_key()).limited_until
     }
 
     /// Spares the next process a request that would be refused for the rate limit.

@@ -1,7 +1,5 @@
 //! Without a name: each App that is configured, its key, its installations, and a fetch from each of them.
 
-use std::ops::ControlFlow;
-
 use super::git::{examine_fetch, examine_gits_side};
 use super::github::{examine_app, examine_git_server, examine_key, examine_network, examine_stores};
 use super::report::Report;
@@ -10,7 +8,7 @@ use crate::config::{Config, Rule, Selected};
 use crate::error::{Error, Result};
 use crate::github::answers::Installation;
 use crate::names::{Place, Repository};
-use crate::source::{Issued, Outcome, TokenSource};
+use crate::source::{Issued, Outcome, TokenSource, with_token};
 use crate::token::Need;
 use crate::world::World;
 
@@ -34,7 +32,7 @@ pub(super) fn examine_everything(
             examine_stores(&source, config, world, report)?;
             examined_stores = true;
         }
-        if examine_app(&source, report)? {
+        if examine_app(&source, world, report)? {
             match of_app(app, false, config, world) {
                 Ok(installations) => examine_places(app, &installations, config, world, report)?,
                 Err(why) => report.failure("installation", why)?,
@@ -125,7 +123,7 @@ fn examine_place(
         let place = Place::Repository(rule.host.clone(), repository);
         examine_gits_side(&url, &place, rule, config, world, report)?;
         let selected = Selected { rule, place };
-        examine_git_server(&selected, &issued, world, report)?;
+        examine_git_server(&selected, &issued, &source, world, report)?;
         if report.is_fine() { examine_fetch(&url, report) } else { Ok(()) }
     })?;
     if fine { report.ok("installation", format!("{shown}; {tried}")) } else { Ok(()) }
@@ -144,10 +142,10 @@ fn name_of_repository(
     if issued.token.is_new(world.clock) {
         source.probe_any_repository(&issued.token)?;
     }
-    let mut first = None;
-    source.github()?.repositories(&issued.token.secret, |page| {
-        first = page.repositories.into_iter().next().map(|it| it.full_name);
-        ControlFlow::Break(())
-    })?;
-    Ok(first)
+    let obtain = |need: Need<'_>| match source.token(place, need)? {
+        Outcome::Issued(issued) => Ok(issued),
+        Outcome::NotInstalled(why) => Err(why),
+    };
+    let any = with_token(obtain, |issued| source.github()?.any_repository(&issued.token.secret))?;
+    Ok(any.map(|it| it.full_name))
 }

@@ -18,8 +18,8 @@ use crate::git::probe::GitServer;
 use crate::github::matters;
 use crate::names::{InstallationRef, Place};
 use crate::source::{Issued, Outcome, Routing, TokenSource};
-use crate::time::describe_offset;
-use crate::token::Need;
+use crate::time::{describe, describe_offset};
+use crate::token::{Need, Token};
 use crate::world::World;
 
 pub(super) fn examine_network(rule: &Rule, world: &World<'_>, report: &mut Report<'_, '_>) -> Result<()> {
@@ -162,7 +162,20 @@ fn examine_locks(source: &TokenSource<'_>, report: &mut Report<'_, '_>) -> Resul
 }
 
 /// Whether GitHub knows the App.
-pub(super) fn examine_app(source: &TokenSource<'_>, report: &mut Report<'_, '_>) -> Result<bool> {
+pub(super) fn examine_app(
+    source: &TokenSource<'_>,
+    world: &World<'_>,
+    report: &mut Report<'_, '_>,
+) -> Result<bool> {
+    if let Some(until) = source.limited_until() {
+        let left = describe(until.since(world.clock.now()));
+        let what = format!(
+            "GitHub refused App {} for its rate limit, so git gets no new token for {left}; cached ones keep working",
+            source.app().id()
+        );
+        let hint = "git-credential-ghapp token --fresh asks all the same, and ends this if GitHub answers";
+        report.warning("rate limit", Error::new(what).hint(hint))?;
+    }
     let github = match source.github() {
         Ok(github) => github,
         Err(why) => {
@@ -238,7 +251,7 @@ pub(super) fn examine_installation(
         Ok(Outcome::NotInstalled(why)) => report.failure("installation", why),
         Ok(Outcome::Issued(issued)) => {
             report.ok("token", format!("can be had, {}", what_it_may(&issued, source)))?;
-            examine_git_server(selected, &issued, world, report)
+            examine_git_server(selected, &issued, source, world, report)
         }
         Err(why) => report.failure("token", why),
     }
@@ -291,6 +304,7 @@ fn what_it_may(issued: &Issued, source: &TokenSource<'_>) -> String {
 pub(super) fn examine_git_server(
     selected: &Selected<'_>,
     issued: &Issued,
+    source: &TokenSource<'_>,
     world: &World<'_>,
     report: &mut Report<'_, '_>,
 ) -> Result<()> {
@@ -298,8 +312,19 @@ pub(super) fn examine_git_server(
     let Place::Repository(host, repository) = &selected.place else {
         return report.ok("probe", "no repository was named to probe the token with");
     };
-    let server = GitServer::new(host, world, PATIENCE);
-    match server.and_then(|server| server.probe(repository, &issued.token.secret, PATIENCE)) {
+    let probe =
+        |token: &Token| GitServer::new(host, world, PATIENCE)?.probe(repository, &token.secret, PATIENCE);
+    let mut probed = probe(&issued.token);
+    if matches!(probed, Ok(401)) && !issued.token.is_new(world.clock) {
+        // It was revoked since it was cached: git gets a new one, and so does this.
+        let refused = issued.token.secret.fingerprint();
+        match source.token(&selected.place, Need::NotRefused(&refused)) {
+            Ok(Outcome::Issued(issued)) => probed = probe(&issued.token),
+            Ok(Outcome::NotInstalled(why)) | Err(why) => return report.failure("token", why),
+        }
+        report.ok("token", "the cached one was refused, so a new one was minted")?;
+    }
+    match probed {
         Ok(status) if status < 400 => {
             report.ok("probe", format!("{host} accepts the token for {repository}"))
         }

@@ -72,7 +72,7 @@ fn examine_name(name: &str, config: &Config, world: &World<'_>, report: &mut Rep
     let source = TokenSource::new(rule, config, world);
     let has_key = github::examine_key(rule, &source, world, report)?;
     github::examine_stores(&source, config, world, report)?;
-    if has_key && github::examine_app(&source, report)? {
+    if has_key && github::examine_app(&source, world, report)? {
         github::examine_installation(&selected, &source, world, report)?;
     }
     if place.repository().is_some() && report.is_fine() { git::examine_fetch(&url, report) } else { Ok(()) }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::git;
 use crate::github::answers::Installation;
 use crate::names::Place;
-use crate::source::{Outcome, TokenSource};
+use crate::source::{Outcome, TokenSource, with_token};
 use crate::token::Need;
 use crate::world::{PRIVATE_KEY, World};
 
@@ -51,10 +51,13 @@ impl Check<'_> {
                 first.get_or_insert_with(|| repository.clone());
             }
             for (place, installation) in installed_on(rule, self.installations) {
-                let issued = source.token_of(installation, &place, Need::Fresh)?;
-                if first.is_none() {
-                    first = source.probe_any_repository(&issued.token)?;
-                }
+                let token_of = |need: Need<'_>| source.token_of(installation, &place, need);
+                with_token(token_of, |issued| {
+                    if first.is_none() {
+                        first = source.probe_any_repository(&issued.token)?;
+                    }
+                    Ok(())
+                })?;
             }
             let url = first.map(|it| format!("https://{}/{it}.git", rule.host));
             tried = tried.or(url.map(|url| Tried { url, rule: index }));

@@ -28,7 +28,7 @@ use crate::git::config::{self, Helper, Scope};
 use crate::github::Failure;
 use crate::github::answers::{AppInfo, Installation};
 use crate::names::{InstallationRef, Place};
-use crate::source::TokenSource;
+use crate::source::{TokenSource, with_token};
 use crate::token::Need;
 use crate::world::{PRIVATE_KEY, World};
 
@@ -490,8 +490,9 @@ fn bot(
             .hint(app.install_hint()));
     };
     let source = TokenSource::new(rule, config, world);
-    let token = source.token_of(installation, &place, Need::Fresh)?.token;
-    let (name, address) = identity::of_bot(rule, &source, &token.secret)?;
+    let token_of = |need: Need<'_>| source.token_of(installation, &place, need);
+    let of_bot = with_token(token_of, |issued| identity::of_bot(rule, &source, &issued.token.secret))?;
+    let (name, address) = of_bot;
     Ok(Identity { name, address, file: file.with_file_name(format!("identity-{}.gitconfig", app.slug)) })
 }
 
