@@ -308,7 +308,7 @@ fn doctor_says_how_a_repository_came_to_its_installation_and_asks_github_afresh(
 fn where_gits_server_cannot_be_probed_github_is_asked() {
     let env = TestEnv::new();
     let first = token(&env, "acme/widgets");
-    env.fault(PROBE, 1, Effect::Drop);
+    env.fault(PROBE, 2, Effect::Drop);
     assert_eq!(token(&env, "acme/machine"), first);
     assert_eq!(env.lookups_and_mints(), (2, 1));
 }

@@ -1,5 +1,6 @@
 //! git itself, where it knows better: its configuration, its remotes, its network settings, its server.
 
+mod ahead;
 pub(crate) mod config;
 pub(crate) mod network;
 pub(crate) mod probe;

@@ -16,6 +16,7 @@ use rustls::SupportedCipherSuite;
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use ureq::config::Config;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 use zeroize::Zeroizing;
@@ -44,6 +45,23 @@ pub(crate) struct Way {
 /// If git cannot read its configuration, if a named certificate cannot be read, if a proxy's address is not usable, or if git
 /// is told to check something that this program cannot check.
 pub(crate) fn way(address: &str, gits_address: &str, world: &World<'_>) -> Result<Way> {
+    let (config, verified) = config(address, gits_address, world)?;
+    let proxy = config.proxy().cloned();
+    Ok(Way { agent: config.into(), verified, proxy })
+}
+
+/// An agent for git's own address, which begins to connect now, so that the first request need not wait for that.
+///
+/// # Errors
+/// As [`way`].
+pub(super) fn agent_ahead(address: &str, world: &World<'_>) -> Result<Agent> {
+    let (config, _) = config(address, address, world)?;
+    let server = address.parse().map_err(|_| Error::new(format!("{address} is not a usable address")))?;
+    Ok(super::ahead::agent(config, server, CONNECT))
+}
+
+/// How a server is reached, and whether its certificate is checked.
+fn config(address: &str, gits_address: &str, world: &World<'_>) -> Result<(Config, bool)> {
     let settings = Settings::read(address, gits_address, world)?;
     settings.warn_of_unheeded(&world.terminal);
     settings.refuse_what_cannot_be_done()?;
@@ -59,23 +77,22 @@ pub(crate) fn way(address: &str, gits_address: &str, world: &World<'_>) -> Resul
         Some(named) => RootCerts::Specific(Arc::new(named.certificates)),
         None => RootCerts::PlatformVerifier,
     };
-    let proxy = settings.proxy()?;
     let tls = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(settings.crypto_provider()))
         .root_certs(roots)
         .client_cert(settings.client_certificate()?.map(|found| found.certificate))
         .disable_verification(unverified)
         .build();
-    let agent = Agent::config_builder()
+    let config = Agent::config_builder()
         .tls_config(tls)
         .https_only(true)
         .max_redirects(0)
         .http_status_as_error(false)
-        .proxy(proxy.clone())
+        .proxy(settings.proxy()?)
         .timeout_connect(Some(CONNECT))
         .user_agent(concat!("git-credential-ghapp/", env!("CARGO_PKG_VERSION")))
         .build();
-    Ok(Way { agent: agent.into(), verified: !unverified, proxy })
+    Ok((config, !unverified))
 }
 
 /// How an address is reached, in words for a person.

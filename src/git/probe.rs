@@ -3,6 +3,7 @@
 //! GitHub's API gives out a token a moment before git's servers know it, and git neither retries nor calls `erase` on the
 //! 404 that it meets until then.
 
+use std::cell::Cell;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,14 +46,17 @@ pub(crate) struct GitServer<'a> {
     world: &'a World<'a>,
     /// How long it is waited for one answer, or for a token to be accepted.
     patience: Duration,
+    /// Whether the next request takes the connection that was opened ahead.
+    is_first: Cell<bool>,
 }
 
 impl<'a> GitServer<'a> {
-    /// The server that git itself would talk to, by git's network settings. Nothing is waited for longer than `deadline`.
+    /// The server that git itself would talk to, by git's network settings. A connection to it is opened at once, while
+    /// something else is done. Nothing is waited for longer than `deadline`.
     pub(crate) fn new(host: &'a Host, world: &'a World<'a>, deadline: Duration) -> Result<Self> {
         let address = format!("https://{host}/");
-        let agent = super::network::way(&address, &address, world)?.agent;
-        Ok(Self { agent, host, world, patience: PROPAGATION.min(deadline) })
+        let agent = super::network::agent_ahead(&address, world)?;
+        Ok(Self { agent, host, world, patience: PROPAGATION.min(deadline), is_first: Cell::new(true) })
     }
 
     /// Whether the server accepts a token for this. `false` also if there is no answer.
@@ -105,13 +109,21 @@ impl<'a> GitServer<'a> {
         let url = format!("https://{}/{repository}.git/info/refs?service={service}", self.host);
         let pair = Zeroizing::new(format!("{USERNAME}:{}", token.expose()));
         let basic = Zeroizing::new(format!("Basic {}", *Zeroizing::new(STANDARD.encode(pair.as_bytes()))));
-        let request = self
-            .agent
-            .get(&url)
-            .header("Authorization", basic.as_str())
-            // The answer to a fetch with protocol version 2 is tiny: it lists no refs.
-            .header("Git-Protocol", "version=2");
-        let answer = request.config().timeout_global(Some(timeout)).build().call();
+        let send = || {
+            let request = self
+                .agent
+                .get(&url)
+                .header("Authorization", basic.as_str())
+                // The answer to a fetch with protocol version 2 is tiny: it lists no refs.
+                .header("Git-Protocol", "version=2");
+            request.config().timeout_global(Some(timeout)).build().call()
+        };
+        let answer = match send() {
+            // The server may have closed a connection on which nothing came for a while.
+            Err(ureq::Error::Io(_)) if self.is_first.replace(false) => send(),
+            answer => answer,
+        };
+        self.is_first.set(false);
         let status = answer.map_err(|e| Error::new(e.to_string())).map(|mut answer| {
             // Only what was read to its end leaves a connection for the next request.
             let _ = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();

@@ -168,6 +168,7 @@ impl<'a> TokenSource<'a> {
     }
 
     fn look_up(&self, place: &Place) -> Result<Route, Failure> {
+        self.open_git_server(place);
         match (self.look_up_afresh(place), self.cache.old_route(&self.route_key(place))) {
             // An old answer is better than none.
             (Err(Failure::Unreachable(_) | Failure::Limited(..)), Some(old)) => Ok(Route::Installation(old)),
@@ -275,6 +276,7 @@ impl<'a> TokenSource<'a> {
         place: &Place,
         has_fallback: bool,
     ) -> Result<(Token, Granted), Failure> {
+        self.open_git_server(place);
         let minted = self.github().and_then(|github| {
             if has_fallback {
                 github.be_brief();
@@ -303,6 +305,14 @@ impl<'a> TokenSource<'a> {
         }
         let server = GitServer::new(&self.rule.host, self.world, self.settings.deadline)?;
         Ok(self.git_server.get_or_init(|| server))
+    }
+
+    /// Begins to connect to git's server where a probe comes next, so that this takes no time then.
+    fn open_git_server(&self, place: &Place) {
+        if place.repository().is_some() && self.github().is_ok() {
+            // An error comes again when the server is needed.
+            let _ = self.git_server();
+        }
     }
 
     /// The first repository that a token is for. A token that was minted just now, without a repository to probe it with,

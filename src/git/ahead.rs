@@ -1,0 +1,96 @@
+//! A connection that is opened while something else is waited for: TCP, the proxy and TLS take three or four round trips,
+//! and the first request then takes one. The server sees a connection without a request until there is one.
+
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, Resolver as _};
+use ureq::unversioned::transport::time::{Duration, Instant};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
+use ureq::{Agent, Error, Timeout};
+
+/// Gives the connection that is being opened to the first request. All others get one of their own.
+#[derive(Debug)]
+struct Ahead {
+    connector: Arc<DefaultConnector>,
+    opening: Mutex<Option<Receiver<Box<dyn Transport>>>>,
+}
+
+impl Connector for Ahead {
+    type Out = Box<dyn Transport>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<()>,
+    ) -> Result<Option<Self::Out>, Error> {
+        let opening = self.opening.lock().ok().and_then(|mut opening| opening.take());
+        let longest = match details.timeout.after {
+            Duration::Exact(longest) => longest,
+            Duration::NotHappening => std::time::Duration::MAX,
+        };
+        match opening.map(|opening| opening.recv_timeout(longest)) {
+            Some(Ok(transport)) => Ok(Some(transport)),
+            // One that is not there yet is not begun anew: that would be waited for as long again.
+            Some(Err(RecvTimeoutError::Timeout)) => Err(Error::Timeout(details.timeout.reason)),
+            // It could not be opened, and now gives its reason.
+            Some(Err(RecvTimeoutError::Disconnected)) | None => self.connector.connect(details, chained),
+        }
+    }
+}
+
+/// An agent for one server, which begins to connect to it now, for at most `longest`. A connection that no request takes ends
+/// with the process.
+pub(super) fn agent(config: Config, server: Uri, longest: std::time::Duration) -> Agent {
+    let connector = Arc::new(DefaultConnector::new());
+    let (sender, opening) = mpsc::sync_channel(1);
+    let (its_connector, its_config) = (Arc::clone(&connector), config.clone());
+    // Without a thread the channel is closed at once, and the first request connects.
+    let _ = thread::Builder::new().spawn(move || {
+        if let Ok(transport) = open(&its_connector, &its_config, &server, longest) {
+            // Nobody waits any more: it is closed.
+            let _ = sender.send(transport);
+        }
+    });
+    Agent::with_parts(
+        config,
+        Ahead { connector, opening: Mutex::new(Some(opening)) },
+        DefaultResolver::default(),
+    )
+}
+
+/// Connects as ureq does for a request.
+fn open(
+    connector: &Arc<DefaultConnector>,
+    config: &Config,
+    server: &Uri,
+    longest: std::time::Duration,
+) -> Result<Box<dyn Transport>, Error> {
+    let resolver = DefaultResolver::default();
+    let timeout =
+        NextTimeout { after: Duration::Exact(longest), reason: Timeout::Connect, ..NextTimeout::default() };
+    // A proxy resolves the name itself, unless it speaks SOCKS 4.
+    let addrs = match config.proxy() {
+        Some(proxy) if !proxy.resolve_target() => resolver.empty(),
+        _ => resolver.resolve(server, config, timeout)?,
+    };
+    let to_proxy = Arc::clone(connector);
+    let details = ConnectionDetails {
+        uri: server,
+        addrs,
+        config,
+        request_level: false,
+        resolver: &resolver,
+        now: Instant::now(),
+        timeout,
+        current_time: Arc::new(Instant::now),
+        run_connector: Arc::new(move |details| {
+            to_proxy.connect(details, None)?.ok_or(Error::ConnectionFailed)
+        }),
+        register_shutdown: Arc::new(|_| Ok(())),
+    };
+    connector.connect(&details, None)?.ok_or(Error::ConnectionFailed)
+}
