@@ -6,13 +6,15 @@ program=git-credential-ghapp
 
 usage() {
     cat <<EOF
-usage: ./install.sh [--uninstall]
+usage: ./install.sh [--uninstall [--yes]]
 
 Builds $program and installs it in PREFIX/bin, by default ~/.local/bin, with its manual page and completions for bash,
 zsh and fish in PREFIX/share:
   PREFIX=/usr/local ./install.sh
 On Linux it is linked statically where rustup has the musl target of this machine; it starts in less than half the time.
 git's configuration is not touched.
+--uninstall lets the program revoke its tokens and take back what setup wrote, and removes the files then. It asks first;
+--yes is the answer beforehand.
 EOF
 }
 
@@ -24,9 +26,11 @@ fail() {
 }
 
 action=install
+yes=
 for argument; do
     case $argument in
     --uninstall) action=uninstall ;;
+    --yes | -y) yes=--yes ;;
     --help | -h)
         usage
         exit 0
@@ -42,6 +46,7 @@ if [ -z "${PREFIX:-}" ]; then
     [ -n "${HOME:-}" ] || fail 'neither PREFIX nor HOME is set' 'say where to install: PREFIX=/usr/local ./install.sh'
     PREFIX=$HOME/.local
 fi
+case $PREFIX in /*) ;; *) PREFIX=$(pwd)/$PREFIX ;; esac
 folder=$PREFIX/bin
 target=$folder/$program
 manual=$PREFIX/share/man/man1/$program.1
@@ -49,17 +54,22 @@ for_bash=$PREFIX/share/bash-completion/completions/$program
 for_zsh=$PREFIX/share/zsh/site-functions/_$program
 for_fish=$PREFIX/share/fish/vendor_completions.d/$program.fish
 
+# Whether a file is there, or a link, wherever that leads.
+there() { [ -e "$1" ] || [ -L "$1" ]; }
+
 if [ "$action" = uninstall ]; then
+    # Only the program knows what there is to revoke and to take back.
+    if [ -x "$target" ] && ! "$target" uninstall $yes; then
+        fail 'not everything was taken back, so the program stays' "see what is left: $target uninstall --dry-run"
+    fi
     removed=
     for file in "$target" "$manual" "$for_bash" "$for_zsh" "$for_fish"; do
-        [ -e "$file" ] || continue
+        there "$file" || continue
         rm -f -- "$file" || fail "cannot remove $file"
         removed=yes
         say "removed $file"
     done
     [ -n "$removed" ] || say "there is no $target"
-    say 'What setup wrote is taken back, while the program is still there, with:'
-    say "  $program setup --undo"
     exit 0
 fi
 
@@ -71,7 +81,29 @@ command -v cc >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || command -v cl
     lacks 'a C compiler (Debian: apt-get install gcc libc6-dev; macOS: xcode-select --install)'
 [ -z "$missing" ] || fail "missing: $missing"
 
+# What cannot be written is found before minutes are spent on building. The new file has a name that nobody can foresee, so
+# nobody can have put a link there; and it is beside its place, so that a helper that runs right now is not written over.
+new=
+trap '[ -z "$new" ] || rm -f -- "$new"' EXIT
+trap 'exit 130' HUP INT TERM
+{ mkdir -p -- "$folder" && new=$(mktemp "$folder/.$program.XXXXXXXXXX"); } 2>/dev/null ||
+    fail "cannot write to $folder" 'choose another place: PREFIX=... ./install.sh'
+
+# cargo and rustup obey files in the folder where they are called and in those above it: that is this program's own, and what
+# is above it must not be somebody else's.
 source=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+cd -- "$source"
+# shellcheck disable=SC2012 # POSIX has no other way
+owner=$(ls -ldn . | awk '{print $3}')
+above=$source
+while [ "$above" != / ]; do
+    above=$(dirname -- "$above")
+    for file in .cargo .cargo/config .cargo/config.toml rust-toolchain rust-toolchain.toml; do
+        file=${above%/}/$file
+        foreign=$(find "$file" -prune ! -user "$(id -u)" ! -user 0 ! -user "$owner" 2>/dev/null || :)
+        [ -z "$foreign" ] || fail "$file belongs to another user, and cargo would obey it" 'move the source to a folder of your own'
+    done
+done
 
 # A static program starts in less than half the time: nothing is looked up and put together first.
 triple=
@@ -85,30 +117,30 @@ if [ "$(uname -s)" = Linux ]; then
         triple=$static
     fi
 fi
-cargo build --release --locked --manifest-path "$source/Cargo.toml" ${triple:+--target "$triple"} ||
-    fail 'the build failed'
-built=${CARGO_TARGET_DIR:-$source/target}/${triple:+$triple/}release/$program
+builds=${CARGO_TARGET_DIR:-$source/target}
+cargo build --release --locked --target-dir "$builds" ${triple:+--target "$triple"} || fail 'the build failed'
+built=$builds/${triple:+$triple/}release/$program
 [ -f "$built" ] || fail "the build made no $built" 'unset CARGO_BUILD_TARGET and build.target'
 
-mkdir -p -- "$folder" || fail "cannot make $folder" 'choose another place: PREFIX=... ./install.sh'
-# Beside its place first, so that a helper that runs right now is not written over.
-put_in_place() {
-    cp -- "$built" "$folder/.$program.new" && chmod 755 "$folder/.$program.new" &&
-        mv -f -- "$folder/.$program.new" "$target"
+# Puts the new file into its place. A link that is there goes, and what it leads to stays.
+put_at() {
+    [ ! -L "$2" ] || rm -f -- "$2"
+    [ ! -d "$2" ] && chmod "$1" "$new" && mv -f -- "$new" "$2" && new=
 }
-if ! put_in_place; then
-    rm -f -- "$folder/.$program.new"
+{ cp -- "$built" "$new" && put_at 755 "$target"; } ||
     fail "cannot write $target" 'choose another place: PREFIX=... ./install.sh'
-fi
 say "installed $target"
 
 # What comes beside the program is made by it, and is no reason to fail.
 beside() {
     file=$1
     shift
-    if mkdir -p -- "$(dirname -- "$file")" 2>/dev/null && "$target" "$@" >"$file" 2>/dev/null; then
+    if { mkdir -p -- "$(dirname -- "$file")" && new=$(mktemp "$file.XXXXXXXXXX") &&
+        "$target" "$@" >"$new" && put_at 644 "$file"; } 2>/dev/null; then
         say "installed $file"
     else
+        [ -z "$new" ] || rm -f -- "$new"
+        new=
         say "note: $file cannot be written"
     fi
 }

@@ -36,6 +36,11 @@ pub(crate) fn open_own(options: &mut OpenOptions, path: &Path) -> io::Result<Fil
     check_owner(&metadata).map(|()| file)
 }
 
+/// Whether this user may write to a regular file that is there.
+pub(crate) fn may_write(path: &Path) -> bool {
+    open_regular(OpenOptions::new().append(true), path).is_ok()
+}
+
 /// An error if it belongs to another user. Where files have no owners that can be told there is none.
 #[cfg(unix)]
 fn check_owner(metadata: &fs::Metadata) -> io::Result<()> {

@@ -170,6 +170,11 @@ impl Folder {
         Ok(())
     }
 
+    /// Removes the folder itself, if nothing is in it any more. Whether it is gone.
+    pub(super) fn remove_if_empty(&self) -> bool {
+        fs::remove_dir(&self.root).is_ok()
+    }
+
     /// Removes the file, if it is there.
     pub(super) fn remove(&self, kind: Kind, name: &str) -> io::Result<()> {
         match self.existing(kind).and_then(|folder| fs::remove_file(folder.join(name))) {

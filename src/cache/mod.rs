@@ -370,6 +370,18 @@ impl<'a> Cache<'a> {
             Err(why) => Err(why.clone()),
         }
     }
+
+    /// Forgets everything and removes the folder. Whether it is gone: what is in it and is not ours stays, and so does the
+    /// folder then.
+    ///
+    /// # Errors
+    /// As [`Cache::forget_everything`].
+    pub(crate) fn remove(&self) -> Result<bool> {
+        self.forget_everything()?;
+        let Some(folder) = self.folder() else { return Ok(true) };
+        folder.clear([LOCKS])?;
+        Ok(folder.remove_if_empty())
+    }
 }
 
 #[cfg(test)]

@@ -54,42 +54,90 @@ pub(super) fn logout(
             Err(why) => troubles.push(why),
         }
     }
-    let cache = Cache::open(world, config.cache, None);
-    let (mut dropped, mut revoked) = (0, 0);
     let others = total - chosen.len();
-    for token in &chosen {
-        if token.token.is_none() && !options.keep_remote && !options.all {
-            troubles.push(cannot_be_opened(token));
-            continue;
-        }
-        let revocation = if options.keep_remote { Ok(()) } else { revoke(token, &config, world) };
-        let result = cache.forget(&token.key).and(revocation.map_err(|why| still_valid(token, &why)));
-        match result {
-            Ok(()) => {
-                dropped += 1;
-                revoked += usize::from(!options.keep_remote);
-            }
-            Err(why) => troubles.push(why),
-        }
-    }
+    let way = Way { keeps_remote: options.keep_remote, drops_sealed: options.all };
+    let done = drop_tokens(&chosen, way, &config, world, &mut troubles);
     if options.all {
-        cache.forget_everything()?;
+        Cache::open(world, config.cache, None).forget_everything()?;
     }
     for why in &troubles {
         world.terminal.warning(why);
     }
-    output.line(&match (dropped, revoked) {
-        (0, _) if !troubles.is_empty() => "no token was dropped and revoked".to_owned(),
-        (0, _) if filter.names_something() => format!("no token is cached for {filter}"),
-        (0, _) if others > 0 => format!(
+    output.line(&match done.in_words() {
+        Some(done) => done,
+        None if !troubles.is_empty() => "no token was dropped and revoked".to_owned(),
+        None if filter.names_something() => format!("no token is cached for {filter}"),
+        None if others > 0 => format!(
             "no token of a configured App is cached; for {} of others: git-credential-ghapp logout --all",
             count(others, "token", "tokens")
         ),
-        (0, _) => "no token is cached".to_owned(),
-        (_, 0) => format!("dropped {}", count(dropped, "token", "tokens")),
-        _ => format!("dropped {}, revoked {revoked}", count(dropped, "token", "tokens")),
+        None => "no token is cached".to_owned(),
     })?;
     Ok(u8::from(!troubles.is_empty()))
+}
+
+/// Revokes and drops every token, also those of Apps that are no longer configured. Gives what was done, if anything, and
+/// why not all of it was.
+pub(super) fn everything(config: &Config, world: &World<'_>) -> (Option<String>, Vec<Error>) {
+    let (tokens, mut troubles) = cached(config, world);
+    let way = Way { keeps_remote: false, drops_sealed: true };
+    let done = drop_tokens(&tokens, way, config, world, &mut troubles);
+    (done.in_words(), troubles)
+}
+
+/// How tokens are dropped.
+#[derive(Clone, Copy)]
+struct Way {
+    /// Whether they stay valid at GitHub.
+    keeps_remote: bool,
+    /// Whether those are dropped, too, that cannot be revoked because they cannot be opened.
+    drops_sealed: bool,
+}
+
+/// How many tokens were dropped here, and how many of them revoked at GitHub.
+#[derive(Default)]
+struct Done {
+    dropped: usize,
+    revoked: usize,
+}
+
+impl Done {
+    /// For a person; `None` if nothing was done.
+    fn in_words(&self) -> Option<String> {
+        let dropped = count(self.dropped, "token", "tokens");
+        match (self.dropped, self.revoked) {
+            (0, _) => None,
+            (_, 0) => Some(format!("dropped {dropped}")),
+            (_, revoked) => Some(format!("dropped {dropped}, revoked {revoked}")),
+        }
+    }
+}
+
+fn drop_tokens(
+    tokens: &[Cached],
+    way: Way,
+    config: &Config,
+    world: &World<'_>,
+    troubles: &mut Vec<Error>,
+) -> Done {
+    let cache = Cache::open(world, config.cache, None);
+    let mut done = Done::default();
+    for token in tokens {
+        if token.token.is_none() && !way.keeps_remote && !way.drops_sealed {
+            troubles.push(cannot_be_opened(token));
+            continue;
+        }
+        let revocation = if way.keeps_remote { Ok(()) } else { revoke(token, config, world) };
+        let result = cache.forget(&token.key).and(revocation.map_err(|why| still_valid(token, &why)));
+        match result {
+            Ok(()) => {
+                done.dropped += 1;
+                done.revoked += usize::from(!way.keeps_remote);
+            }
+            Err(why) => troubles.push(why),
+        }
+    }
+    done
 }
 
 /// Which tokens a person names.

@@ -9,11 +9,13 @@ mod installations;
 mod logout;
 mod man;
 mod output;
+mod person;
 pub(crate) mod place;
 mod repositories;
 mod setup;
 mod status;
 mod token;
+mod uninstall;
 
 use std::io::{BufRead, Write};
 
@@ -50,11 +52,14 @@ pub(crate) enum Command {
     /// List the repositories that the App can reach
     #[command(display_order = 8)]
     Repositories(repositories::Options),
-    /// Print a completion script for a shell
+    /// Remove what the program keeps on this machine: revoke tokens, take back what setup wrote, delete the cache
     #[command(display_order = 9)]
+    Uninstall(uninstall::Options),
+    /// Print a completion script for a shell
+    #[command(display_order = 10)]
     Completions(completions::Options),
     /// Print the manual page, in roff
-    #[command(display_order = 10)]
+    #[command(display_order = 11)]
     Man,
 }
 
@@ -85,6 +90,9 @@ pub(crate) fn run(
         }
         Command::Repositories(options) => {
             return repositories::repositories(&options, &Config::load(flags, world)?, world, &mut output);
+        }
+        Command::Uninstall(options) => {
+            return uninstall::uninstall(&options, flags, world, &mut stdin, &mut output);
         }
         Command::Completions(options) => completions::completions(&options, &mut output)?,
         Command::Man => man::man(definition, &mut output)?,

@@ -105,6 +105,21 @@ pub(crate) fn is_asked_outside() -> Result<bool> {
     Ok(values.into_iter().any(|(_, value)| is_ours(value)))
 }
 
+/// The helper settings outside of any repository that call this program: the file, the setting, and its value.
+pub(crate) fn calls_of_this_program() -> Result<Vec<(String, String, String)>> {
+    let said =
+        git::call(["config", "--null", "--show-origin", "--get-regexp", r"^credential\.(.*\.)?helper$"])?;
+    let mut calls = Vec::new();
+    let mut fields = said.stdout.split('\0');
+    while let (Some(origin), Some(setting)) = (fields.next(), fields.next()) {
+        let (key, value) = setting.split_once('\n').unwrap_or((setting, ""));
+        if let Some(file) = origin.strip_prefix("file:").filter(|_| is_ours(value)) {
+            calls.push((file.to_owned(), key.to_owned(), value.to_owned()));
+        }
+    }
+    Ok(calls)
+}
+
 /// All values of a setting that git uses for a URL, in git's order, with where they stand.
 pub(crate) fn all_for_url(section: &str, name: &str, url: &str) -> Result<Vec<(String, String)>> {
     let pattern = format!(r"^{section}\.(.*\.)?{name}$");

@@ -264,7 +264,7 @@ impl Change {
 }
 
 /// A word as a shell takes it.
-pub(super) fn in_shell(word: &str) -> String {
+pub(in crate::commands) fn in_shell(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:@%+,".contains(&byte);
     match word {
         "" => "\"\"".to_owned(),

@@ -208,7 +208,7 @@ pub(super) fn helper_with(flags: &[(&'static str, String)], world: &World<'_>) -
 }
 
 /// How a person calls this program.
-pub(super) fn typed_program(world: &World<'_>) -> String {
+pub(in crate::commands) fn typed_program(world: &World<'_>) -> String {
     match Here::find(world) {
         Ok(here) if !here.is_first_in_path => in_shell(&here.path.display().to_string()),
         _ => PROGRAM.to_owned(),
@@ -216,15 +216,15 @@ pub(super) fn typed_program(world: &World<'_>) -> String {
 }
 
 /// Where this program is.
-struct Here {
+pub(in crate::commands) struct Here {
     /// Where `PATH` has it, if that leads here: a link there stays when a new version is installed.
-    path: PathBuf,
+    pub(in crate::commands) path: PathBuf,
     /// Whether its name alone leads here.
     is_first_in_path: bool,
 }
 
 impl Here {
-    fn find(world: &World<'_>) -> Result<Self> {
+    pub(in crate::commands) fn find(world: &World<'_>) -> Result<Self> {
         let unknown = |_| Error::new("this program does not know where it is");
         let here = std::env::current_exe().and_then(canonicalize).map_err(unknown)?;
         let path = world.variables.path("PATH").unwrap_or_default();

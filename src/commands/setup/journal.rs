@@ -55,6 +55,10 @@ impl Journal {
         Self { path: configuration.with_file_name("setup.json") }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What was done, the oldest first.
     pub(super) fn read(&self) -> Result<Vec<Entry>> {
         let Some(text) = read_if_there(&self.path)? else { return Ok(Vec::new()) };
@@ -115,10 +119,10 @@ impl Journal {
         Ok(lines)
     }
 
-    /// Takes changes back, the latest first. Gives what was done.
-    pub(super) fn undo(&self, which: &Which<'_>, world: &World<'_>) -> Result<Vec<String>> {
+    /// Takes changes back, the latest first, and notes what was done. What cannot be taken back ends it, and stays in the
+    /// journal.
+    pub(super) fn undo(&self, which: &Which<'_>, world: &World<'_>, undone: &mut Vec<String>) -> Result<()> {
         let mut entries = self.read()?;
-        let mut undone = Vec::new();
         while let Some(last) = entries.iter().rposition(|entry| which.meets(entry)) {
             for change in entries[last].changes.iter().rev() {
                 undone.extend(change.undo(world)?);
@@ -126,7 +130,7 @@ impl Journal {
             entries.remove(last);
             self.write(&entries)?;
         }
-        Ok(undone)
+        Ok(())
     }
 
     /// Takes back what the last run did.

@@ -8,7 +8,6 @@ mod git_side;
 mod journal;
 mod key;
 mod owners;
-mod person;
 mod rule;
 mod undo;
 
@@ -20,6 +19,7 @@ use std::path::{Path, PathBuf};
 use super::identity;
 use super::installations::{owner, selection, use_for_git};
 use super::output::{Output, count};
+use super::person::{Person, TRIES};
 use crate::app::key::KeySource;
 use crate::config::{Config, Flags, Rule, SETTINGS, SOURCES, Setting};
 use crate::error::{Error, Result};
@@ -32,14 +32,17 @@ use crate::source::{TokenSource, with_token};
 use crate::token::Need;
 use crate::world::{PRIVATE_KEY, World};
 
-use change::{Change, in_shell};
+use change::Change;
 use check::Check;
-use git_side::{Identity, helper_value, typed_program};
+use git_side::{Identity, helper_value};
 use journal::{Entry, Journal, Which};
 use key::{KeyPlace, absolute};
 use owners::Situation;
-use person::{Person, TRIES};
 use rule::Present;
+
+pub(super) use change::in_shell;
+pub(super) use git_side::{Here, typed_program};
+pub(super) use undo::Written;
 
 /// What is to be set up, and how far.
 #[derive(Debug, clap::Args)]

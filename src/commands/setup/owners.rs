@@ -1,7 +1,7 @@
 //! Whom git is to ask this program for: everybody on the host, or some owners; and how their names are written.
 
 use super::Options;
-use super::person::Person;
+use crate::commands::person::Person;
 use crate::config::{Flags, Rule};
 use crate::error::{Error, Result};
 use crate::git::config::Helper;

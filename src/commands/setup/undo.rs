@@ -1,9 +1,12 @@
 //! `setup --undo`: what setup wrote, shown and taken back.
 
 use super::super::output::Output;
+use super::git_side::typed_program;
 use super::journal::{Journal, Which};
-use super::person::Person;
+use crate::commands::person::Person;
+use crate::config::Flags;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::world::World;
 
 /// Takes back what is meant, after it was shown and a person agreed.
@@ -18,7 +21,7 @@ pub(super) fn undo(
     let preview = journal.preview(which, world)?;
     if preview.is_empty() && !dry_run {
         // What is left of the journal tells of nothing that is still there.
-        journal.undo(which, world)?;
+        journal.undo(which, world, &mut Vec::new())?;
     }
     if preview.is_empty() {
         return output.line("setup has written nothing that could be taken back");
@@ -34,7 +37,70 @@ pub(super) fn undo(
     if person.present && !person.agrees("go on?")? {
         return Err(Error::new("nothing was changed"));
     }
-    let undone = journal.undo(which, world)?;
-    output.line("taken back:")?;
+    let mut undone = Vec::new();
+    let all = journal.undo(which, world, &mut undone);
+    tell(&undone, output)?;
+    all
+}
+
+fn tell(undone: &[String], output: &mut Output<'_>) -> Result<()> {
+    if !undone.is_empty() {
+        output.line("taken back:")?;
+    }
     undone.iter().try_for_each(|text| output.line(&format!("  {text}")))
+}
+
+/// Everything that setup wrote and this user may take back.
+pub(in crate::commands) struct Written {
+    journals: Vec<Journal>,
+    /// What is for the machine, and takes an administrator.
+    of_administrator: Option<Journal>,
+}
+
+impl Written {
+    /// For this user and, as an administrator, for the machine; where a configuration file is named, for that alone.
+    pub(in crate::commands) fn find(flags: &Flags, world: &World<'_>) -> Self {
+        if let Some(named) = flags.config_file(&world.variables) {
+            return Self { journals: vec![Journal::beside(&named)], of_administrator: None };
+        }
+        let mut journals: Vec<Journal> =
+            world.folders.user_config.iter().map(|file| Journal::beside(file)).collect();
+        let system = Journal::beside(&world.folders.system_config);
+        if files::may_write(system.path()) {
+            journals.push(system);
+            return Self { journals, of_administrator: None };
+        }
+        Self { journals, of_administrator: system.path().exists().then_some(system) }
+    }
+
+    /// What would be taken back, in words, and why it is not known.
+    pub(in crate::commands) fn preview(&self, world: &World<'_>) -> (Vec<String>, Vec<Error>) {
+        let (mut lines, mut troubles) = (Vec::new(), Vec::new());
+        for journal in &self.journals {
+            match journal.preview(&Which::default(), world) {
+                Ok(more) => lines.extend(more),
+                Err(why) => troubles.push(why),
+            }
+        }
+        (lines, troubles)
+    }
+
+    /// Takes it back, tells what was, and gives why not all of it was.
+    pub(in crate::commands) fn take_back(
+        &self,
+        world: &World<'_>,
+        output: &mut Output<'_>,
+    ) -> Result<Vec<Error>> {
+        let (mut undone, mut troubles) = (Vec::new(), Vec::new());
+        for journal in &self.journals {
+            troubles.extend(journal.undo(&Which::default(), world, &mut undone).err());
+        }
+        tell(&undone, output)?;
+        Ok(troubles)
+    }
+
+    /// What takes back the part that is not this user's.
+    pub(in crate::commands) fn left_to_administrator(&self, world: &World<'_>) -> Option<String> {
+        self.of_administrator.as_ref().map(|_| format!("{} setup --system --undo", typed_program(world)))
+    }
 }

@@ -1,0 +1,175 @@
+//! `uninstall`: what the program keeps on this machine goes, in an order in which nothing is orphaned: first the tokens,
+//! which only the configured App can open, then what setup wrote, then what is remembered. The program itself is left to
+//! what installed it.
+
+use std::fs;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use super::cached::cached;
+use super::logout;
+use super::output::{Output, count};
+use super::person::Person;
+use super::setup::{Here, Written, in_shell, typed_program};
+use crate::cache::Cache;
+use crate::config::{Config, Flags};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::git;
+use crate::world::World;
+
+/// How it is done.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Private keys are not deleted: one that setup moved goes back to where it was.")]
+pub(crate) struct Options {
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Ask nothing, even where a person could answer
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// The most files that are listed one by one.
+const MANY: usize = 20;
+
+pub(super) fn uninstall(
+    options: &Options,
+    flags: &Flags,
+    world: &World<'_>,
+    stdin: &mut dyn BufRead,
+    output: &mut Output<'_>,
+) -> Result<u8> {
+    let mut person = Person::new(options.yes, stdin, world);
+    if !options.dry_run && !options.yes && !person.present {
+        let program = typed_program(world);
+        return Err(Error::new("nobody is here to be asked, and nothing was changed")
+            .hint(format!("{program} uninstall --yes; with --dry-run it shows what it would do")));
+    }
+    let mut failed = false;
+    let mut warn = |why: &Error| {
+        world.terminal.warning(why);
+        failed = true;
+    };
+    // Without a configuration only those tokens cannot be opened that its App sealed.
+    let config = Config::load(flags, world).unwrap_or_else(|why| {
+        warn(&why);
+        Config::default()
+    });
+    let folder = world.folders.cache.as_ref().filter(|folder| fs::symlink_metadata(folder).is_ok());
+    let written = Written::find(flags, world);
+
+    // What will be done.
+    let (tokens, _) = cached(&config, world);
+    let (mut plan, troubles) = written.preview(world);
+    troubles.iter().for_each(&mut warn);
+    if !tokens.is_empty() {
+        let tokens = count(tokens.len(), "cached token is", "cached tokens are");
+        plan.insert(0, format!("{tokens} revoked at GitHub and deleted"));
+    }
+    plan.extend(folder.map(|folder| format!("{} is removed", folder.display())));
+    output.line(match options.dry_run {
+        _ if plan.is_empty() => "there is nothing to take back",
+        true => "this would be done:",
+        false => "this will be done:",
+    })?;
+    plan.iter().try_for_each(|line| output.line(&format!("  {line}")))?;
+    if options.dry_run {
+        return Ok(u8::from(failed));
+    }
+    if person.present && !plan.is_empty() && !person.agrees("go on?")? {
+        return Err(Error::new("nothing was changed"));
+    }
+
+    // Tokens, while their App is configured.
+    let (done, troubles) = logout::everything(&config, world);
+    troubles.iter().for_each(&mut warn);
+    done.map_or(Ok(()), |done| output.line(&done))?;
+    // What setup wrote.
+    let troubles = written.take_back(world, output)?;
+    troubles.iter().for_each(&mut warn);
+    let is_taken_back = troubles.is_empty();
+    // What is remembered.
+    let removed = Cache::open(world, config.cache, None).remove();
+    match (folder, removed) {
+        // There was none, or this command made it.
+        (None, _) => {}
+        (_, Err(why)) => warn(&why),
+        (Some(folder), Ok(true)) => output.line(&format!("removed {}", folder.display()))?,
+        (Some(folder), Ok(false)) => {
+            output.line(&format!("{} stays: not all in it is this program's", folder.display()))?;
+        }
+    }
+    tell_what_stays(flags, &written, world, output)?;
+    // It is needed as long as there is something to take back.
+    if is_taken_back {
+        output.line(&format!(
+            "what is left is the program itself; to remove it: {}",
+            removal_of_program(world)?
+        ))?;
+    }
+    Ok(u8::from(failed))
+}
+
+/// Names what neither setup nor this program put there, or what takes somebody else to remove.
+fn tell_what_stays(
+    flags: &Flags,
+    written: &Written,
+    world: &World<'_>,
+    output: &mut Output<'_>,
+) -> Result<()> {
+    for file in files_that_stay(flags, world).iter().take(MANY) {
+        output.line(&format!("{} stays: it is not as setup wrote it", file.display()))?;
+    }
+    for (file, key, value) in git::config::calls_of_this_program()? {
+        if !files::may_write(Path::new(&file)) {
+            continue;
+        }
+        let (file, key, value) = (in_shell(&file), in_shell(&key), in_shell(&value));
+        output.line(&format!(
+            "git still calls this program; to end that: git config --file {file} --fixed-value --unset-all {key} {value}"
+        ))?;
+    }
+    if let Some(command) = written.left_to_administrator(world) {
+        output.line(&format!(
+            "what setup wrote for the whole machine stays: an administrator calls {command}"
+        ))?;
+    }
+    Ok(())
+}
+
+/// The files in the folder of the configuration, which is removed if there are none. A file that is named may be in any
+/// folder.
+fn files_that_stay(flags: &Flags, world: &World<'_>) -> Vec<PathBuf> {
+    if let Some(named) = flags.config_file(&world.variables) {
+        return Some(named).filter(|file| file.exists()).into_iter().collect();
+    }
+    let Some(folder) = world.folders.user_config.as_ref().and_then(|file| file.parent()) else {
+        return Vec::new();
+    };
+    let inside = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.take(MANY).map(|entry| entry.path()).collect()
+    };
+    let _ = fs::remove_dir(folder);
+    let entries = inside(folder).into_iter();
+    entries.flat_map(|path| if path.is_dir() { inside(&path) } else { vec![path] }).collect()
+}
+
+/// What a person types to remove the program: what is right for how it was installed.
+fn removal_of_program(world: &World<'_>) -> Result<String> {
+    let program = Here::find(world)?.path;
+    let prefix = program.parent().filter(|folder| folder.ends_with("bin")).and_then(Path::parent);
+    let has = |file: &str| prefix.is_some_and(|prefix| prefix.join(file).exists());
+    Ok(match prefix {
+        // Where cargo notes what it installed.
+        _ if has(".crates.toml") => "cargo uninstall git-credential-ghapp".to_owned(),
+        Some(prefix) if prefix == Path::new("/usr") => {
+            "with the package manager that installed it".to_owned()
+        }
+        Some(prefix) if has("share/man/man1/git-credential-ghapp.1") => {
+            format!("PREFIX={} ./install.sh --uninstall", in_shell(&prefix.display().to_string()))
+        }
+        _ => format!("rm {}", in_shell(&program.display().to_string())),
+    })
+}
