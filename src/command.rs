@@ -16,7 +16,7 @@ use crate::secret::redacted;
 use crate::world::{SECRET_VARIABLES, World};
 
 /// How long a command may take.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 /// How long is waited for the output of a command that has ended, while something that it started still has it open.
 const GRACE: Duration = Duration::from_millis(200);
 /// How often is looked whether a command that still prints has ended.

@@ -119,7 +119,7 @@ pub fn cache_entry(bytes: &[u8]) {
             host: "github.com".to_owned(),
             api: "https://api.github.com".to_owned(),
             app: "7".to_owned(),
-            installation: InstallationId(7),
+            installation: Some(InstallationId(7)),
             owner: None,
             repositories: Vec::new(),
         });

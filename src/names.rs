@@ -225,6 +225,15 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// What kind of place it is, and its name within the host.
+    pub(crate) fn kind_and_name(&self) -> (&'static str, String) {
+        match self {
+            Self::Repository(_, repository) => ("repository", repository.to_string()),
+            Self::Owner(_, owner) => ("owner", owner.clone()),
+            Self::Host(_) => ("only", String::new()),
+        }
+    }
+
     pub(crate) fn host(&self) -> &Host {
         match self {
             Self::Repository(host, _) | Self::Owner(host, _) | Self::Host(host) => host,

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A point in time: seconds since the Unix epoch, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -12,6 +13,26 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Timestamp(pub(crate) i64);
 
 impl Timestamp {
+    /// A time as APIs write it in JSON: RFC 3339 with or without fractions, or a number of seconds or milliseconds since the
+    /// Unix epoch, which may be text.
+    pub(crate) fn parse(value: &Value) -> Option<Self> {
+        /// In seconds this is the year 5138, and in milliseconds 1973.
+        const FIRST_MILLISECONDS: i64 = 100_000_000_000;
+        let of_number = |number: i64| match number {
+            FIRST_MILLISECONDS.. => Some(Self(number / 1000)),
+            1.. => Some(Self(number)),
+            _ => None,
+        };
+        match value {
+            Value::String(text) => match text.parse::<jiff::Timestamp>() {
+                Ok(time) => Some(Self(time.as_second())),
+                Err(_) => of_number(text.parse().ok()?),
+            },
+            Value::Number(number) => of_number(number.as_i64()?),
+            _ => None,
+        }
+    }
+
     /// The point that lies `seconds` later (or earlier, if negative).
     pub(crate) fn plus(self, seconds: i64) -> Self {
         Self(self.0.saturating_add(seconds))

@@ -53,8 +53,9 @@ pub(crate) struct Label {
     pub(crate) api: String,
     /// The App's client ID or App ID.
     pub(crate) app: String,
-    /// The installation.
-    pub(crate) installation: InstallationId,
+    /// The installation, unless a command gave the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) installation: Option<InstallationId>,
     /// The account that the App is installed on, as far as the request told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) owner: Option<String>,

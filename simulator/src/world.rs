@@ -409,6 +409,17 @@ impl World {
         self.installations.iter().find(|it| it.app == app && it.covers(repository))
     }
 
+    /// A token of an installation with all that this may do, as somebody else had it minted: a broker.
+    ///
+    /// # Panics
+    /// If there is no such installation.
+    pub fn issue(&mut self, installation: u64) -> String {
+        let found = self.installations.iter().find(|it| it.id == installation).cloned();
+        let Some(found) = found else { panic!("there is no installation {installation}") };
+        let permissions = found.permissions.clone();
+        self.mint(&found, None, permissions, self.long_tokens).text
+    }
+
     pub(crate) fn mint(
         &mut self,
         installation: &Installation,

@@ -1,14 +1,16 @@
-//! Who we are: the App, how it proves that, and the JWTs that do.
+//! Who we are: the App, how it proves that, and the JWTs that do; or the command that gives tokens where there is no App.
 
 pub(crate) mod jwt;
 pub(crate) mod key;
 pub(crate) mod public_key;
 pub(crate) mod sign_command;
+pub(crate) mod token_command;
 
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use ring::digest::{SHA256, digest};
+use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
 use crate::cache::{Effort, Sealer};
@@ -19,22 +21,25 @@ use crate::world::World;
 use jwt::AppJwt;
 use key::{KeySource, KeyText, PrivateKey};
 use sign_command::SignCommand;
+use token_command::TokenCommand;
 
-/// What proves that we are the App.
+/// What proves that we are the App, or gives tokens without one.
 #[derive(Clone, Debug)]
 pub(crate) enum Identity {
     /// Its private keys, in the order in which they are tried.
     Keys(Vec<Rc<dyn KeySource>>),
     /// A command that signs.
     SignCommand(SignCommand),
+    /// A command that gives tokens: there is no App.
+    TokenCommand(TokenCommand),
 }
 
 impl Identity {
-    /// The private keys; none where a command signs.
+    /// The private keys; none where a command signs, or gives tokens.
     pub(crate) fn keys(&self) -> &[Rc<dyn KeySource>] {
         match self {
             Self::Keys(keys) => keys,
-            Self::SignCommand(_) => &[],
+            Self::SignCommand(_) | Self::TokenCommand(_) => &[],
         }
     }
 
@@ -49,8 +54,16 @@ impl Identity {
     /// The command that signs, if one does.
     pub(crate) fn sign_command(&self) -> Option<&SignCommand> {
         match self {
-            Self::Keys(_) => None,
             Self::SignCommand(command) => Some(command),
+            Self::Keys(_) | Self::TokenCommand(_) => None,
+        }
+    }
+
+    /// The command that gives tokens, if one does.
+    pub(crate) fn token_command(&self) -> Option<&TokenCommand> {
+        match self {
+            Self::TokenCommand(command) => Some(command),
+            Self::Keys(_) | Self::SignCommand(_) => None,
         }
     }
 }
@@ -114,6 +127,10 @@ impl<'a> App<'a> {
         match self.identity {
             Identity::Keys(_) => self.key()?.sign(message),
             Identity::SignCommand(command) => command.sign(message, self.world),
+            Identity::TokenCommand(command) => Err(command
+                .command
+                .failure("it gives tokens, and is no App")
+                .hint("this needs an App: configure one with id and private-key")),
         }
     }
 
@@ -162,6 +179,7 @@ impl App<'_> {
         match self.identity {
             Identity::Keys(keys) => keys.iter().any(|key| key.command().is_some()),
             Identity::SignCommand(_) => true,
+            Identity::TokenCommand(_) => false,
         }
     }
 
@@ -183,11 +201,11 @@ const SEALING_LABEL: &[u8] = b"git-credential-ghapp: the secret that cached toke
 
 /// Files are sealed under the key as it is written: to parse it first would take half the time of a warm `get`. A key that
 /// is written in another way opens nothing, which is a miss. Where a command signs, it is one signature, which is the same
-/// each time.
+/// each time. Where a command gives tokens, it is a random one: the keyring is the only place that has it.
 impl Sealer for App<'_> {
     fn effort(&self) -> Effort {
         match self.identity {
-            Identity::SignCommand(_) => Effort::Once,
+            Identity::SignCommand(_) | Identity::TokenCommand(_) => Effort::Once,
             Identity::Keys(_) if self.needs_a_command() => Effort::Command,
             Identity::Keys(_) => Effort::Little,
         }
@@ -195,8 +213,18 @@ impl Sealer for App<'_> {
 
     fn secret(&self) -> Result<Zeroizing<Vec<u8>>> {
         let hashed = |secret: &[u8]| Zeroizing::new(digest(&SHA256, secret).as_ref().to_vec());
-        if let Identity::SignCommand(_) = self.identity {
-            return self.sign(SEALING_LABEL).map(|signature| hashed(&Zeroizing::new(signature)));
+        match self.identity {
+            Identity::Keys(_) => {}
+            Identity::SignCommand(_) => {
+                return self.sign(SEALING_LABEL).map(|signature| hashed(&Zeroizing::new(signature)));
+            }
+            Identity::TokenCommand(_) => {
+                let mut secret = Zeroizing::new(vec![0; 32]);
+                return match SystemRandom::new().fill(&mut secret) {
+                    Ok(()) => Ok(secret),
+                    Err(_) => Err(Error::new("there are no random numbers")),
+                };
+            }
         }
         let mut texts = self.keys.iter().map(|key| key.text(self.world));
         let first = texts.next().ok_or_else(|| Error::new("the App has no private key"))?;
@@ -211,6 +239,7 @@ impl Sealer for App<'_> {
                 .flat_map(|key| key.command().map_or_else(|| vec![key.short()], |it| it.words()))
                 .collect(),
             Identity::SignCommand(sign) => sign.command.words(),
+            Identity::TokenCommand(token) => token.command.words(),
         };
         std::iter::once(self.id.to_owned()).chain(words).collect::<Vec<_>>().join("\0")
     }

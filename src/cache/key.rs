@@ -2,7 +2,7 @@
 
 use ring::digest::{Context, SHA256};
 
-use crate::names::{ApiUrl, InstallationId};
+use crate::names::{ApiUrl, InstallationId, Place};
 use crate::secret::hex;
 use crate::token::{RepositoryRef, Scope};
 
@@ -22,6 +22,16 @@ impl TokenKey {
         let (api, installation) = (api.to_string(), installation.to_string());
         let mut fields = vec!["token", &api, app_id, &installation, &repository];
         fields.extend(scope.permissions.iter().flat_map(|(name, level)| [name.as_str(), level.as_str()]));
+        Self(digest(&fields))
+    }
+
+    /// The key of the tokens that a command gives for a place: what it is told is what they are for.
+    pub(crate) fn of_command(words: &[String], place: &Place) -> Self {
+        let count = words.len().to_string();
+        let (kind, name) = place.kind_and_name();
+        let host = place.host().to_string();
+        let mut fields = vec!["command", &count];
+        fields.extend(words.iter().map(String::as_str).chain([host.as_str(), kind, &name]));
         Self(digest(&fields))
     }
 

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::command;
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
 use crate::token::{Label, Need, Token};
@@ -178,7 +179,10 @@ impl<'a> Cache<'a> {
         done: impl Fn() -> Option<T>,
     ) -> LockOutcome<T> {
         let Some(folder) = self.folder() else { return LockOutcome::Unlocked };
-        Lock::take(folder, kind, name, self.settings.patience(), done).unwrap_or_else(|why| {
+        let commands = self.sealer.as_ref().is_some_and(|sealer| sealer.effort() != Effort::Little);
+        // A command may take its own time on top.
+        let patience = self.settings.patience() + if commands { command::DEADLINE } else { Duration::ZERO };
+        Lock::take(folder, kind, name, patience, done).unwrap_or_else(|why| {
             self.warn(&format!("{doing} without a lock: {why}"));
             LockOutcome::Unlocked
         })

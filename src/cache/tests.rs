@@ -106,7 +106,7 @@ fn grant(token: &Token) -> Grant {
             host: "github.com".to_owned(),
             api: "https://api.github.com".to_owned(),
             app: "Iv1".to_owned(),
-            installation: InstallationId(1),
+            installation: Some(InstallationId(1)),
             owner: None,
             repositories: Vec::new(),
         },

@@ -94,24 +94,34 @@ pub(super) fn use_for_git(installation: &Installation) -> String {
 
 /// One rule for each App that is configured; an error if there is none.
 pub(super) fn apps(config: &Config) -> Result<Vec<&Rule>> {
-    let apps = each_app(config);
-    if apps.is_empty() { Err(nothing_configured()) } else { Ok(apps) }
+    let clients = each_client(config);
+    let is_app = |rule: &&Rule| rule.identity.token_command().is_none();
+    let apps: Vec<&Rule> = clients.iter().copied().filter(is_app).collect();
+    match (apps.as_slice(), clients.first()) {
+        ([], Some(command)) => {
+            Err(Error::new(format!("{} is no App, and only it is configured", command.client())).hint(
+                "name a repository for which it gives a token: git-credential-ghapp repositories OWNER/REPO",
+            ))
+        }
+        ([], None) => Err(nothing_configured()),
+        _ => Ok(apps),
+    }
 }
 
-/// One rule for each App that is configured.
-pub(super) fn each_app(config: &Config) -> Vec<&Rule> {
-    let mut apps: Vec<&Rule> = Vec::new();
+/// One rule for each App that is configured, and for each command that gives tokens.
+pub(super) fn each_client(config: &Config) -> Vec<&Rule> {
+    let mut clients: Vec<&Rule> = Vec::new();
     for rule in &config.rules {
-        if !apps.iter().any(|app| app.app_id == rule.app_id && app.api == rule.api) {
-            apps.push(rule);
+        if !clients.iter().any(|client| client.is_same_client(rule)) {
+            clients.push(rule);
         }
     }
-    apps
+    clients
 }
 
 /// What goes wrong with one App of several.
 pub(super) fn trouble(rule: &Rule, why: &Error) -> Error {
-    let error = Error::new(format!("App {} on {}: {why}", rule.app_id, rule.host));
+    let error = Error::new(format!("{} on {}: {why}", rule.client(), rule.host));
     match why.next_step() {
         Some(step) => error.hint(step),
         None => error,

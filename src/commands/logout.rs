@@ -233,16 +233,18 @@ impl std::fmt::Display for Filter {
 /// Whose installation a token is of that was had without naming an owner: GitHub knows.
 fn owner_of(token: &Cached, config: &Config, world: &World<'_>) -> Result<String> {
     let label = &token.label;
+    // A command is told of the host alone where the tokens are for all of it.
+    let Some(installation) = label.installation else { return Ok(String::new()) };
     let unclear = |why: &str| {
         Error::new(format!(
-            "it is not clear whose token that of installation {} on {} is, so it is kept: {why}",
-            label.installation, label.host
+            "it is not clear whose token that of installation {installation} on {} is, so it is kept: {why}",
+            label.host
         ))
         .hint("git-credential-ghapp logout --all")
     };
     let rule = token.rule(config).ok_or_else(|| unclear("its App is not configured"))?;
     let source = TokenSource::new(rule, config, world);
-    let installation = source.github().and_then(|github| github.installation(label.installation));
+    let installation = source.github().and_then(|github| github.installation(installation));
     match installation.map_err(|why| unclear(why.into_error().message()))? {
         Some(installation) => Ok(installation.owner().unwrap_or_default().to_owned()),
         None => Err(unclear("there is no such installation any more")),

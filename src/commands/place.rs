@@ -58,7 +58,7 @@ fn names(default: &Host, config: &Config, world: &World<'_>) -> Vec<String> {
         let mut add = |name: &str| names.push(format!("{prefix}{name}"));
         rule.repositories.iter().for_each(|repository| add(&repository.to_string()));
         rule.owners.iter().for_each(|owner| add(owner));
-        if !rule.names_what_it_is_for() {
+        if !rule.names_what_it_is_for() && rule.identity.token_command().is_none() {
             let installations = of_app(rule, true, config, world).unwrap_or_default();
             let owners = installations.iter().filter(|it| it.is_usable()).filter_map(|it| it.owner());
             owners.for_each(&mut add);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::cached::{Cached, cached};
-use super::installations::{each_app, of_app, owner, use_for_git};
+use super::installations::{each_client, of_app, owner, use_for_git};
 use super::output::{Colour, Output, soon, time};
 use crate::config::{Config, Rule};
 use crate::error::Result;
@@ -26,8 +26,10 @@ pub(super) fn status(
     output: &mut Output<'_>,
 ) -> Result<u8> {
     let (cached, failures) = cached(config, world);
+    let (apps, commands): (Vec<&Rule>, Vec<&Rule>) =
+        each_client(config).into_iter().partition(|rule| rule.identity.token_command().is_none());
     let checked: Vec<(&Rule, Result<Standing>)> =
-        each_app(config).into_iter().map(|rule| (rule, standing(rule, config, world))).collect();
+        apps.into_iter().map(|rule| (rule, standing(rule, config, world))).collect();
     for why in &failures {
         world.terminal.warning(why);
     }
@@ -41,7 +43,10 @@ pub(super) fn status(
     for (rule, standing) in &checked {
         tell(rule, standing, output)?;
     }
-    if checked.is_empty() {
+    for rule in &commands {
+        output.line(&format!("{} on {}: doctor tests it", rule.client(), rule.host))?;
+    }
+    if checked.is_empty() && commands.is_empty() {
         output.line("no App is configured")?;
     }
     if cached.is_empty() {
@@ -51,8 +56,8 @@ pub(super) fn status(
     let now = world.clock.now();
     let row = |it: &Cached| {
         let label = &it.label;
-        let (host, app, installation) =
-            (label.host.clone(), label.app.clone(), label.installation.to_string());
+        let (host, app) = (label.host.clone(), label.app.clone());
+        let installation = label.installation.map_or_else(String::new, |it| it.to_string());
         let expires = soon(it.expires_at, now);
         [it.whom(), host, app, installation, expires, it.store.to_owned(), what_it_may(it)]
     };

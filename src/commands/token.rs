@@ -57,7 +57,7 @@ pub(super) fn token(
         "host": rule.host.to_string(),
         "api": rule.api.to_string(),
         "app": rule.app_id,
-        "installation": issued.installation.id,
+        "installation": issued.installation.map(|it| it.id),
         "permissions": granted.permissions,
         "repository_selection": granted.repository_selection,
         "repositories": granted.repositories,
@@ -79,7 +79,7 @@ pub(super) fn issue(
     world: &World<'_>,
 ) -> Result<(Issued, Granted)> {
     let Selected { rule, place } = selected;
-    world.terminal.trace(|| format!("rule for {place}: App {} ({})", rule.app_id, rule.origin));
+    world.terminal.trace(|| format!("rule for {place}: {} ({})", rule.client(), rule.origin));
     let source = TokenSource::new(rule, config, world);
     let outcome = source.token(place, need).map_err(|why| match place {
         Place::Host(host) => place::which(usage, host, config, world).unwrap_or(why),

@@ -70,8 +70,10 @@ impl Reader<'_> {
             }
         }
         let missing = |key: &str| self.mistake(&app.span(), format!("the setting `{key}` is missing"));
-        let (app_id, origin) = draft.app_id.clone().ok_or_else(|| missing("id"))?;
-        let identity = draft.identity(None)?.ok_or_else(|| missing("private-key"))?;
+        let identity = draft.identity(None)?;
+        let (app_id, origin) = draft.client()?.ok_or_else(|| missing("id"))?;
+        let identity = identity.ok_or_else(|| missing("private-key"))?;
+        draft.check(&identity)?;
         let mut rule = Rule::new(app_id, identity, Host::github(), origin, Source::File);
         draft.change(&mut rule);
         Ok(rule)

@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
 
-use crate::app::Identity;
+use crate::app::{Identity, token_command};
 use crate::cache;
 use crate::error::{Error, Result, cause};
 use crate::files::{is_absent, read_text};
@@ -36,9 +36,9 @@ pub(crate) struct Config {
 /// An App and what it answers for.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
-    /// The App's client ID (`Iv23…`) or App ID: the `iss` of its JWT.
+    /// The App's client ID (`Iv23…`) or App ID: the `iss` of its JWT. Where a command gives tokens, the command's name.
     pub(crate) app_id: String,
-    /// What proves that we are it.
+    /// What proves that we are it, or gives tokens without an App.
     pub(crate) identity: Identity,
     /// The only host that gets its tokens.
     pub(crate) host: Host,
@@ -50,8 +50,8 @@ pub(crate) struct Rule {
     pub(crate) repositories: Vec<Repository>,
     /// The installation to use, if it is not to be looked up.
     pub(crate) installation: Option<InstallationId>,
-    /// Whether a token is for the one repository that git asks for.
-    pub(crate) per_repository: bool,
+    /// What a token reaches, if that is said.
+    scope: Option<RuleScope>,
     /// What a token may do; empty: all that the installation may.
     pub(crate) permissions: Permissions,
     /// Whether git is told to ask nobody else when no token can be had.
@@ -59,6 +59,15 @@ pub(crate) struct Rule {
     /// Where the rule stands.
     pub(crate) origin: Origin,
     source: Source,
+}
+
+/// What a token reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RuleScope {
+    /// All that the installation covers.
+    Installation,
+    /// The one repository that git asks for.
+    Repository,
 }
 
 /// Where rules come from. The later source is the stronger one.
@@ -81,12 +90,41 @@ impl Rule {
             owners: Vec::new(),
             repositories: Vec::new(),
             installation: None,
-            per_repository: false,
+            scope: None,
             permissions: Permissions::new(),
             quit_on_failure: true,
             origin,
             source,
         }
+    }
+
+    /// What a token reaches. A command is told of the repository unless the rule says otherwise: nobody else knows whether
+    /// its tokens reach more than that.
+    pub(crate) fn scope(&self) -> RuleScope {
+        let default = match self.identity {
+            Identity::TokenCommand(_) => RuleScope::Repository,
+            Identity::Keys(_) | Identity::SignCommand(_) => RuleScope::Installation,
+        };
+        self.scope.unwrap_or(default)
+    }
+
+    /// Whether a token is for the one repository that git asks for.
+    pub(crate) fn per_repository(&self) -> bool {
+        self.scope() == RuleScope::Repository
+    }
+
+    /// Whose the tokens are, for messages: an App's, or a command's.
+    pub(crate) fn client(&self) -> String {
+        match self.identity {
+            Identity::TokenCommand(_) => format!("{} {}", token_command::SETTING, self.app_id),
+            Identity::Keys(_) | Identity::SignCommand(_) => format!("App {}", self.app_id),
+        }
+    }
+
+    /// Whether another rule's tokens come from the same App, or from the same command.
+    pub(crate) fn is_same_client(&self, other: &Self) -> bool {
+        let words = |rule: &Self| rule.identity.token_command().map(|it| it.command.words());
+        self.app_id == other.app_id && self.api == other.api && words(self) == words(other)
     }
 
     /// Whether the rule names owners or repositories, and so promises that the App is installed there.

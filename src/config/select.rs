@@ -30,7 +30,7 @@ pub(crate) fn select(place: Place, config: &Config) -> Result<Option<Selected<'_
             let Some(rule) = strongest(&rules, |rule| rule.specificity_for_owner(owner)) else {
                 return Ok(None);
             };
-            if rule.per_repository {
+            if rule.per_repository() {
                 let what = format!(
                     "the rule for {place} gives tokens for single repositories only ({})",
                     rule.origin
@@ -85,7 +85,7 @@ fn for_host<'c>(host: &Host, rules: &[&'c Rule]) -> Result<Selected<'c>> {
         ([rule], _) | ([], [rule]) => *rule,
         _ => return Err(ambiguous(&format!("{} Apps are configured for it", rules.len()))),
     };
-    if rule.per_repository {
+    if rule.per_repository() {
         return Err(ambiguous("the rule gives tokens for single repositories only"));
     }
     let mut owners: Vec<&String> = rule.named_owners().collect();

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Config, Rule, Source};
+use super::{Config, Rule, RuleScope, Source};
 use crate::app::Identity;
 use crate::app::key::{self, KeySource};
 use crate::app::public_key::PublicKeyFile;
 use crate::app::sign_command::{self, SignCommand};
+use crate::app::token_command::{self, TokenCommand};
 use crate::cache::{self, StoreKind};
 use crate::command::{self, ConfiguredCommand};
 use crate::error::{Error, Result};
@@ -38,7 +39,7 @@ pub(crate) struct Setting {
 
 /// The settings that say where a rule's tokens come from, of which it has one.
 pub(crate) const SOURCES: &[&str] =
-    &["private-key", key::command::SETTING, sign_command::SETTING, "public-key"];
+    &["private-key", key::command::SETTING, sign_command::SETTING, "public-key", token_command::SETTING];
 
 /// What is changed by a setting.
 pub(super) enum Apply {
@@ -119,6 +120,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
             Ok(())
         }),
         written: |rule| {
+            // A command is no App, and names itself.
+            if rule.identity.token_command().is_some() {
+                return None;
+            }
             let number = rule.app_id.parse().ok().map(Value::Number);
             Some(number.unwrap_or_else(|| Value::Text(rule.app_id.clone())))
         },
@@ -193,6 +198,20 @@ pub(crate) static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: token_command::SETTING,
+        flag: "--token-command",
+        variable: "GHAPP_TOKEN_COMMAND",
+        placeholder: "COMMAND",
+        help: "a command that prints a token, as brokers do, instead of an App and its key; run without a shell",
+        shape: Shape::Command,
+        apply: ToRule(|draft, given| {
+            let command = given.command(token_command::SETTING)?;
+            draft.add_source(token_command::SETTING, Identity::TokenCommand(TokenCommand { command }), given);
+            Ok(())
+        }),
+        written: |rule| rule.identity.token_command().map(|it| Value::List(it.command.words())),
+    },
+    Setting {
         key: "host",
         flag: "--host",
         variable: "GHAPP_HOST",
@@ -259,7 +278,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
             let id = u64::try_from(number).map_err(|_| {
                 Error::new(format!("{number} is not the number of an installation ({})", given.origin))
             })?;
-            draft.installation = Some(InstallationId(id));
+            draft.installation = Some((InstallationId(id), given.origin.clone()));
             Ok(())
         }),
         written: |rule| rule.installation.and_then(|id| i64::try_from(id.0).ok()).map(Value::Number),
@@ -272,10 +291,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
         help: "what a token reaches: installation (default), all of it; repository, only the one that git asks for",
         shape: Shape::Text,
         apply: ToRule(|draft, given| {
-            draft.per_repository = Some(given.parsed(per_repository)?);
+            draft.scope = Some(given.parsed(scope)?);
             Ok(())
         }),
-        written: |rule| rule.per_repository.then(|| Value::Text("repository".to_owned())),
+        written: |rule| rule.scope.map(|scope| Value::Text(scope.name().to_owned())),
     },
     Setting {
         key: "permissions",
@@ -285,7 +304,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         help: "what a token may do, like contents=read,issues=write; default: all that the installation may",
         shape: Shape::Pairs,
         apply: ToRule(|draft, given| {
-            draft.permissions = Some(permissions(given)?);
+            draft.permissions = Some((permissions(given)?, given.origin.clone()));
             Ok(())
         }),
         written: |rule| {
@@ -455,12 +474,22 @@ fn repository(text: &str, origin: &Origin) -> Result<Repository> {
     Repository::parse(text).ok_or_else(|| Error::new(format!("{text:?} is not OWNER/REPOSITORY ({origin})")))
 }
 
-fn per_repository(text: &str, origin: &Origin) -> Result<bool> {
-    match text {
-        "repository" => Ok(true),
-        "installation" => Ok(false),
-        _ => Err(Error::new(format!("there is no scope {text:?} ({origin})"))
-            .hint("the scopes are installation and repository")),
+fn scope(text: &str, origin: &Origin) -> Result<RuleScope> {
+    RuleScope::ALL.into_iter().find(|scope| scope.name() == text).ok_or_else(|| {
+        Error::new(format!("there is no scope {text:?} ({origin})"))
+            .hint("the scopes are installation and repository")
+    })
+}
+
+impl RuleScope {
+    const ALL: [Self; 2] = [Self::Installation, Self::Repository];
+
+    /// How it is written.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Installation => "installation",
+            Self::Repository => "repository",
+        }
     }
 }
 
@@ -507,15 +536,53 @@ pub(super) struct Draft {
     api: Option<ApiUrl>,
     owners: Option<Vec<String>>,
     repositories: Option<Vec<Repository>>,
-    installation: Option<InstallationId>,
-    per_repository: Option<bool>,
-    permissions: Option<Permissions>,
+    installation: Option<(InstallationId, Origin)>,
+    scope: Option<RuleScope>,
+    permissions: Option<(Permissions, Origin)>,
     quit_on_failure: Option<bool>,
 }
 
 impl Draft {
     fn add_source(&mut self, name: &'static str, source: Identity, given: &Given<'_>) {
         self.sources.push((name, source, given.origin.clone()));
+    }
+
+    /// The App's id, and where that is said. Where a command gives tokens, it is the command that has a name.
+    ///
+    /// # Errors
+    /// If there are both.
+    pub(super) fn client(&self) -> Result<Option<(String, Origin)>> {
+        let [(_, Identity::TokenCommand(token), origin)] = self.sources.as_slice() else {
+            return Ok(self.app_id.clone());
+        };
+        match &self.app_id {
+            None => Ok(Some((token.command.name(), origin.clone()))),
+            Some((id, says_so)) => Err(Error::new(format!(
+                "{} ({origin}) gives tokens without an App, but App {id} is named too ({says_so})",
+                token_command::SETTING
+            ))
+            .hint("leave out the App's id, or say where its private key is")),
+        }
+    }
+
+    /// An error if the rule says what only an App's tokens can be.
+    pub(super) fn check(&self, identity: &Identity) -> Result<()> {
+        if identity.token_command().is_none() {
+            return Ok(());
+        }
+        let permissions = self.permissions.as_ref().filter(|(it, _)| !it.is_empty());
+        let of_app = [
+            ("permissions", permissions.map(|(_, origin)| origin)),
+            ("installation-id", self.installation.as_ref().map(|(_, origin)| origin)),
+        ];
+        match of_app.iter().find_map(|(name, origin)| Some((name, (*origin)?))) {
+            None => Ok(()),
+            Some((name, origin)) => Err(Error::new(format!(
+                "{name} is of no use beside {}, which decides that itself ({origin})",
+                token_command::SETTING
+            ))
+            .hint(format!("leave out {name}, and let the command give the tokens that you want"))),
+        }
     }
 
     /// Where tokens come from, if that is said; `present` is what it is without.
@@ -571,9 +638,9 @@ impl Draft {
         if let Some(repositories) = repositories {
             rule.repositories = repositories;
         }
-        rule.installation = self.installation.or(rule.installation);
-        rule.per_repository = self.per_repository.unwrap_or(rule.per_repository);
-        if let Some(permissions) = self.permissions {
+        rule.installation = self.installation.map(|(id, _)| id).or(rule.installation);
+        rule.scope = self.scope.or(rule.scope);
+        if let Some((permissions, _)) = self.permissions {
             rule.permissions = permissions;
         }
         rule.quit_on_failure = self.quit_on_failure.unwrap_or(rule.quit_on_failure);
@@ -703,8 +770,8 @@ pub(super) fn apply(config: &mut Config, flags: &Flags, world: &World<'_>) -> Re
     }
     draft.source()?;
     let Some(first) = first else { return Ok(()) };
-    let rule = match &draft.app_id {
-        Some((app_id, origin)) => new_rule(config, app_id, origin, &draft)?,
+    let rule = match draft.client()? {
+        Some((client, origin)) => new_rule(config, &client, &origin, &draft)?,
         None => {
             let rule = only_rule(config, &first)?;
             if let Some(identity) = draft.identity(Some(&rule.identity))? {
@@ -713,6 +780,7 @@ pub(super) fn apply(config: &mut Config, flags: &Flags, world: &World<'_>) -> Re
             rule
         }
     };
+    draft.check(&rule.identity)?;
     draft.change(rule);
     Ok(())
 }
@@ -743,10 +811,13 @@ fn new_rule<'c>(
     draft: &Draft,
 ) -> Result<&'c mut Rule> {
     // An id means something on one host; of several the one that is named counts, or the usual one.
-    let on = |host: &Host| config.rules.iter().rfind(|rule| rule.app_id == app_id && rule.host == *host);
-    let known = match &draft.host {
-        Some(host) => on(host),
-        None => on(&Host::github()).or_else(|| config.rules.iter().rfind(|rule| rule.app_id == app_id)),
+    let is_it = |rule: &&Rule| rule.app_id == app_id && rule.identity.token_command().is_none();
+    let mut named = config.rules.iter().filter(is_it);
+    let on = |host: &Host| config.rules.iter().filter(is_it).rfind(|rule| rule.host == *host);
+    let known = match (&draft.app_id, &draft.host) {
+        (None, _) => None,
+        (_, Some(host)) => on(host),
+        (_, None) => on(&Host::github()).or_else(|| named.next_back()),
     };
     let identity = draft.identity(known.map(|rule| &rule.identity))?.ok_or_else(|| {
         Error::new(format!("App {app_id} has no private key ({origin})"))

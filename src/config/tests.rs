@@ -107,7 +107,7 @@ fn a_file_with_every_setting_is_read() {
     assert_eq!(rule.owners, ["acme"]);
     assert_eq!(rule.repositories[0].to_string(), "other/infra");
     assert_eq!(rule.installation, Some(InstallationId(42)));
-    assert!(rule.per_repository && !rule.quit_on_failure);
+    assert!(rule.per_repository() && !rule.quit_on_failure);
     assert_eq!(rule.permissions.len(), 2);
     assert!(!format!("{config:?}").contains("[[app]]"), "the file is in the debug output");
 }
@@ -295,7 +295,7 @@ fn an_app_of_this_call_comes_before_every_rule_of_its_host() {
 fn settings_without_an_app_change_the_only_one() {
     let config = load(Some(&app("")), &[("GHAPP_HOST", "ghe.example")], &[("scope", "repository")]).unwrap();
     assert_eq!(config.rules[0].api.to_string(), "https://ghe.example/api/v3");
-    assert!(config.rules[0].per_repository);
+    assert!(config.rules[0].per_repository());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The environment variables that begin as ours do: a misspelt one would be ignored, and a token wider than was wished.
 
 use super::settings::SETTINGS;
+use crate::app::token_command;
 use crate::error::{Error, Result};
 use crate::names::nearest;
 use crate::world::World;
@@ -9,6 +10,8 @@ const PREFIX: &str = "GHAPP_";
 /// Those that are no settings.
 const OTHERS: &[&str] =
     &["GHAPP_PRIVATE_KEY", "GHAPP_CONFIG", "GHAPP_TRACE", "GHAPP_INSIDE_COMMAND", "GHAPP_COMPLETE"];
+/// Those that tell a command whom a token is for. What that command runs has them too.
+const FOR_COMMANDS: &[&str] = &token_command::VARIABLES;
 
 /// The variables that are set and begin with [`PREFIX`], in whatever case: those of this program, and all others.
 pub(crate) fn of_this_program(world: &World<'_>) -> (Vec<String>, Vec<String>) {
@@ -38,5 +41,5 @@ pub(super) fn refuse_misspelt(world: &World<'_>) -> Result<()> {
 }
 
 fn known() -> impl Iterator<Item = &'static str> {
-    SETTINGS.iter().map(|setting| setting.variable).chain(OTHERS.iter().copied())
+    SETTINGS.iter().map(|setting| setting.variable).chain(OTHERS.iter().chain(FOR_COMMANDS).copied())
 }

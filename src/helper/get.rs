@@ -61,13 +61,16 @@ fn answer(
     world: &World<'_>,
 ) -> Result<Option<Answer>> {
     let Selected { rule, place } = selected;
-    world.terminal.trace(|| format!("rule: App {} ({})", rule.app_id, rule.origin));
+    world.terminal.trace(|| format!("rule: {} ({})", rule.client(), rule.origin));
     let need = request.refused.as_deref().map_or(Need::Fresh, Need::NotRefused);
     match TokenSource::for_git(rule, config, world).token(place, need)? {
         Outcome::Issued(issued) => {
             world.terminal.trace(|| {
-                let (installation, remaining) = (issued.installation.id, issued.token.remaining(world.clock));
-                format!("answered: token of installation {installation}, {remaining} s left")
+                let remaining = issued.token.remaining(world.clock);
+                match issued.installation {
+                    Some(it) => format!("answered: token of installation {}, {remaining} s left", it.id),
+                    None => format!("answered: token of {}, {remaining} s left", rule.client()),
+                }
             });
             // git would drop it without a word, and ask a person for a password.
             if issued.token.remaining(world.clock) <= 0 {

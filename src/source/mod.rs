@@ -2,8 +2,10 @@
 
 use std::cell::OnceCell;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use crate::app::App;
+use crate::app::token_command::TokenCommand;
 use crate::cache::{
     self, ApiState, ApiStateKey, AppPage, Cache, Grant, Learnt, LookupTurn, MintTurn, OwnerRoute, RouteKey,
     TokenKey,
@@ -36,11 +38,32 @@ pub(crate) struct TokenSource<'a> {
 #[derive(Debug)]
 pub(crate) struct Issued {
     pub(crate) token: Token,
-    pub(crate) installation: InstallationRef,
+    /// The installation, unless a command gave it.
+    pub(crate) installation: Option<InstallationRef>,
     /// The name under which it is cached.
     pub(crate) key: TokenKey,
     /// What it was granted, if it was minted just now.
     granted: Option<Granted>,
+    /// How long the command took that gave it just now.
+    pub(crate) command_took: Option<Duration>,
+}
+
+/// Where a token comes from that is not cached.
+#[derive(Clone, Copy)]
+enum Mint<'r> {
+    /// GitHub mints it, of this installation.
+    Of(InstallationRef),
+    /// A command gives it.
+    Command(&'r TokenCommand),
+}
+
+impl Mint<'_> {
+    fn installation(self) -> Option<InstallationRef> {
+        match self {
+            Self::Of(installation) => Some(installation),
+            Self::Command(_) => None,
+        }
+    }
 }
 
 /// What came of the wish for a token.
@@ -112,6 +135,9 @@ impl<'a> TokenSource<'a> {
 
     /// A token for a place: a cached one, or a fresh one that git's server accepts already.
     pub(crate) fn token(&self, place: &Place, need: Need<'_>) -> Result<Outcome> {
+        if let Some(command) = self.rule.identity.token_command() {
+            return Ok(Outcome::Issued(self.obtain(Mint::Command(command), place, need)?));
+        }
         let mut may_be_gone = self.rule.installation.is_none();
         let mut route = self.route(place)?;
         loop {
@@ -203,7 +229,7 @@ impl<'a> TokenSource<'a> {
     fn token_of_owner(&self, owner: &OwnerRoute, place: &Place, need: Need<'_>) -> Option<Issued> {
         let (installation, repository) = (owner.installation, place.repository()?);
         self.world.terminal.trace(|| format!("route: perhaps installation {}, the owner's", installation.id));
-        let issued = if self.rule.per_repository {
+        let issued = if self.rule.per_repository() {
             // The mint names the repository, and is refused outside the installation.
             self.token_of(installation, place, need)
         } else {
@@ -222,7 +248,7 @@ impl<'a> TokenSource<'a> {
         // where all repositories are covered: what is public may be fetched with any token, and a push would fail.
         let service = if owner.covers_all { Service::Fetch } else { Service::Push };
         let accepts = |server: &GitServer<'_>| server.accepts(&issued.token.secret, service, repository);
-        let is_covered = self.rule.per_repository || self.git_server().is_ok_and(accepts);
+        let is_covered = self.rule.per_repository() || self.git_server().is_ok_and(accepts);
         is_covered.then(|| {
             self.cache.remember_route(&self.route_key(place), Some(installation), Learnt::Probe);
             issued
@@ -236,15 +262,27 @@ impl<'a> TokenSource<'a> {
         place: &Place,
         need: Need<'_>,
     ) -> Result<Issued, Failure> {
-        let key = self.token_key(place, installation);
+        self.obtain(Mint::Of(installation), place, need)
+    }
+
+    fn obtain(&self, mint: Mint<'_>, place: &Place, need: Need<'_>) -> Result<Issued, Failure> {
+        let key = self.token_key(mint, place);
+        let installation = mint.installation();
+        let cached = |token, key| Ok(Issued { token, installation, key, granted: None, command_took: None });
         if let Some(token) = self.cache.fresh(&key, need) {
-            return Ok(Issued { token, installation, key, granted: None });
+            return cached(token, key);
         }
         let (_lock, fallback) = match self.cache.turn_to_mint(&key, need)? {
-            MintTurn::Minted(token) => return Ok(Issued { token, installation, key, granted: None }),
+            MintTurn::Minted(token) => return cached(token, key),
             MintTurn::Mint { _lock, fallback } => (_lock, fallback),
         };
-        match (self.mint(installation, place, fallback.is_some()), fallback) {
+        let began = Instant::now();
+        let minted = match mint {
+            Mint::Of(installation) => self.mint(installation, place, fallback.is_some()),
+            Mint::Command(command) => self.run(command, place, need),
+        };
+        let command_took = matches!(mint, Mint::Command(_)).then(|| began.elapsed());
+        match (minted, fallback) {
             (Ok((token, granted)), _) => {
                 if let Some(repository) = place.repository()
                     && !self.is_accepted(&token, repository)?
@@ -254,7 +292,7 @@ impl<'a> TokenSource<'a> {
                     self.cache.forget_route(&self.owner_key(place));
                 }
                 self.cache.keep(&key, &token, &self.grant(installation, place, &granted, &token));
-                Ok(Issued { token, installation, key, granted: Some(granted) })
+                Ok(Issued { token, installation, key, granted: Some(granted), command_took })
             }
             (Err(Failure::Unreachable(why) | Failure::Limited(why, _)), Some(token))
                 if token.remaining(self.world.clock) > 0 =>
@@ -264,9 +302,35 @@ impl<'a> TokenSource<'a> {
                     "no new token could be minted, so git gets the cached one, which expires in {remaining} s: {why}"
                 );
                 self.world.terminal.warning(&Error::new(what));
-                Ok(Issued { token, installation, key, granted: None })
+                cached(token, key)
             }
             (Err(failure), _) => Err(failure),
+        }
+    }
+
+    /// Lets a command give a token.
+    fn run(
+        &self,
+        command: &TokenCommand,
+        place: &Place,
+        need: Need<'_>,
+    ) -> Result<(Token, Granted), Failure> {
+        // Another time it may succeed, and what is cached may help until then.
+        let given = command.token(&self.told(place), self.world).map_err(Failure::Unreachable)?;
+        let token = Token::minted(given.0, given.1, self.world.clock);
+        if need.is_refused(&token) {
+            return Err(command.gave_it_again().into());
+        }
+        Ok((token, Granted::default()))
+    }
+
+    /// What a command is told of a place: no more than its token may be used for.
+    fn told(&self, place: &Place) -> Place {
+        match place {
+            Place::Repository(host, repository) if !self.rule.per_repository() => {
+                Place::Owner(host.clone(), repository.owner.clone())
+            }
+            place => place.clone(),
         }
     }
 
@@ -381,9 +445,12 @@ impl<'a> TokenSource<'a> {
 
     /// The name under which the token for a place is cached, if the installation is known without asking GitHub.
     pub(crate) fn cached_key(&self, place: &Place) -> Option<TokenKey> {
+        if let Some(command) = self.rule.identity.token_command() {
+            return Some(self.token_key(Mint::Command(command), place));
+        }
         let remembered = || self.cache.old_route(&self.route_key(place));
         let installation = self.rule.installation.map(InstallationRef::from).or_else(remembered)?;
-        Some(self.token_key(place, installation))
+        Some(self.token_key(Mint::Of(installation), place))
     }
 
     /// How a call would come to the installation of a place.
@@ -417,17 +484,18 @@ impl<'a> TokenSource<'a> {
         }
     }
 
-    fn token_key(&self, place: &Place, installation: InstallationRef) -> TokenKey {
-        let scope = self.scope(place, installation);
-        TokenKey::new(&self.rule.api, &self.rule.app_id, installation.id, &scope)
+    fn token_key(&self, mint: Mint<'_>, place: &Place) -> TokenKey {
+        match mint {
+            Mint::Of(installation) => {
+                let scope = self.scope(place, installation);
+                TokenKey::new(&self.rule.api, &self.rule.app_id, installation.id, &scope)
+            }
+            Mint::Command(command) => TokenKey::of_command(&command.command.words(), &self.told(place)),
+        }
     }
 
     fn route_key(&self, place: &Place) -> RouteKey {
-        let (kind, name) = match place {
-            Place::Repository(_, repository) => ("repository", repository.to_string()),
-            Place::Owner(_, owner) => ("owner", owner.clone()),
-            Place::Host(_) => ("only", String::new()),
-        };
+        let (kind, name) = place.kind_and_name();
         RouteKey::new(&self.rule.api, &self.rule.app_id, kind, &name)
     }
 
@@ -453,7 +521,7 @@ impl<'a> TokenSource<'a> {
 
     /// What the token is narrowed to.
     fn scope(&self, place: &Place, installation: InstallationRef) -> Scope {
-        let repository = place.repository().filter(|_| self.rule.per_repository);
+        let repository = place.repository().filter(|_| self.rule.per_repository());
         let repository = repository.map(|repository| match installation.repository_id {
             Some(id) => RepositoryRef::Id(id),
             None => RepositoryRef::Name(repository.name.clone()),
@@ -461,13 +529,19 @@ impl<'a> TokenSource<'a> {
         Scope { repository, permissions: self.rule.permissions.clone() }
     }
 
-    fn grant(&self, installation: InstallationRef, place: &Place, granted: &Granted, token: &Token) -> Grant {
-        let repository = place.repository().filter(|_| self.rule.per_repository);
+    fn grant(
+        &self,
+        installation: Option<InstallationRef>,
+        place: &Place,
+        granted: &Granted,
+        token: &Token,
+    ) -> Grant {
+        let repository = place.repository().filter(|_| self.rule.per_repository());
         let label = Label {
             host: self.rule.host.to_string(),
             api: self.rule.api.to_string(),
             app: self.rule.app_id.clone(),
-            installation: installation.id,
+            installation: installation.map(|it| it.id),
             owner: place.owner().map(str::to_owned),
             repositories: repository.map(ToString::to_string).into_iter().collect(),
         };

@@ -3,6 +3,8 @@
 //! Whoever can open such a file has the App's private key, or can let it sign, and so could mint the token anyway; whoever
 //! finds the file alone, in a backup for example, has nothing.
 
+use std::time::Duration;
+
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -11,6 +13,7 @@ use zeroize::Zeroizing;
 use super::{Opening, PLATFORM, Store, StoreError};
 use crate::cache::folder::{Folder, Kind};
 use crate::cache::key::{Name as _, TokenKey};
+use crate::cache::lock::{Lock, LockOutcome};
 use crate::error::{Result as AppResult, cause};
 
 pub(super) const KIND: Kind = Kind::of_digests("tokens");
@@ -20,6 +23,8 @@ const PURPOSE: &[u8] = b"git-credential-ghapp sealed file, format 3";
 
 /// How long the keyring keeps a secret, in seconds. It is made anew where it is gone.
 const KEPT: u64 = 30 * 24 * 3600;
+/// How long another process may take to make it: a command's time, and a little more.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Has a secret that files can be sealed under.
 pub(crate) trait Sealer {
@@ -78,6 +83,18 @@ impl SealedFiles<'_> {
         match (kept, keyring) {
             (Ok(Some(secret)), _) => Ok(secret),
             (Ok(None), Ok(keyring)) => {
+                // One that is made by two at once would be another for each of them.
+                let made = || keyring.read(&name).ok().flatten();
+                let _lock = match Lock::take(self.folder, "seal", &name, PATIENCE, made) {
+                    Ok(LockOutcome::Done(secret)) => return Ok(secret),
+                    Ok(LockOutcome::Locked(lock)) => {
+                        if let Some(secret) = made() {
+                            return Ok(secret);
+                        }
+                        Some(lock)
+                    }
+                    Ok(LockOutcome::Unlocked) | Err(_) => None,
+                };
                 let secret = make()?;
                 match keyring.write(&name, &secret, KEPT) {
                     Err(why) if effort == Effort::Once => Err(nowhere(format!("{}: {why}", keyring.name()))),

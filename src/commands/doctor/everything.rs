@@ -1,9 +1,11 @@
 //! Without a name: each App that is configured, its key, its installations, and a fetch from each of them.
 
 use super::git::{examine_fetch, examine_gits_side};
-use super::github::{examine_app, examine_git_server, examine_key, examine_network, examine_stores};
+use super::github::{
+    examine_app, examine_git_server, examine_key, examine_network, examine_stores, examine_token_command,
+};
 use super::report::Report;
-use crate::commands::installations::{apps, of_app, owner, selection, use_for_git};
+use crate::commands::installations::{each_client, of_app, owner, selection, use_for_git};
 use crate::config::{Config, Rule, Selected};
 use crate::error::{Error, Result};
 use crate::github::answers::Installation;
@@ -21,10 +23,15 @@ pub(super) fn examine_everything(
     report: &mut Report<'_, '_>,
 ) -> Result<()> {
     let mut examined_stores = false;
-    for app in apps(config)? {
-        report.begin(format!("App {} on {}", app.app_id, app.host))?;
+    for app in each_client(config) {
+        report.begin(format!("{} on {}", app.client(), app.host))?;
         let source = TokenSource::new(app, config, world);
         examine_network(app, world, report)?;
+        if app.identity.token_command().is_some() {
+            examine_stores(&source, config, world, report)?;
+            examine_commands_places(app, config, world, report)?;
+            continue;
+        }
         if !examine_key(app, &source, world, report)? {
             continue;
         }
@@ -42,6 +49,29 @@ pub(super) fn examine_everything(
     Ok(())
 }
 
+/// What the rules of a command name.
+fn examine_commands_places(
+    client: &Rule,
+    config: &Config,
+    world: &World<'_>,
+    report: &mut Report<'_, '_>,
+) -> Result<()> {
+    let rules = config.rules.iter().filter(|rule| rule.is_same_client(client) && rule.host == client.host);
+    let mut places = Vec::new();
+    for rule in rules {
+        let repositories = rule.repositories.iter();
+        places.extend(repositories.map(|it| (rule, Place::Repository(rule.host.clone(), it.clone()))));
+    }
+    if places.is_empty() {
+        return report.ok("token command", "it is told of the repository: name one to try it");
+    }
+    for (rule, place) in places.into_iter().take(MOST_PLACES) {
+        let source = TokenSource::new(rule, config, world);
+        examine_token_command(&Selected { rule, place }, &source, world, report)?;
+    }
+    Ok(())
+}
+
 /// What the rules of an App name, and where they name nothing, every owner that it is installed on.
 fn examine_places(
     app: &Rule,
@@ -51,7 +81,7 @@ fn examine_places(
     report: &mut Report<'_, '_>,
 ) -> Result<()> {
     let mut places: Vec<(&Rule, Place)> = Vec::new();
-    for rule in config.rules.iter().filter(|rule| rule.app_id == app.app_id && rule.api == app.api) {
+    for rule in config.rules.iter().filter(|rule| rule.is_same_client(app)) {
         let host = || rule.host.clone();
         let repositories = rule.repositories.iter().map(|it| Place::Repository(host(), it.clone()));
         let owners = rule.owners.iter().map(|owner| Place::Owner(host(), owner.clone()));
@@ -98,7 +128,7 @@ fn examine_place(
         let page = it.html_url.clone().unwrap_or_default();
         return report.failure("installation", Error::new(shown).hint(format!("fix it at {page}")));
     }
-    if rule.per_repository && place.repository().is_none() {
+    if rule.per_repository() && place.repository().is_none() {
         let what = format!("{shown}; tokens are for one repository at a time: name one to try it");
         return report.ok("installation", what);
     }

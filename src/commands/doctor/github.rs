@@ -109,6 +109,26 @@ fn examine_sign_command(
     Ok(true)
 }
 
+/// Whether the command gives a token: it is called once, whatever is cached.
+pub(super) fn examine_token_command(
+    selected: &Selected<'_>,
+    source: &TokenSource<'_>,
+    world: &World<'_>,
+    report: &mut Report<'_, '_>,
+) -> Result<()> {
+    const STEP: &str = "token command";
+    match source.token(&selected.place, Need::New) {
+        Ok(Outcome::Issued(issued)) => {
+            let took = issued.command_took.map(|took| format!(" in {} ms", took.as_millis()));
+            let (name, took) = (&selected.rule.app_id, took.unwrap_or_default());
+            let expires = soon(issued.token.expires_at(), world.clock.now());
+            report.ok(STEP, format!("{name} gave a token{took}, which expires {expires}"))?;
+            examine_git_server(selected, &issued, source, world, report)
+        }
+        Ok(Outcome::NotInstalled(why)) | Err(why) => report.failure(STEP, why),
+    }
+}
+
 pub(super) fn examine_stores(
     source: &TokenSource<'_>,
     config: &Config,
@@ -332,8 +352,11 @@ pub(super) fn examine_git_server(
             let what = Error::new(format!(
                 "{host} returned 404: the token does not reach {repository}, or there is none"
             ));
-            let app = &selected.rule.app_id;
-            report.failure("probe", what.hint(format!("add the repository to the installation of App {app}")))
+            let hint = match selected.rule.identity.token_command() {
+                Some(_) => format!("let {} give one that does", selected.rule.client()),
+                None => format!("add the repository to the installation of App {}", selected.rule.app_id),
+            };
+            report.failure("probe", what.hint(hint))
         }
         Ok(status) => {
             let what = Error::new(format!("{host} returned {status} to the token for {repository}"));

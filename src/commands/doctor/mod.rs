@@ -62,7 +62,7 @@ fn examine_name(name: &str, config: &Config, world: &World<'_>, report: &mut Rep
     };
     let Selected { rule, place } = &selected;
     let why = why_this_rule(&selected);
-    report.ok("rule", format!("App {} answers for {place}: {why} ({})", rule.app_id, rule.origin))?;
+    report.ok("rule", format!("{} answers for {place}: {why} ({})", rule.client(), rule.origin))?;
     let url = git::url_as_written(name, place);
     git::examine_url(&url, place, report)?;
     // What is in front of an @ may be a secret. It was judged; git is not called with it, as arguments are public.
@@ -70,6 +70,15 @@ fn examine_name(name: &str, config: &Config, world: &World<'_>, report: &mut Rep
     git::examine_gits_side(&url, place, rule, config, world, report)?;
     github::examine_network(rule, world, report)?;
     let source = TokenSource::new(rule, config, world);
+    if rule.identity.token_command().is_some() {
+        github::examine_stores(&source, config, world, report)?;
+        github::examine_token_command(&selected, &source, world, report)?;
+        return if place.repository().is_some() && report.is_fine() {
+            git::examine_fetch(&url, report)
+        } else {
+            Ok(())
+        };
+    }
     let has_key = github::examine_key(rule, &source, world, report)?;
     github::examine_stores(&source, config, world, report)?;
     if has_key && github::examine_app(&source, world, report)? {
@@ -85,7 +94,10 @@ fn examine_configuration(config: &Config, world: &World<'_>, report: &mut Report
         .map(|rule| rule.origin.to_string().split(", line").next().unwrap_or_default().to_owned())
         .collect();
     places.dedup();
-    let rules = count(config.rules.len(), "App is", "Apps are");
+    let rules = match config.rules.iter().any(|rule| rule.identity.token_command().is_some()) {
+        true => count(config.rules.len(), "rule is", "rules are"),
+        false => count(config.rules.len(), "App is", "Apps are"),
+    };
     report.ok("configuration", format!("{rules} configured: {}", places.join(", ")))?;
     let (ours, others) = variables::of_this_program(world);
     let said = [(ours, "is", "are", "set"), (others, "is", "are", "not this program's")];

@@ -21,6 +21,7 @@ use super::installations::{owner, selection, use_for_git};
 use super::output::{Output, count};
 use super::person::{Person, TRIES};
 use crate::app::key::KeySource;
+use crate::app::token_command;
 use crate::config::{Config, Flags, Rule, SETTINGS, SOURCES, Setting};
 use crate::error::{Error, Result};
 use crate::files::open_to_others;
@@ -120,24 +121,29 @@ pub(super) fn setup(
     }
     let present = Present::read(file, &world.folders)?;
     let Subject { flags, config, mut rule, app, installations } =
-        find_app(&options, flags, &present, &journal, world, &mut person)?;
-    tell_about(&app, &rule, &installations, world, output)?;
+        find_client(&options, flags, &present, &journal, world, &mut person)?;
+    if let Some(app) = &app {
+        tell_about(app, &rule, &installations, world, output)?;
+    }
 
     // For whom it is.
     let on_host = |it: &&Rule| it.host == rule.host;
+    let is_own = |it: &Rule| match &app {
+        Some(app) => it.identity.token_command().is_none() && app.has_id(&it.app_id),
+        None => it.is_same_client(&rule),
+    };
     let own: Vec<usize> = (0..present.rules.len())
-        .filter(|index| on_host(&&present.rules[*index]) && app.has_id(&present.rules[*index].app_id))
+        .filter(|index| on_host(&&present.rules[*index]) && is_own(&present.rules[*index]))
         .collect();
     let own_rules: Vec<&Rule> = own.iter().map(|index| &present.rules[*index]).collect();
+    let other_apps: Vec<&Rule> = present.rules.iter().filter(on_host).filter(|it| !is_own(it)).collect();
     if let Some(same) = own_rules.first() {
         rule.app_id.clone_from(&same.app_id);
     }
-    let other_apps: Vec<&Rule> =
-        present.rules.iter().filter(on_host).filter(|it| !app.has_id(&it.app_id)).collect();
     let helpers = other_helpers(&rule)?;
     let situation = Situation {
         options: &options,
-        app: &app,
+        app: app.as_ref(),
         installations: &installations,
         other_apps,
         is_configured: !own.is_empty(),
@@ -148,11 +154,11 @@ pub(super) fn setup(
 
     // This program's side.
     let from_environment = is_from_environment(&flags, world);
-    let place = if from_environment {
-        KeyPlace { name: None, change: None }
-    } else {
+    let place = if let Some(app) = app.as_ref().filter(|_| !from_environment) {
         let before = own_rules.first().and_then(|rule| rule.identity.only_key()?.setting());
-        key::where_it_goes(&options, &rule, &app, before.as_deref(), &present.file, &mut person, world)?
+        key::where_it_goes(&options, &rule, app, before.as_deref(), &present.file, &mut person, world)?
+    } else {
+        KeyPlace { name: None, change: None }
     };
     let mut changes: Vec<Change> = place.change.iter().cloned().collect();
     let mut rules = vec![rule.clone()];
@@ -171,9 +177,13 @@ pub(super) fn setup(
     // git's side.
     let named = flags.config.is_some().then(|| absolute(&present.file));
     let helper = helper_value(named.as_deref(), world)?;
-    let identity = match options.identity {
-        true => Some(bot(&rule, &app, &installations, &config, &present.file, world)?),
-        false => None,
+    let identity = match (options.identity, &app) {
+        (true, Some(app)) => Some(bot(&rule, app, &installations, &config, &present.file, world)?),
+        (true, None) => {
+            let what = format!("{} is no App, which has an identity", rule.client());
+            return Err(Error::new(what).hint("leave out --identity"));
+        }
+        (false, _) => None,
     };
     let all_installed = owners::paths_of_installations(&installations);
     let mut settings = Vec::new();
@@ -228,7 +238,7 @@ pub(super) fn setup(
         }
         let entry = Entry {
             app: rule.app_id.clone(),
-            other_id: app.other_id(&rule.app_id),
+            other_id: app.as_ref().and_then(|app| app.other_id(&rule.app_id)),
             host: Some(rule.host.to_string()),
             owners: rules.iter().flat_map(|rule| rule.named_owners().cloned()).collect(),
             changes,
@@ -246,24 +256,27 @@ pub(super) fn setup(
         output
             .line(&format!("done; {} takes it back", undo_command(&scope, &present.file, &flags, world)))?;
     }
-    for advice in old_keys.iter().filter_map(|old| old.advice(&rule, &app, world)) {
+    for advice in app.iter().flat_map(|app| old_keys.iter().filter_map(|old| old.advice(&rule, app, world))) {
         output.line(&advice)?;
     }
-    let not_tried = "not tried: the App can reach no repository yet".to_owned();
+    let not_tried = match app {
+        Some(_) => "not tried: the App can reach no repository yet".to_owned(),
+        None => format!("not tried: {} with a repository tries it: doctor OWNER/REPO", typed_program(world)),
+    };
     output.line(&works.transpose()?.unwrap_or(not_tried))
 }
 
-/// The App as it is named, and as GitHub knows it.
+/// The App as it is named, and as GitHub knows it; or a command that gives tokens.
 struct Subject {
     flags: Flags,
     config: Config,
     rule: Rule,
-    app: AppInfo,
+    app: Option<AppInfo>,
     installations: Vec<Installation>,
 }
 
-/// Finds out which App is meant. Where a person types what is missing, and GitHub does not know that, it is asked for again.
-fn find_app(
+/// Finds out which App or command is meant. Where a person types what is missing, and GitHub does not know that, it is asked for again.
+fn find_client(
     options: &Options,
     given: &Flags,
     present: &Present,
@@ -291,9 +304,12 @@ fn as_github_knows(flags: Flags, world: &World<'_>) -> Result<Subject, Failure> 
     let config = Config::load_without_files(&flags, world)?;
     let Some(rule) = config.rules.last().cloned() else { return Err(super::nothing_configured().into()) };
     let source = TokenSource::new(&rule, &config, world);
+    if rule.identity.token_command().is_some() {
+        return Ok(Subject { flags, rule: rule.clone(), app: None, installations: Vec::new(), config });
+    }
     source.app().check_key()?;
     let github = source.github()?;
-    let app = github.app()?;
+    let app = Some(github.app()?);
     let mut installations = Vec::new();
     github.installations(|page| {
         installations.extend(page);
@@ -329,7 +345,7 @@ fn undo_command(scope: &Scope, file: &Path, flags: &Flags, world: &World<'_>) ->
 fn is_from_environment(flags: &Flags, world: &World<'_>) -> bool {
     let is_set = |name: &str| world.variables.path(name).is_some();
     let mut sources = sources();
-    is_set("GHAPP_APP_ID")
+    (is_set("GHAPP_APP_ID") || is_set("GHAPP_TOKEN_COMMAND"))
         && !flags.has("app-id")
         && (is_set(PRIVATE_KEY) || sources.clone().any(|source| is_set(source.variable)))
         && !sources.any(|source| flags.has(source.name()))
@@ -361,7 +377,8 @@ fn complete(
     if options.rotate_key.is_some() {
         only_app(&mut flags, present, world)?;
     }
-    if !flags.has("app-id") && !is_set("GHAPP_APP_ID") {
+    let is_command = flags.has(token_command::SETTING) || is_set("GHAPP_TOKEN_COMMAND");
+    if !flags.has("app-id") && !is_set("GHAPP_APP_ID") && !is_command {
         let what = "client ID or App ID";
         let answer = person.asked(what)?.ok_or_else(|| missing(what))?;
         typed = true;

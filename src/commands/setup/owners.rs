@@ -14,7 +14,8 @@ const MANY: usize = 20;
 /// What decides for which owners a rule is.
 pub(super) struct Situation<'s> {
     pub(super) options: &'s Options,
-    pub(super) app: &'s AppInfo,
+    /// The App, unless a command gives the tokens.
+    pub(super) app: Option<&'s AppInfo>,
     pub(super) installations: &'s [Installation],
     /// The rules of other Apps on this host that are configured already.
     pub(super) other_apps: Vec<&'s Rule>,
@@ -46,8 +47,11 @@ impl Situation<'_> {
             }
             let taken = format!("App {} answers for every owner on {} already", other.app_id, other.host);
             if owners.is_empty() {
-                return Err(Error::new(format!("{taken}, and this one is installed nowhere else"))
-                    .hint(self.app.install_hint()));
+                return Err(match self.app {
+                    Some(app) => Error::new(format!("{taken}, and this one is installed nowhere else"))
+                        .hint(app.install_hint()),
+                    None => Error::new(taken).hint("name the owners that this one is for: --owner OWNER"),
+                });
             }
             if owners.len() > MANY {
                 return Err(Error::new(taken).hint("name the owners that this one is for: --owner OWNER"));
@@ -68,10 +72,14 @@ impl Situation<'_> {
             return Ok(());
         }
         if others_serve && owners.is_empty() {
-            let what = "the App is not installed anywhere, and git asks other helpers for this host";
-            let hint =
-                format!("{}, or name who it is for: --owner OWNER, or --all-owners", self.app.install_hint());
-            return Err(Error::new(what).hint(hint));
+            let which = "name who it is for: --owner OWNER, or --all-owners";
+            return Err(match self.app {
+                Some(app) => {
+                    Error::new("the App is not installed anywhere, and git asks other helpers for this host")
+                        .hint(format!("{}, or {which}", app.install_hint()))
+                }
+                None => Error::new("git asks other helpers for this host").hint(which),
+            });
         }
         if others_serve && owners.len() > MANY {
             let what = format!(
