@@ -145,14 +145,14 @@ impl Need<'_> {
 /// What a token is narrowed to. The default is everything that the installation may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scope {
-    /// The one repository that the token is for.
-    pub(crate) repository: Option<RepositoryRef>,
+    /// The repositories that the token is for; empty: all that the installation covers.
+    pub(crate) repositories: Vec<RepositoryRef>,
     /// Permission names and their levels; empty: all that the installation has.
     pub(crate) permissions: Permissions,
 }
 
 /// How a repository is named when a token is minted for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RepositoryRef {
     /// By its name, without the owner.
     Name(String),
@@ -162,6 +162,16 @@ pub(crate) enum RepositoryRef {
 
 /// Permission names (`contents`, …) and their levels (`read`, `write`, `admin`).
 pub(crate) type Permissions = BTreeMap<String, String>;
+
+/// Whether a level of a permission is no more than another one. `None`: there is none.
+pub(crate) fn is_within(level: &str, most: Option<&str>) -> bool {
+    const LEVELS: [&str; 3] = ["read", "write", "admin"];
+    let rank = |level: &str| LEVELS.iter().position(|it| *it == level);
+    match (rank(level), most.map(rank)) {
+        (Some(level), Some(Some(most))) => level <= most,
+        _ => false,
+    }
+}
 
 /// What GitHub says that a token may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

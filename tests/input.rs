@@ -257,8 +257,8 @@ fn what_github_refuses_is_told_with_the_next_step() {
             "[[app]]\nid = '{ACME_APP}'\nprivate-key = '~/../keys/acme.pem'\npermissions = {{ issues = 'write' }}\n"
         ))
         }),
-        "error: installation 4201 of App Iv23liAcmeCi cannot give the token that the configuration asks for: The permissions requested are not granted to this installation.\n\
-         hint: grant issues = write, or ask for less in the configuration: \
+        "error: installation 4201 of App Iv23liAcmeCi was not granted issues = write\n\
+         hint: give the App this permission and accept the change, or ask for less: \
          https://github.com/organizations/acme/settings/installations/4201\n"
     );
 }

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub use endpoint::{Endpoint, NoSuchEndpoint};
 pub use file::Invalid;
 pub use rest::api_path;
-pub use world::{Anonymous, App, Effect, Fault, Installation, Request, Selection, Token, World};
+pub use world::{Anonymous, App, Effect, Fault, Installation, Repository, Request, Selection, Token, World};
 
 /// The key of the App `acme-ci`, in PKCS#1.
 pub const ACME_KEY: &str = include_str!("../keys/acme.pem");

@@ -14,13 +14,19 @@ impl TokenKey {
     /// The key of the tokens of an App's installation, narrowed to `scope`. Installations are numbered per
     /// host, so the API is a part of it.
     pub(crate) fn new(api: &ApiUrl, app_id: &str, installation: InstallationId, scope: &Scope) -> Self {
-        let repository = match &scope.repository {
-            None => String::new(),
-            Some(RepositoryRef::Name(name)) => format!("name {name}"),
-            Some(RepositoryRef::Id(id)) => format!("id {id}"),
-        };
+        let mut repositories: Vec<String> = scope
+            .repositories
+            .iter()
+            .map(|repository| match repository {
+                RepositoryRef::Name(name) => format!("name {name}"),
+                RepositoryRef::Id(id) => format!("id {id}"),
+            })
+            .collect();
+        repositories.sort_unstable();
+        // No name has a blank in it.
+        let repositories = repositories.join(" ");
         let (api, installation) = (api.to_string(), installation.to_string());
-        let mut fields = vec!["token", &api, app_id, &installation, &repository];
+        let mut fields = vec!["token", &api, app_id, &installation, &repositories];
         fields.extend(scope.permissions.iter().flat_map(|(name, level)| [name.as_str(), level.as_str()]));
         Self(digest(&fields))
     }

@@ -288,24 +288,25 @@ fn every_field_that_changes_a_token_changes_its_key() {
     let permissions = |pairs: &[(&str, &str)]| -> Permissions {
         pairs.iter().map(|(name, level)| ((*name).to_owned(), (*level).to_owned())).collect()
     };
-    let scope = |repository: Option<RepositoryRef>, pairs: &[(&str, &str)]| Scope {
-        repository,
+    let scope = |repositories: Vec<RepositoryRef>, pairs: &[(&str, &str)]| Scope {
+        repositories,
         permissions: permissions(pairs),
     };
-    let name = |name: &str| Some(RepositoryRef::Name(name.to_owned()));
+    let name = |name: &str| vec![RepositoryRef::Name(name.to_owned())];
     let mut keys = HashSet::new();
     let mut count = 0;
     for api in [&github, &tenant, &path] {
         for app_id in ["1", "12"] {
             for installation in [1, 2, 21] {
                 for scope in [
-                    scope(None, &[]),
+                    scope(vec![], &[]),
+                    scope([name("a"), name("b")].concat(), &[]),
                     scope(name("a"), &[]),
                     scope(name("7"), &[]),
-                    scope(Some(RepositoryRef::Id(7)), &[]),
-                    scope(None, &[("contents", "read")]),
-                    scope(None, &[("contents", "write")]),
-                    scope(None, &[("contents", "read"), ("workflows", "write")]),
+                    scope(vec![RepositoryRef::Id(7)], &[]),
+                    scope(vec![], &[("contents", "read")]),
+                    scope(vec![], &[("contents", "write")]),
+                    scope(vec![], &[("contents", "read"), ("workflows", "write")]),
                     scope(name("a"), &[("contents", "read")]),
                 ] {
                     let key = TokenKey::new(api, app_id, InstallationId(installation), &scope);

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use super::{identity, place, token};
+use super::{identity, narrow, token};
 use crate::config::Config;
 use crate::error::{Error, Result, cause};
 use crate::names::{Host, Place};
@@ -24,6 +24,8 @@ pub(crate) struct Options {
     /// Let commits be the App's: name its bot as git's author and committer
     #[arg(long)]
     identity: bool,
+    #[command(flatten)]
+    narrow: narrow::Narrow,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -42,9 +44,16 @@ fn variable(name: &str) -> std::result::Result<String, String> {
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
-pub(super) fn exec(options: &Options, config: &Config, world: &World<'_>) -> Result<u8> {
-    let selected = place::selected(options.name.as_deref(), "exec --for", config, world)?;
-    let (issued, _) = token::issue(&selected, Need::Fresh, "exec --for", config, world)?;
+pub(super) fn exec(
+    options: &Options,
+    repositories: &[String],
+    config: &Config,
+    world: &World<'_>,
+) -> Result<u8> {
+    const USAGE: &str = "exec --for";
+    let name = options.name.as_deref();
+    let (selected, narrowing) = narrow::selected(name, repositories, &options.narrow, USAGE, config, world)?;
+    let (issued, _) = token::issue(&selected, &narrowing, Need::Fresh, USAGE, config, world)?;
     let Some((program, arguments)) = options.command.split_first() else { return Ok(0) };
     let mut command = Command::new(program);
     command.args(arguments);
@@ -53,7 +62,7 @@ pub(super) fn exec(options: &Options, config: &Config, world: &World<'_>) -> Res
     if options.identity {
         let source = TokenSource::new(selected.rule, config, world);
         let (name, address) = with_token(
-            |need| Ok::<_, Error>(token::issue(&selected, need, "exec --for", config, world)?.0),
+            |need| Ok::<_, Error>(token::issue(&selected, &narrowing, need, USAGE, config, world)?.0),
             |issued| identity::of_bot(selected.rule, &source, &issued.token.secret),
         )?;
         for who in ["AUTHOR", "COMMITTER"] {

@@ -8,6 +8,7 @@ mod identity;
 mod installations;
 mod logout;
 mod man;
+mod narrow;
 mod output;
 mod person;
 pub(crate) mod place;
@@ -79,8 +80,14 @@ pub(crate) fn run(
     match command {
         Command::Setup(options) => setup::setup(options, flags, world, &mut stdin, &mut output)?,
         Command::Doctor(options) => return doctor::doctor(&options, flags, world, &mut output),
-        Command::Token(options) => token::token(&options, &Config::load(flags, world)?, world, &mut output)?,
-        Command::Exec(options) => return exec::exec(&options, &Config::load(flags, world)?, world),
+        Command::Token(options) => {
+            let repositories = narrow::repositories(flags);
+            token::token(&options, &repositories, &Config::load(flags, world)?, world, &mut output)?;
+        }
+        Command::Exec(options) => {
+            let repositories = narrow::repositories(flags);
+            return exec::exec(&options, &repositories, &Config::load(flags, world)?, world);
+        }
         Command::Status(options) => {
             return status::status(&options, &Config::load(flags, world)?, world, &mut output);
         }

@@ -13,7 +13,7 @@ use crate::github::Failure;
 use crate::github::answers::{Installation, RepositoryInfo};
 use crate::names::Place;
 use crate::secret::Secret;
-use crate::source::{Issued, TokenSource, with_token};
+use crate::source::{Issued, Narrowing, TokenSource, with_token};
 use crate::token::Need;
 use crate::world::World;
 
@@ -38,7 +38,11 @@ pub(super) fn repositories(
     if let Some(name) = &options.name {
         let selected = place::selected(Some(name), "repositories", config, world)?;
         with_token(
-            |need| Ok::<_, Error>(token::issue(&selected, need, "repositories", config, world)?.0),
+            |need| {
+                Ok::<_, Error>(
+                    token::issue(&selected, &Narrowing::default(), need, "repositories", config, world)?.0,
+                )
+            },
             |issued| reached(selected.rule, &issued.token.secret, config, world, &mut found),
         )?;
     } else {

@@ -4,12 +4,12 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::output::{Output, time};
-use super::place;
+use super::{narrow, place};
 use crate::app::jwt;
 use crate::config::{Config, Selected};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::names::Place;
-use crate::source::{Issued, Outcome, TokenSource};
+use crate::source::{Issued, Narrowing, Outcome, TokenSource};
 use crate::token::{Granted, Need};
 use crate::world::World;
 
@@ -24,8 +24,10 @@ pub(crate) struct Options {
     /// Mint a new token even if one is cached
     #[arg(long, conflicts_with = "app")]
     fresh: bool,
+    #[command(flatten)]
+    narrow: narrow::Narrow,
     /// Print the App's own JWT instead, for endpoints that need it, such as GET /app
-    #[arg(long)]
+    #[arg(long, conflicts_with = "permission")]
     app: bool,
     /// How long the JWT is valid, at most 600
     #[arg(long, value_name = "SECONDS", requires = "app", default_value_t = jwt::LIFETIME)]
@@ -35,16 +37,22 @@ pub(crate) struct Options {
 
 pub(super) fn token(
     options: &Options,
+    repositories: &[String],
     config: &Config,
     world: &World<'_>,
     output: &mut Output<'_>,
 ) -> Result<()> {
+    if options.app && !repositories.is_empty() {
+        return Err(Error::new("the App's JWT is for no repository").hint("leave out --repository"));
+    }
     if options.app {
         return app_jwt(options, config, world, output);
     }
-    let selected = place::selected(options.name.as_deref(), "token", config, world)?;
+    let name = options.name.as_deref();
+    let (selected, narrowing) =
+        narrow::selected(name, repositories, &options.narrow, "token", config, world)?;
     let need = if options.fresh { Need::New } else { Need::Fresh };
-    let (issued, granted) = issue(&selected, need, "token", config, world)?;
+    let (issued, granted) = issue(&selected, &narrowing, need, "token", config, world)?;
     let token = issued.token.secret.expose();
     if !options.json {
         return output.write(Zeroizing::new(format!("{token}\n")).as_bytes());
@@ -73,6 +81,7 @@ pub(super) fn token(
 /// missing.
 pub(super) fn issue(
     selected: &Selected<'_>,
+    narrowing: &Narrowing,
     need: Need<'_>,
     usage: &str,
     config: &Config,
@@ -80,7 +89,7 @@ pub(super) fn issue(
 ) -> Result<(Issued, Granted)> {
     let Selected { rule, place } = selected;
     world.terminal.trace(|| format!("rule for {place}: {} ({})", rule.client(), rule.origin));
-    let source = TokenSource::new(rule, config, world);
+    let source = TokenSource::new(rule, config, world).narrowed(narrowing.clone());
     let outcome = source.token(place, need).map_err(|why| match place {
         Place::Host(host) => place::which(usage, host, config, world).unwrap_or(why),
         _ => why,

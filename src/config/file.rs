@@ -76,6 +76,7 @@ impl Reader<'_> {
         draft.check(&identity)?;
         let mut rule = Rule::new(app_id, identity, Host::github(), origin, Source::File);
         draft.change(&mut rule);
+        rule.check_list()?;
         Ok(rule)
     }
 

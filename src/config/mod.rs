@@ -61,6 +61,10 @@ pub(crate) struct Rule {
     source: Source,
 }
 
+/// The most repositories that a token can be narrowed to.
+/// <https://docs.github.com/rest/apps/apps#create-an-installation-access-token-for-an-app>
+const MOST_LISTED: usize = 500;
+
 /// What a token reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RuleScope {
@@ -68,6 +72,8 @@ pub(crate) enum RuleScope {
     Installation,
     /// The one repository that git asks for.
     Repository,
+    /// The repositories that the rule names.
+    Listed,
 }
 
 /// Where rules come from. The later source is the stronger one.
@@ -111,6 +117,23 @@ impl Rule {
     /// Whether a token is for the one repository that git asks for.
     pub(crate) fn per_repository(&self) -> bool {
         self.scope() == RuleScope::Repository
+    }
+
+    /// An error if its tokens are for the repositories that it names, and it does not name them, or names more than that.
+    fn check_list(&self) -> Result<()> {
+        if self.scope() != RuleScope::Listed {
+            return Ok(());
+        }
+        let what = match (self.repositories.len(), self.owners.first()) {
+            (0, _) => "names no repositories".to_owned(),
+            (count @ 1.., None) if count <= MOST_LISTED => return Ok(()),
+            (_, Some(owner)) => format!("is for all of {owner} too"),
+            (count, None) => {
+                format!("names {count} repositories, and a token can be for {MOST_LISTED} at most")
+            }
+        };
+        Err(Error::new(format!("the scope is listed, but the rule {what} ({})", self.origin))
+            .hint("name the repositories in repositories, and no owners"))
     }
 
     /// Whose the tokens are, for messages: an App's, or a command's.

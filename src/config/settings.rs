@@ -288,10 +288,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--scope",
         variable: "GHAPP_SCOPE",
         placeholder: "SCOPE",
-        help: "what a token reaches: installation (default), all of it; repository, only the one that git asks for",
+        help: "what a token reaches: installation (default), all of it; repository, only the one that git asks for; listed, only those that the rule names",
         shape: Shape::Text,
         apply: ToRule(|draft, given| {
-            draft.scope = Some(given.parsed(scope)?);
+            draft.scope = Some((given.parsed(scope)?, given.origin.clone()));
             Ok(())
         }),
         written: |rule| rule.scope.map(|scope| Value::Text(scope.name().to_owned())),
@@ -477,18 +477,19 @@ fn repository(text: &str, origin: &Origin) -> Result<Repository> {
 fn scope(text: &str, origin: &Origin) -> Result<RuleScope> {
     RuleScope::ALL.into_iter().find(|scope| scope.name() == text).ok_or_else(|| {
         Error::new(format!("there is no scope {text:?} ({origin})"))
-            .hint("the scopes are installation and repository")
+            .hint("the scopes are installation, repository and listed")
     })
 }
 
 impl RuleScope {
-    const ALL: [Self; 2] = [Self::Installation, Self::Repository];
+    const ALL: [Self; 3] = [Self::Installation, Self::Repository, Self::Listed];
 
     /// How it is written.
     fn name(self) -> &'static str {
         match self {
             Self::Installation => "installation",
             Self::Repository => "repository",
+            Self::Listed => "listed",
         }
     }
 }
@@ -537,7 +538,7 @@ pub(super) struct Draft {
     owners: Option<Vec<String>>,
     repositories: Option<Vec<Repository>>,
     installation: Option<(InstallationId, Origin)>,
-    scope: Option<RuleScope>,
+    scope: Option<(RuleScope, Origin)>,
     permissions: Option<(Permissions, Origin)>,
     quit_on_failure: Option<bool>,
 }
@@ -574,6 +575,10 @@ impl Draft {
         let of_app = [
             ("permissions", permissions.map(|(_, origin)| origin)),
             ("installation-id", self.installation.as_ref().map(|(_, origin)| origin)),
+            (
+                "scope = \"listed\"",
+                self.scope.as_ref().filter(|(it, _)| *it == RuleScope::Listed).map(|(_, origin)| origin),
+            ),
         ];
         match of_app.iter().find_map(|(name, origin)| Some((name, (*origin)?))) {
             None => Ok(()),
@@ -639,7 +644,7 @@ impl Draft {
             rule.repositories = repositories;
         }
         rule.installation = self.installation.map(|(id, _)| id).or(rule.installation);
-        rule.scope = self.scope.or(rule.scope);
+        rule.scope = self.scope.map(|(scope, _)| scope).or(rule.scope);
         if let Some((permissions, _)) = self.permissions {
             rule.permissions = permissions;
         }
@@ -782,7 +787,7 @@ pub(super) fn apply(config: &mut Config, flags: &Flags, world: &World<'_>) -> Re
     };
     draft.check(&rule.identity)?;
     draft.change(rule);
-    Ok(())
+    rule.check_list()
 }
 
 /// The value that a variable or a flag gives.

@@ -9,7 +9,6 @@ use super::transport::Reply;
 use crate::error::Error;
 use crate::names::{ApiUrl, InstallationId};
 use crate::time::{Timestamp, describe, describe_offset};
-use crate::token::Scope;
 
 /// Why there is no token, sorted by what can be done next.
 #[derive(Debug)]
@@ -223,7 +222,6 @@ pub(super) fn mint_refusal(
     app_id: &str,
     reply: &Reply,
     installation: InstallationId,
-    scope: &Scope,
     fix: impl Fn(&str) -> String,
 ) -> Failure {
     let message = message(&reply.body).unwrap_or_default();
@@ -240,20 +238,10 @@ pub(super) fn mint_refusal(
             format!("installation {installation} of App {app_id} may not be used from here: {message}"),
             "add this machine's address to the IP allow list of the organisation",
         ),
-        422 => {
-            let asked = scope.permissions.iter().map(|(name, level)| format!("{name} = {level}"));
-            let asked: Vec<String> = asked.collect();
-            let step = match asked.as_slice() {
-                [] => "add the repository to the installation".to_owned(),
-                asked => format!("grant {}, or ask for less in the configuration", asked.join(", ")),
-            };
-            refused(
-                format!(
-                    "installation {installation} of App {app_id} cannot give the token that the configuration asks for: {message}"
-                ),
-                &step,
-            )
-        }
+        422 => refused(
+            format!("installation {installation} of App {app_id} cannot give such a token: {message}"),
+            "add the repositories to the installation",
+        ),
         _ => refusal(api, app_id, reply),
     }
 }

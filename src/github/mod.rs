@@ -22,7 +22,7 @@ use crate::git::network::Way;
 use crate::names::{ApiUrl, Host, InstallationId, InstallationRef, Repository};
 use crate::secret::Secret;
 use crate::time::{Timestamp, describe, describe_offset};
-use crate::token::{Granted, Permissions, RepositoryRef, Scope, Token};
+use crate::token::{Granted, Permissions, RepositoryRef, Scope, Token, is_within};
 use crate::world::World;
 
 use answers::{
@@ -34,7 +34,7 @@ use failures::{
     endless, is_about_times_of_jwt, is_unknown_app, is_unknown_key, malformed, mint_refusal, refusal,
     token_refusal, unknown_key,
 };
-use transport::{ApiRequest, Reply, Transport};
+use transport::{ApiRequest, MAX_ANSWER, MAX_LONG_ANSWER, Reply, Transport};
 
 /// How often a redirect is followed.
 const MAX_REDIRECTS: usize = 3;
@@ -89,10 +89,10 @@ enum Credential<'c> {
 
 #[derive(Serialize)]
 struct AccessTokenRequest<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    repositories: Option<[&'a str; 1]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    repository_ids: Option<[u64; 1]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    repositories: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    repository_ids: Vec<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     permissions: Option<&'a Permissions>,
 }
@@ -256,30 +256,39 @@ impl<'a> GitHub<'a> {
     }
 
     /// Mints an installation access token, and tells what it was granted. [`Failure::Gone`]: there is no such installation
-    /// any more.
+    /// any more. A token that git cannot use is an error, unless it is for something else.
     pub(crate) fn mint(
         &self,
         installation: InstallationId,
         scope: &Scope,
+        not_for_git: bool,
     ) -> Result<(Token, Granted), Failure> {
-        let (repositories, repository_ids) = match &scope.repository {
-            Some(RepositoryRef::Name(name)) => (Some([name.as_str()]), None),
-            Some(RepositoryRef::Id(id)) => (None, Some([*id])),
-            None => (None, None),
-        };
+        let (mut repositories, mut repository_ids) = (Vec::new(), Vec::new());
+        for repository in &scope.repositories {
+            match repository {
+                RepositoryRef::Name(name) => repositories.push(name.as_str()),
+                RepositoryRef::Id(id) => repository_ids.push(*id),
+            }
+        }
         let permissions = (!scope.permissions.is_empty()).then_some(&scope.permissions);
         let request = AccessTokenRequest { repositories, repository_ids, permissions };
         let body =
             serde_json::to_vec(&request).map_err(|e| Error::new(format!("cannot write the request: {e}")))?;
         let path = path(GITHUB.access_tokens, &[("installation", &installation.to_string())]);
-        let reply = self.send(&Method::POST, &self.api.endpoint(&path), Some(&body), Credential::App)?;
+        // The answer describes each repository that was named.
+        let limit = if scope.repositories.len() > 1 { MAX_LONG_ANSWER } else { MAX_ANSWER };
+        let url = self.api.endpoint(&path);
+        let reply = self.send(&Method::POST, &url, Some(&body), limit, Credential::App)?;
         let (api, app) = (self.api, self.app.id());
         if reply.status != 201 {
             let fix = |step: &str| self.fix(installation, step);
             if is_unknown_key(&reply) {
                 return Err(self.refusal(&reply, Credential::App));
             }
-            return Err(mint_refusal(api, app, &reply, installation, scope, fix));
+            return Err(match self.not_granted(&reply, installation, scope) {
+                Some(failure) => failure,
+                None => mint_refusal(api, app, &reply, installation, fix),
+            });
         }
         let minted = AccessToken::parse(&reply.body).map_err(|bad| match bad {
             BadToken::Malformed(e) => malformed(api, &reply, &e),
@@ -291,7 +300,7 @@ impl<'a> GitHub<'a> {
                 Error::new(format!("{api} sent a token with an expiry that is not a time: {text:?}")).into()
             }
         })?;
-        if !minted.is_usable() {
+        if !minted.is_usable() && !not_for_git {
             let what = format!(
                 "installation {installation} of App {app} lacks the permission Contents, so git cannot use its token"
             );
@@ -380,7 +389,7 @@ impl<'a> GitHub<'a> {
     }
 
     fn get(&self, url: &str, credential: Credential<'_>) -> Result<Reply, Failure> {
-        self.send(&Method::GET, url, None, credential)
+        self.send(&Method::GET, url, None, MAX_ANSWER, credential)
     }
 
     /// Sends a request. Where GitHub refuses the JWT for its signature, the next private key signs, if there is one. Where it
@@ -390,11 +399,12 @@ impl<'a> GitHub<'a> {
         method: &Method,
         url: &str,
         body: Option<&[u8]>,
+        limit: u64,
         credential: Credential<'_>,
     ) -> Result<Reply, Failure> {
         let send = || {
             let authorization = self.authorization(credential)?;
-            self.transport.send(ApiRequest { method, url, body, authorization: &authorization })
+            self.transport.send(ApiRequest { method, url, body, authorization: &authorization, limit })
         };
         let mut reply = send()?;
         if matches!(credential, Credential::Token(_)) {
@@ -465,6 +475,28 @@ impl<'a> GitHub<'a> {
         }
     }
 
+    /// That permissions were asked for that the installation does not have, if that is why a mint was refused.
+    fn not_granted(&self, reply: &Reply, installation: InstallationId, scope: &Scope) -> Option<Failure> {
+        if reply.status != 422 || scope.permissions.is_empty() {
+            return None;
+        }
+        let found = self.installation(installation).ok().flatten()?;
+        let granted = found.permissions.as_ref()?;
+        let missing = scope
+            .permissions
+            .iter()
+            .filter(|(name, level)| !is_within(level, granted.get(name.as_str()).map(String::as_str)));
+        let missing: Vec<String> = missing.map(|(name, level)| format!("{name} = {level}")).collect();
+        if missing.is_empty() {
+            return None;
+        }
+        let missing = missing.join(", ");
+        let what = format!("installation {installation} of App {} was not granted {missing}", self.app.id());
+        let step = "give the App this permission and accept the change, or ask for less".to_owned();
+        let hint = found.html_url.map_or_else(|| step.clone(), |page| format!("{step}: {page}"));
+        Some(Failure::Refused(Error::new(what).hint(hint)))
+    }
+
     /// A step, and the address where an owner takes it, as far as GitHub tells.
     fn fix(&self, installation: InstallationId, step: &str) -> String {
         match self.installation(installation).ok().flatten().and_then(|found| found.html_url) {
@@ -488,8 +520,13 @@ pub(crate) fn revoke(
     let transport = Transport::new(way, api, client, world, GITHUB.headers, deadline);
     let authorization = Zeroizing::new(format!("Bearer {}", token.expose()));
     let url = api.endpoint(GITHUB.revoke);
-    let request =
-        ApiRequest { method: &Method::DELETE, url: &url, body: None, authorization: &authorization };
+    let request = ApiRequest {
+        method: &Method::DELETE,
+        url: &url,
+        body: None,
+        authorization: &authorization,
+        limit: MAX_ANSWER,
+    };
     let reply = transport.send(request)?;
     match reply.status {
         204 | 401 => Ok(()),

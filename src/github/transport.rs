@@ -28,7 +28,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// How long is tried where a cached token could be used instead.
 const BRIEFLY: Duration = Duration::from_secs(3);
 /// The most that is read of an answer, in bytes. A page of 100 installations has some 250 KB.
-const MAX_ANSWER: u64 = 1024 * 1024;
+pub(super) const MAX_ANSWER: u64 = 1024 * 1024;
+/// The same for an answer that describes up to 500 repositories, in some 6 KB each.
+pub(super) const MAX_LONG_ANSWER: u64 = 8 * 1024 * 1024;
 
 /// One API, and how it is reached.
 pub(super) struct Transport<'a> {
@@ -85,6 +87,8 @@ pub(super) struct ApiRequest<'r> {
     pub(super) body: Option<&'r [u8]>,
     /// The value of the header of that name.
     pub(super) authorization: &'r str,
+    /// The most that is read of the answer, in bytes.
+    pub(super) limit: u64,
 }
 
 impl ApiRequest<'_> {
@@ -374,7 +378,7 @@ fn perform(
     request: ApiRequest<'_>,
     timeout: Duration,
 ) -> Result<Answered, ureq::Error> {
-    let ApiRequest { method, url, body, authorization } = request;
+    let ApiRequest { method, url, body, authorization, limit } = request;
     let mut request = Request::builder().method(method).uri(url).header("Authorization", authorization);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -389,7 +393,7 @@ fn perform(
             agent.run(agent.configure_request(request).timeout_global(Some(timeout)).build())?
         }
     };
-    let content = Zeroizing::new(response.body_mut().with_config().limit(MAX_ANSWER).read_to_vec()?);
+    let content = Zeroizing::new(response.body_mut().with_config().limit(limit).read_to_vec()?);
     let (parts, _): (_, Body) = response.into_parts();
     Ok((parts.status.as_u16(), parts.headers, content))
 }

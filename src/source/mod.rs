@@ -10,14 +10,14 @@ use crate::cache::{
     self, ApiState, ApiStateKey, AppPage, Cache, Grant, Learnt, LookupTurn, MintTurn, OwnerRoute, RouteKey,
     TokenKey,
 };
-use crate::config::{Config, Rule};
+use crate::config::{Config, Rule, RuleScope};
 use crate::error::{Error, Result};
 use crate::git::probe::{GitServer, Service};
 use crate::github::{Failure, GitHub, Lookup, rate_limited};
 use crate::names::{InstallationRef, Place, Repository};
 use crate::secret::Secret;
 use crate::time::Timestamp;
-use crate::token::{Granted, Label, Need, RepositoryRef, Scope, Token};
+use crate::token::{Granted, Label, Need, Permissions, RepositoryRef, Scope, Token, may_use_contents};
 use crate::world::World;
 
 /// Gives tokens for a rule: its App, what is cached, and the way to GitHub. Nothing of the network is set up where the
@@ -30,8 +30,19 @@ pub(crate) struct TokenSource<'a> {
     cache: Cache<'a>,
     github: OnceCell<GitHub<'a>>,
     git_server: OnceCell<GitServer<'a>>,
+    /// To what a person narrows the tokens, beyond what the rule does.
+    narrowing: Narrowing,
     /// Whether GitHub is not asked while it is remembered that its rate limit is used up. A person may ask.
     heeds_rate_limit: bool,
+}
+
+/// To what a person narrows a token: never to more than the rule allows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Narrowing {
+    /// Repositories of one owner; empty: as the rule says.
+    pub(crate) repositories: Vec<Repository>,
+    /// Permission names and their levels; empty: as the rule says.
+    pub(crate) permissions: Permissions,
 }
 
 /// A token, and what it is for.
@@ -125,7 +136,13 @@ impl<'a> TokenSource<'a> {
         let cache = Cache::open(world, config.cache, Some(sealer));
         let (github, git_server) = (OnceCell::new(), OnceCell::new());
         let settings = config.cache;
-        Self { rule, settings, world, app, cache, github, git_server, heeds_rate_limit: false }
+        let narrowing = Narrowing::default();
+        Self { rule, settings, world, app, cache, github, git_server, narrowing, heeds_rate_limit: false }
+    }
+
+    /// The same for tokens that a person narrows.
+    pub(crate) fn narrowed(self, narrowing: Narrowing) -> Self {
+        Self { narrowing, ..self }
     }
 
     /// The same for git, which asks again and again: while a rate limit is used up it costs no request.
@@ -229,7 +246,8 @@ impl<'a> TokenSource<'a> {
     fn token_of_owner(&self, owner: &OwnerRoute, place: &Place, need: Need<'_>) -> Option<Issued> {
         let (installation, repository) = (owner.installation, place.repository()?);
         self.world.terminal.trace(|| format!("route: perhaps installation {}, the owner's", installation.id));
-        let issued = if self.rule.per_repository() {
+        let names_it = !self.repositories(place).is_empty();
+        let issued = if names_it {
             // The mint names the repository, and is refused outside the installation.
             self.token_of(installation, place, need)
         } else {
@@ -248,7 +266,7 @@ impl<'a> TokenSource<'a> {
         // where all repositories are covered: what is public may be fetched with any token, and a push would fail.
         let service = if owner.covers_all { Service::Fetch } else { Service::Push };
         let accepts = |server: &GitServer<'_>| server.accepts(&issued.token.secret, service, repository);
-        let is_covered = self.rule.per_repository() || self.git_server().is_ok_and(accepts);
+        let is_covered = names_it || self.git_server().is_ok_and(accepts);
         is_covered.then(|| {
             self.cache.remember_route(&self.route_key(place), Some(installation), Learnt::Probe);
             issued
@@ -285,6 +303,7 @@ impl<'a> TokenSource<'a> {
         match (minted, fallback) {
             (Ok((token, granted)), _) => {
                 if let Some(repository) = place.repository()
+                    && !self.narrowing_is_without_contents()
                     && !self.is_accepted(&token, repository)?
                 {
                     // Perhaps the repository moved to another owner.
@@ -345,7 +364,11 @@ impl<'a> TokenSource<'a> {
             if has_fallback {
                 github.be_brief();
             }
-            let minted = github.mint(installation.id, &self.scope(place, installation))?;
+            let minted = github.mint(
+                installation.id,
+                &self.scope(place, installation),
+                self.narrowing_is_without_contents(),
+            )?;
             let state = ApiState { clock_offset: github.clock_offset(), limited_until: None };
             self.cache.note_api_state(&self.api_key(), &state);
             Ok(minted)
@@ -384,7 +407,8 @@ impl<'a> TokenSource<'a> {
     pub(crate) fn probe_any_repository(&self, token: &Token) -> Result<Option<Repository>, Failure> {
         let first = self.github()?.any_repository(&token.secret)?;
         let first = first.and_then(|it| Repository::parse(&it.full_name));
-        if let Some(repository) = first.as_ref().filter(|_| token.is_new(self.world.clock)) {
+        let is_to_be_probed = token.is_new(self.world.clock) && !self.narrowing_is_without_contents();
+        if let Some(repository) = first.as_ref().filter(|_| is_to_be_probed) {
             self.is_accepted(token, repository)?;
         }
         Ok(first)
@@ -519,14 +543,40 @@ impl<'a> TokenSource<'a> {
         ApiStateKey::new(&self.rule.api, &self.rule.app_id)
     }
 
+    /// The repositories that a token for a place is narrowed to; none: it is for all that the installation covers.
+    fn repositories<'p>(&'p self, place: &'p Place) -> Vec<&'p Repository> {
+        if !self.narrowing.repositories.is_empty() {
+            return self.narrowing.repositories.iter().collect();
+        }
+        match self.rule.scope() {
+            RuleScope::Installation => Vec::new(),
+            RuleScope::Repository => place.repository().into_iter().collect(),
+            // An installation is on one owner.
+            RuleScope::Listed => {
+                let listed = self.rule.repositories.iter();
+                listed.filter(|it| place.owner().is_none_or(|owner| it.owner == owner)).collect()
+            }
+        }
+    }
+
     /// What the token is narrowed to.
     fn scope(&self, place: &Place, installation: InstallationRef) -> Scope {
-        let repository = place.repository().filter(|_| self.rule.per_repository());
-        let repository = repository.map(|repository| match installation.repository_id {
-            Some(id) => RepositoryRef::Id(id),
-            None => RepositoryRef::Name(repository.name.clone()),
-        });
-        Scope { repository, permissions: self.rule.permissions.clone() }
+        let by = |repository: &Repository| match installation.repository_id {
+            Some(id) if place.repository() == Some(repository) => RepositoryRef::Id(id),
+            _ => RepositoryRef::Name(repository.name.clone()),
+        };
+        let permissions = match self.narrowing.permissions.is_empty() {
+            true => &self.rule.permissions,
+            false => &self.narrowing.permissions,
+        };
+        let repositories = self.repositories(place).into_iter().map(by).collect();
+        Scope { repositories, permissions: permissions.clone() }
+    }
+
+    /// Whether a person wants a token for something else than git.
+    fn narrowing_is_without_contents(&self) -> bool {
+        let permissions = &self.narrowing.permissions;
+        !permissions.is_empty() && !may_use_contents(Some(permissions))
     }
 
     fn grant(
@@ -536,14 +586,17 @@ impl<'a> TokenSource<'a> {
         granted: &Granted,
         token: &Token,
     ) -> Grant {
-        let repository = place.repository().filter(|_| self.rule.per_repository());
+        /// With more the label would be larger than the token, and some stores have little room.
+        const MOST_LABELLED: usize = 8;
+        let repositories = self.repositories(place);
+        let is_few = repositories.len() <= MOST_LABELLED;
         let label = Label {
             host: self.rule.host.to_string(),
             api: self.rule.api.to_string(),
             app: self.rule.app_id.clone(),
             installation: installation.map(|it| it.id),
             owner: place.owner().map(str::to_owned),
-            repositories: repository.map(ToString::to_string).into_iter().collect(),
+            repositories: repositories.into_iter().filter(|_| is_few).map(ToString::to_string).collect(),
         };
         Grant { label, granted: granted.clone(), expires_at: token.expires_at() }
     }
