@@ -62,6 +62,14 @@ pub fn path(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Some(repository) = Repository::from_path(text) {
         assert!(is_name(&repository.owner) && is_name(&repository.name));
+        // However a server reads the path, it is in this repository: nothing is encoded, and no step leads up or sideways.
+        let lower = text.trim_matches('/').to_ascii_lowercase();
+        let segments: Vec<&str> = lower.split('/').collect();
+        assert!(segments.iter().all(|segment| is_name(segment)));
+        assert_eq!(segments[0], repository.owner);
+        let suffix = segments[1].strip_prefix(repository.name.as_str());
+        assert!(suffix.is_some_and(|suffix| ["", ".git", ".wiki", ".wiki.git"].contains(&suffix)));
+        assert!(segments.len() == 2 || segments[2..].starts_with(&["info", "lfs"]));
         assert_eq!(Repository::parse(&repository.to_string()), Some(repository));
     }
     if let Some(host) = Host::parse(text) {

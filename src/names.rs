@@ -152,17 +152,27 @@ impl Repository {
     /// Parses `OWNER/NAME`.
     pub(crate) fn parse(full_name: &str) -> Option<Self> {
         let (owner, name) = full_name.split_once('/')?;
+        Self::of(owner, name)
+    }
+
+    fn of(owner: &str, name: &str) -> Option<Self> {
         (is_name(owner) && is_name(name))
             .then(|| Self { owner: owner.to_ascii_lowercase(), name: name.to_ascii_lowercase() })
     }
 
     /// The repository that a path of a git or LFS address belongs to; a wiki belongs to its repository.
-    /// `None` if it is not a repository's path, a gist's for example.
+    /// `None` if it is not a repository's path, a gist's for example, or if a server could take it for that of another one:
+    /// whatever follows the repository is `/info/lfs` and plain names, nothing encoded, and no steps up.
     pub(crate) fn from_path(path: &str) -> Option<Self> {
-        let path = path.trim_matches('/');
-        let path = path.find("/info/lfs").map_or(path, |end| &path[..end]).trim_end_matches('/');
-        let path = path.strip_suffix(".git").unwrap_or(path);
-        let repository = Self::parse(path.strip_suffix(".wiki").unwrap_or(path))?;
+        let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let [owner, name, rest @ ..] = segments.as_slice() else { return None };
+        let is_of_lfs = rest.starts_with(&["info", "lfs"]) && rest.iter().all(|segment| is_name(segment));
+        if !rest.is_empty() && !is_of_lfs {
+            return None;
+        }
+        let name = name.strip_suffix(".git").unwrap_or(name);
+        let name = name.strip_suffix(".wiki").unwrap_or(name);
+        let repository = Self::of(owner, name)?;
         // Where a server has no host of its own for gists they are below this name, which no owner can have.
         (repository.owner != "gist").then_some(repository)
     }
@@ -268,6 +278,8 @@ impl fmt::Display for Place {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -363,6 +375,8 @@ mod tests {
             "acme/widgets.git/info/lfs",
             "acme/widgets.git/info/lfs/objects/batch",
             "acme/widgets/info/lfs",
+            "acme/widgets/info/lfs/",
+            "acme/widgets.wiki.git/info/lfs/locks/verify",
         ] {
             assert_eq!(Repository::from_path(path).unwrap().to_string(), "acme/widgets", "{path}");
         }
@@ -383,8 +397,37 @@ mod tests {
             "acme/widgets?x",
             "äcme/widgets",
             ".git",
+            "acme/widgets/info/lfsANYTHING",
+            "acme/widgets/info/lfs.git",
+            "acme/widgets/info",
+            "acme/widgets//info/lfs",
+            "acme/widgets.git/info/lfs/../../../evilapp/x",
+            "acme/widgets.git/info/lfs/%2e%2e/%2E%2e/%2e%2E/evilapp/x",
+            "acme/widgets.git/info/lfs/%252e%252e/x",
+            "acme/widgets.git/info/lfs/.%2e/x",
+            "acme/widgets.git/info/lfs/./x",
+            "acme/widgets.git/info/lfs//x",
+            "acme/widgets.git/info/lfs/..\\x",
+            "acme/widgets.git/info/lfs/..;/x",
+            "acme/widgets/evilapp/x/info/lfs",
         ] {
             assert_eq!(Repository::from_path(path), None, "{path}");
+        }
+    }
+
+    proptest! {
+        /// Made of the pieces that paths to somewhere else are made of.
+        #[test]
+        fn a_path_is_that_of_the_repository_that_a_server_takes_it_for(
+            pieces in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "acme", "widgets", "evilapp", "/", "/", "/", "//", ".", "..", "/../", "/./", "%2e%2e", "%2E.", "%252e",
+                    "%2f", "%5c", "\\", ";", "?", "#", "%", ".git", ".wiki", "/info/lfs", "info", "lfs", "/objects/batch",
+                ]),
+                0..12,
+            )
+        ) {
+            crate::fuzzing::path(pieces.concat().as_bytes());
         }
     }
 }
