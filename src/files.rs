@@ -121,6 +121,40 @@ pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|_| io::Error::other("it is not valid UTF-8"))
 }
 
+/// The same of a file that nobody but this user can have written: it is this user's and no link, and neither it nor its
+/// folder can be written by others.
+///
+/// # Errors
+/// The same, and if others can have written it.
+pub(crate) fn read_own_text(path: &Path) -> io::Result<String> {
+    let (file, metadata) = open(OpenOptions::new().read(true), path, false)?;
+    only_regular(&metadata)?;
+    check_owner(&metadata)?;
+    #[cfg(unix)]
+    check_who_writes(path, &metadata)?;
+    let mut content = String::new();
+    file.take(MAX_FILE).read_to_string(&mut content)?;
+    Ok(content)
+}
+
+/// An error if others than this user, and root, may write a file or put another one in its place.
+#[cfg(unix)]
+fn check_who_writes(path: &Path, file: &fs::Metadata) -> io::Result<()> {
+    if file.mode() & 0o022 != 0 {
+        return Err(io::Error::other("other users may write it"));
+    }
+    let folder = fs::metadata(path.parent().unwrap_or(Path::new(".")))?;
+    if folder.uid() != 0 && check_owner(&folder).is_err() {
+        return Err(io::Error::other(format!("its folder belongs to user {}", folder.uid())));
+    }
+    // Many systems give each user a group of its own, and let it write. In a sticky folder only a file's owner replaces it.
+    let group = if folder.gid() == rustix::process::getegid().as_raw() { 0 } else { 0o020 };
+    if folder.mode() & (0o002 | group) != 0 && folder.mode() & 0o1000 == 0 {
+        return Err(io::Error::other("other users may write its folder"));
+    }
+    Ok(())
+}
+
 /// A secret from a regular file, or from a pipe such as the shell's `<(…)` names: at most one byte more than `limit`. All of
 /// its memory is wiped in the end.
 ///

@@ -2,17 +2,18 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::super::output::Output;
-use super::rule;
+use super::{git_side, rule};
 use crate::app::key::keyring;
 use crate::config::Config;
 use crate::error::{Error, Result, cause};
 use crate::files::{Access, Writing, is_absent, make_private_folder, read_text, write_whole};
 use crate::git::config::{self as git_config, Scope};
+use crate::names::is_name;
 use crate::secret::Secret;
 use crate::world::World;
 
@@ -76,6 +77,42 @@ impl Change {
             Self::Git { added, .. } => added.is_empty(),
             Self::KeyFile { .. } | Self::KeyToKeyring { .. } | Self::DropKey { .. } => false,
         }
+    }
+
+    /// What the change names that setup does not write, if a file beside the configuration says that setup made it.
+    /// `folder` is that of the configuration.
+    pub(super) fn foreign_part(&self, folder: &Path, world: &World<'_>) -> Option<String> {
+        let is_own_folder = |path: &Path, folder: &Path| {
+            path.parent().is_some_and(|it| is_same(it, folder)) && is_plain(path)
+        };
+        let (is_setups, what) = match self {
+            Self::File { path, after, .. } => {
+                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                let is_identity = name.starts_with("identity-") && name.ends_with(".gitconfig");
+                let is_configuration = || Config::of_file(after, path, &world.folders).is_ok();
+                let is_setups = is_own_folder(path, folder) && (is_identity || is_configuration());
+                (is_setups, path.display().to_string())
+            }
+            Self::KeyFile { from, to } => {
+                let is_setups = is_own_folder(to, &folder.join("keys"))
+                    && to.extension().is_some_and(|it| it == "pem")
+                    && is_plain(from);
+                (is_setups, format!("{} and {}", from.display(), to.display()))
+            }
+            Self::KeyToKeyring { from, name } => (is_name(name) && is_plain(from), format!("the key {name}")),
+            // Nothing brings it back.
+            Self::DropKey { .. } => (true, String::new()),
+            Self::Git { scope, key, replaced, .. } => {
+                let is_file = match scope {
+                    Scope::File(path) => is_plain(path) && path.file_name().is_some_and(|it| it == "config"),
+                    Scope::Global | Scope::System => true,
+                };
+                let what =
+                    if is_file { key.clone() } else { "a file that is no configuration of git's".to_owned() };
+                (is_file && git_side::is_written(key, !replaced.is_empty()), what)
+            }
+        };
+        (!is_setups).then_some(what)
     }
 
     /// How a configuration names the key, if this is what moved it away from a path.
@@ -263,6 +300,17 @@ impl Change {
     }
 }
 
+/// Whether two paths are of one folder: a home can be reached on several ways.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path| fs::canonicalize(path).ok();
+    one == other || real(one).is_some_and(|one| Some(one) == real(other))
+}
+
+/// Whether a path is absolute and without steps up.
+fn is_plain(path: &Path) -> bool {
+    path.is_absolute() && !path.components().any(|part| part == Component::ParentDir)
+}
+
 /// A word as a shell takes it.
 pub(in crate::commands) fn in_shell(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:@%+,".contains(&byte);
@@ -336,6 +384,15 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<String>> {
 
 /// Replaces a file as a whole or not at all. Its mode stays, and so does a link to it.
 pub(super) fn replace(path: &Path, content: &str) -> Result<()> {
+    put(path, content, Access::AsBefore)
+}
+
+/// The same of a file that is this user's alone.
+pub(super) fn replace_private(path: &Path, content: &str) -> Result<()> {
+    put(path, content, Access::Private)
+}
+
+fn put(path: &Path, content: &str, access: Access) -> Result<()> {
     let failed = |e: &io::Error| {
         Error::new(format!("cannot write {}: {}", path.display(), cause(e)))
             .hint("look at the permissions of the file and its folder, or name another file: --config FILE")
@@ -343,7 +400,7 @@ pub(super) fn replace(path: &Path, content: &str) -> Result<()> {
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = real.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|e| failed(&e))?;
-    let writing = Writing { unfinished: folder, access: Access::AsBefore, replaces: true, lasts: true };
+    let writing = Writing { unfinished: folder, access, replaces: true, lasts: true };
     write_whole(&real, content.as_bytes(), writing).map_err(|e| failed(&e))
 }
 

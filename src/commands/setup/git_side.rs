@@ -126,6 +126,26 @@ pub(super) fn identity(
     Ok((settings.collect(), Some(Change::file(file.clone(), before, text))))
 }
 
+/// Whether setup writes a setting of this name, and in place of other values where it `replaces` some.
+pub(super) fn is_written(key: &str, replaces: bool) -> bool {
+    // Where a setting for some addresses begins and ends, and whether it has one value, which is replaced.
+    const FOR_ADDRESSES: [(&str, &str, bool); 5] = [
+        ("credential.https://", ".helper", false),
+        ("credential.https://", ".useHttpPath", true),
+        ("url.https://", ".insteadOf", false),
+        ("http.https://", ".proactiveAuth", true),
+        ("includeIf.hasconfig:remote.*.url:https://", ".path", false),
+    ];
+    if key.chars().any(char::is_control) {
+        return false;
+    }
+    let is_for_addresses = |(begin, end, is_single): (&str, &str, bool)| {
+        let address = key.strip_prefix(begin).and_then(|rest| rest.strip_suffix(end));
+        address.is_some_and(|address| !address.is_empty()) && (is_single || !replaces)
+    };
+    matches!(key, "user.name" | "user.email") || FOR_ADDRESSES.into_iter().any(is_for_addresses)
+}
+
 fn single(key: String, value: &str) -> Setting {
     Setting { key, values: vec![value.to_owned()], kind: Kind::Single }
 }

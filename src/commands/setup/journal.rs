@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::change::{Change, read_if_there, replace};
+use super::change::{Change, replace_private};
+use super::key::absolute;
 use crate::app::key::keyring;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, cause};
+use crate::files::{is_absent, read_own_text};
 use crate::world::World;
 
 /// The journal's file.
@@ -52,7 +54,7 @@ impl Which<'_> {
 impl Journal {
     /// The journal of what is configured in a file.
     pub(super) fn beside(configuration: &Path) -> Self {
-        Self { path: configuration.with_file_name("setup.json") }
+        Self { path: absolute(configuration).with_file_name("setup.json") }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -60,13 +62,31 @@ impl Journal {
     }
 
     /// What was done, the oldest first.
-    pub(super) fn read(&self) -> Result<Vec<Entry>> {
-        let Some(text) = read_if_there(&self.path)? else { return Ok(Vec::new()) };
-        serde_json::from_str(&text).map_err(|e| {
+    ///
+    /// # Errors
+    /// If somebody else can have written that, or if it is not what setup does.
+    pub(super) fn read(&self, world: &World<'_>) -> Result<Vec<Entry>> {
+        let shown = self.path.display();
+        let not_believed = |why: &str| {
+            Error::new(format!("{shown} is not believed: {why}"))
+                .hint("look at it, take it away, and take back by hand what setup wrote")
+        };
+        let text = match read_own_text(&self.path) {
+            Ok(text) => text,
+            Err(e) if is_absent(&e) => return Ok(Vec::new()),
+            Err(e) => return Err(not_believed(&cause(&e))),
+        };
+        let entries: Vec<Entry> = serde_json::from_str(&text).map_err(|e| {
             let place = format!("line {} column {}", e.line(), e.column());
-            Error::new(format!("{} cannot be understood ({place})", self.path.display()))
+            Error::new(format!("{shown} cannot be understood ({place})"))
                 .hint("take it away, and take back by hand what setup wrote")
-        })
+        })?;
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let mut changes = entries.iter().flat_map(|entry| &entry.changes);
+        match changes.find_map(|change| change.foreign_part(folder, world)) {
+            Some(what) => Err(not_believed(&format!("it names {what}, which setup does not write"))),
+            None => Ok(entries),
+        }
     }
 
     fn write(&self, entries: &[Entry]) -> Result<()> {
@@ -77,12 +97,12 @@ impl Journal {
         }
         let text = serde_json::to_string_pretty(entries)
             .map_err(|e| Error::new(format!("cannot write {}: {e}", self.path.display())))?;
-        replace(&self.path, &text)
+        replace_private(&self.path, &text)
     }
 
     /// Makes changes, all of them or none. They are noted first, so that what a killed process did can be taken back.
     pub(super) fn apply(&self, entry: Entry, world: &World<'_>) -> Result<()> {
-        let mut entries = self.read()?;
+        let mut entries = self.read(world)?;
         entries.push(entry);
         self.write(&entries)?;
         let made = entries.last().map_or(&[][..], |entry| &entry.changes);
@@ -103,7 +123,7 @@ impl Journal {
     /// What would be taken back, the latest first, in words.
     pub(super) fn preview(&self, which: &Which<'_>, world: &World<'_>) -> Result<Vec<String>> {
         let mut lines = Vec::new();
-        for entry in self.read()?.iter().rev().filter(|entry| which.meets(entry)) {
+        for entry in self.read(world)?.iter().rev().filter(|entry| which.meets(entry)) {
             for change in entry.changes.iter().rev() {
                 lines.extend(change.what_undo_does(world)?);
             }
@@ -122,7 +142,7 @@ impl Journal {
     /// Takes changes back, the latest first, and notes what was done. What cannot be taken back ends it, and stays in the
     /// journal.
     pub(super) fn undo(&self, which: &Which<'_>, world: &World<'_>, undone: &mut Vec<String>) -> Result<()> {
-        let mut entries = self.read()?;
+        let mut entries = self.read(world)?;
         while let Some(last) = entries.iter().rposition(|entry| which.meets(entry)) {
             for change in entries[last].changes.iter().rev() {
                 undone.extend(change.undo(world)?);
@@ -135,7 +155,7 @@ impl Journal {
 
     /// Takes back what the last run did.
     pub(super) fn undo_last(&self, world: &World<'_>) -> Result<()> {
-        let mut entries = self.read()?;
+        let mut entries = self.read(world)?;
         let Some(last) = entries.pop() else { return Ok(()) };
         for change in last.changes.iter().rev() {
             change.undo(world)?;
@@ -144,16 +164,16 @@ impl Journal {
     }
 
     /// How a configuration names the key that setup moved away from here, if it did.
-    pub(super) fn moved_from(&self, path: &Path) -> Result<Option<String>> {
-        let entries = self.read()?;
+    pub(super) fn moved_from(&self, path: &Path, world: &World<'_>) -> Result<Option<String>> {
+        let entries = self.read(world)?;
         let changes = entries.iter().rev().flat_map(|entry| entry.changes.iter().rev());
         Ok(changes.into_iter().find_map(|change| change.moved_key(path)))
     }
 
     /// The places that setup moved private keys of an App to, as a configuration names them.
-    pub(super) fn key_places(&self, app: &str) -> Result<Vec<String>> {
+    pub(super) fn key_places(&self, app: &str, world: &World<'_>) -> Result<Vec<String>> {
         let of_app = |entry: &&Entry| Which { app: Some(app), ..Which::default() }.meets(entry);
-        let entries = self.read()?;
+        let entries = self.read(world)?;
         let changes = entries.iter().filter(of_app).flat_map(|entry| &entry.changes);
         Ok(changes
             .filter_map(|change| match change {

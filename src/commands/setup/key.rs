@@ -47,7 +47,7 @@ pub(super) fn found(named: &str, journal: &Journal, world: &World<'_>) -> Result
         return Ok(named.to_owned());
     }
     let path = absolute(&world.folders.resolve(named, None));
-    let moved = if path.exists() { None } else { journal.moved_from(&path)? };
+    let moved = if path.exists() { None } else { journal.moved_from(&path, world)? };
     Ok(moved.unwrap_or_else(|| path.display().to_string()))
 }
 
@@ -175,7 +175,7 @@ pub(super) fn old_keys(
     config: &Config,
     world: &World<'_>,
 ) -> Result<Vec<OldKey>> {
-    let moved = journal.key_places(&rule.app_id)?;
+    let moved = journal.key_places(&rule.app_id, world)?;
     let named = own.iter().flat_map(|rule| rule.identity.keys()).filter_map(|key| key.setting());
     let mut names: Vec<String> = named.chain(moved.iter().cloned()).collect();
     names.sort_unstable();
