@@ -84,7 +84,7 @@ pub fn run(arguments: Vec<OsString>, mut world: World<'_>, stdin: impl BufRead, 
             helper::run(operation, &flags, &world, stdin, stdout).map(|()| 0)
         }
         Command::Person(command, mut flags) => {
-            commands::run(command, &mut flags, cli::definition(), &world, stdin, stdout)
+            commands::run(command, &mut flags, cli::definition(), &mut world, stdin, stdout)
         }
         Command::Print(text) => print(stdout, &text).map(|()| 0),
         Command::Unknown { name, alone } if !alone || (world.streams)().input => {

@@ -18,6 +18,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads environment and clock")]
 fn main() -> ExitCode {
     let core_limit = keep_memory_private();
+    let start_clock = || Clock::starting_at(SystemTime::now());
     let project = ProjectDirs::from("", "", "git-credential-ghapp");
     // The crate does without these for a user without a home, as in a container that is started under any user id.
     // <https://specifications.freedesktop.org/basedir-spec/latest/>
@@ -33,7 +34,8 @@ fn main() -> ExitCode {
             project.as_ref().map(ProjectDirs::config_dir).or(named("XDG_CONFIG_HOME").as_deref()),
             project.as_ref().map(ProjectDirs::cache_dir).or(named("XDG_CACHE_HOME").as_deref()),
         ),
-        clock: Clock::starting_at(SystemTime::now()),
+        clock: start_clock(),
+        start_clock: &start_clock,
         terminal: Terminal::new(io::stderr()),
         streams: &|| Streams {
             input: io::stdin().is_terminal(),

@@ -87,6 +87,11 @@ impl Token {
         Timestamp(i64::try_from(self.minted_at.as_secs()).unwrap_or(i64::MAX)).plus(self.lifetime)
     }
 
+    /// For how many seconds it was given.
+    pub(crate) fn lifetime(&self) -> i64 {
+        self.lifetime
+    }
+
     /// How many seconds the token stays valid. Nothing is known about a token from the future: it was minted under another
     /// clock.
     pub(crate) fn remaining(&self, clock: Clock) -> i64 {

@@ -24,6 +24,8 @@ pub struct World<'a> {
     pub folders: Folders,
     /// What time it is.
     pub clock: Clock,
+    /// Reads the wall clock anew, for what runs for longer than a moment.
+    pub start_clock: &'a dyn Fn() -> Clock,
     /// Where messages for a person go.
     pub terminal: Terminal,
     /// Tells which of the standard streams are a terminal.

@@ -78,6 +78,30 @@ fn the_token_is_on_the_standard_output_of_get_and_nowhere_else() {
 
 #[cfg(unix)]
 #[test]
+fn a_token_in_a_file_is_there_and_nowhere_else() {
+    let env = TestEnv::bare()
+        .with("GHAPP_APP_ID", ACME_APP)
+        .with("GHAPP_PRIVATE_KEY", ACME_KEY)
+        .with("GHAPP_TRACE", "1");
+    for format in ["plain", "json", "env", "netrc", "nix"] {
+        let arguments =
+            ["token", "acme/widgets", "--format", format, "--output", "file", "--keep-fresh", "--"];
+        let script = "cat file; printenv >seen; tr '\\0' ' ' <\"/proc/$PPID/cmdline\" >>seen; ls -a >>seen";
+        let ran = env.helper(arguments.iter().chain(&["sh", "-c", script]).copied(), "");
+        let start = ran.stdout.find("ghs_").unwrap_or_else(|| panic!("{ran:?}"));
+        let token = ran.stdout[start..].split(['"', '\n']).next().unwrap().to_owned();
+        assert_eq!((ran.code, ran.stderr.contains(&token)), (Some(0), false));
+        for (name, content) in files(&env.home()) {
+            assert!(!holds(&content, &token), "the token is in {name}");
+            assert!(!holds(&content, canary()), "the key is in {name}");
+            assert!(!name.contains("/.new-"), "{name}");
+        }
+        assert!(!env.home().join("file").exists());
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn what_is_cached_is_private() {
     use std::os::unix::fs::PermissionsExt;
     let env = TestEnv::new();

@@ -68,6 +68,7 @@ impl Fixture {
             variable_names: &Vec::new,
             folders: Folders { cache: Some(self.path()), ..Folders::default() },
             clock: clock(seconds),
+            start_clock: &|| clock(0),
             terminal: Terminal::new(std::io::sink()),
             streams: &Streams::default,
             before_exec: &|| (),

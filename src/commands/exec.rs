@@ -1,6 +1,6 @@
 //! `exec`: a command with the App's identity, for everything that takes a token from its environment.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::Command;
 
 use super::{identity, narrow, token};
@@ -78,9 +78,14 @@ pub(super) fn exec(
         Ok(code) => return Ok(code),
         Err(failed) => failed,
     };
+    Ok(cannot_run(program, &failed, world))
+}
+
+/// Tells that a command cannot be run; gives the exit code for that.
+pub(super) fn cannot_run(program: &OsStr, failed: &std::io::Error, world: &World<'_>) -> u8 {
     let shown = program.to_string_lossy();
-    world.terminal.error(&Error::new(format!("cannot run {shown}: {}", cause(&failed))));
-    Ok(if failed.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE })
+    world.terminal.error(&Error::new(format!("cannot run {shown}: {}", cause(failed))));
+    if failed.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE }
 }
 
 /// What tools take a token from, for github.com and ghe.com, and for GitHub Enterprise Server.
@@ -88,17 +93,18 @@ pub(super) fn exec(
 const VARIABLES: [&str; 2] = ["GH_TOKEN", "GITHUB_TOKEN"];
 const ENTERPRISE_VARIABLES: [&str; 2] = ["GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"];
 
+/// The variables for the host's kind.
+pub(super) fn token_variables(host: &Host) -> [&'static str; 2] {
+    if host.is_on_github_com() { VARIABLES } else { ENTERPRISE_VARIABLES }
+}
+
 /// The token in the variables of the host's kind. Those of the other kind are removed: tools would send what is in them to
 /// another host, and it is another identity.
 fn give_token(command: &mut Command, token: &Secret, host: &Host, more: &[String]) {
-    let (set, removed) = match host.is_on_github_com() {
-        true => (VARIABLES, ENTERPRISE_VARIABLES),
-        false => (ENTERPRISE_VARIABLES, VARIABLES),
-    };
-    for name in removed {
+    for name in VARIABLES.into_iter().chain(ENTERPRISE_VARIABLES) {
         command.env_remove(name);
     }
-    for name in set.into_iter().chain(more.iter().map(String::as_str)) {
+    for name in token_variables(host).into_iter().chain(more.iter().map(String::as_str)) {
         command.env(name, token.expose());
     }
     command.env("GH_HOST", host.to_string());
@@ -110,7 +116,7 @@ fn give_git_the_token(command: &mut Command, place: &Place, world: &World<'_>) {
     if !SECRET_VARIABLES.iter().any(|name| world.variables.path(name).is_some()) {
         return;
     }
-    let variable = if place.host().is_on_github_com() { VARIABLES[0] } else { ENTERPRISE_VARIABLES[0] };
+    let [variable, _] = token_variables(place.host());
     let url = match place.owner() {
         Some(owner) => format!("https://{}/{owner}", place.host()),
         None => format!("https://{}", place.host()),

@@ -1,5 +1,6 @@
 //! What a person calls, one file each.
 
+mod beside;
 mod cached;
 pub(crate) mod completions;
 mod doctor;
@@ -72,7 +73,7 @@ pub(crate) fn run(
     command: Command,
     flags: &mut Flags,
     definition: clap::Command,
-    world: &World<'_>,
+    world: &mut World<'_>,
     mut stdin: impl BufRead,
     mut stdout: impl Write,
 ) -> Result<u8> {
@@ -82,7 +83,7 @@ pub(crate) fn run(
         Command::Doctor(options) => return doctor::doctor(&options, flags, world, &mut output),
         Command::Token(options) => {
             let repositories = narrow::repositories(flags);
-            token::token(&options, &repositories, &Config::load(flags, world)?, world, &mut output)?;
+            return token::token(&options, &repositories, flags, world, &mut output);
         }
         Command::Exec(options) => {
             let repositories = narrow::repositories(flags);

@@ -16,6 +16,7 @@ fn world<'a>(variables: Variables<'a>, folders: Folders) -> World<'a> {
         variable_names: &Vec::new,
         folders,
         clock: Clock::starting_at(SystemTime::UNIX_EPOCH),
+        start_clock: &|| Clock::starting_at(SystemTime::UNIX_EPOCH),
         terminal: Terminal::new(sink()),
         streams: &Streams::default,
         before_exec: &|| (),

@@ -1,26 +1,44 @@
 //! `token`: the token that git would get, for everything that is not git.
 
-use serde_json::json;
+mod format;
+mod keep;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::ValueHint;
 use zeroize::Zeroizing;
 
 use super::output::{Output, time};
 use super::{narrow, place};
 use crate::app::jwt;
-use crate::config::{Config, Selected};
+use crate::config::{Config, Flags, Selected};
 use crate::error::{Error, Result};
 use crate::names::Place;
 use crate::source::{Issued, Narrowing, Outcome, TokenSource};
 use crate::token::{Granted, Need};
 use crate::world::World;
 
+use format::{Format, Text};
+
 /// What is asked for.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// OWNER/REPO, OWNER, or a URL; default: the current repository's remote, or the only installation
+    #[arg(index = 1)]
     name: Option<String>,
     /// Print JSON: the token, when it expires, its installation, permissions and repositories
-    #[arg(long)]
+    #[arg(long, conflicts_with = "format")]
     json: bool,
+    /// How the token is written
+    #[arg(long, value_enum, default_value_t, hide_default_value = true, conflicts_with = "app")]
+    format: Format,
+    /// Write it to this file instead, which only this user may read
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "app")]
+    output: Option<PathBuf>,
+    /// Renew the token in the file before it expires, until CMD or this process ends; then remove the file
+    #[arg(long, requires = "output")]
+    keep_fresh: bool,
     /// Mint a new token even if one is cached
     #[arg(long, conflicts_with = "app")]
     fresh: bool,
@@ -33,48 +51,52 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", requires = "app", default_value_t = jwt::LIFETIME)]
     #[arg(value_parser = clap::value_parser!(i64).range(1..=jwt::LONGEST))]
     expires_in: i64,
+    /// With --keep-fresh: the command and its arguments
+    #[arg(index = 2, last = true, value_name = "CMD", requires = "keep_fresh")]
+    command: Vec<OsString>,
 }
 
 pub(super) fn token(
     options: &Options,
     repositories: &[String],
-    config: &Config,
-    world: &World<'_>,
+    flags: &Flags,
+    world: &mut World<'_>,
     output: &mut Output<'_>,
-) -> Result<()> {
+) -> Result<u8> {
     if options.app && !repositories.is_empty() {
         return Err(Error::new("the App's JWT is for no repository").hint("leave out --repository"));
     }
-    if options.app {
-        return app_jwt(options, config, world, output);
+    if let Some(path) = options.output.as_ref().filter(|_| options.keep_fresh) {
+        return keep::keep_fresh(options, repositories, path, flags, world);
     }
+    let config = Config::load(flags, world)?;
+    if options.app {
+        return app_jwt(options, &config, world, output).map(|()| 0);
+    }
+    let need = if options.fresh { Need::New } else { Need::Fresh };
+    let (issued, text) = issue_as(options, repositories, need, &config, world)?;
+    match &options.output {
+        Some(path) => text.write(path, &issued.token)?,
+        None => output.write(&text.bytes(&issued.token))?,
+    }
+    Ok(0)
+}
+
+/// A token for what the options name, and the text for it in the format that they name.
+fn issue_as(
+    options: &Options,
+    repositories: &[String],
+    need: Need<'_>,
+    config: &Config,
+    world: &World<'_>,
+) -> Result<(Issued, Text)> {
     let name = options.name.as_deref();
     let (selected, narrowing) =
         narrow::selected(name, repositories, &options.narrow, "token", config, world)?;
-    let need = if options.fresh { Need::New } else { Need::Fresh };
     let (issued, granted) = issue(&selected, &narrowing, need, "token", config, world)?;
-    let token = issued.token.secret.expose();
-    if !options.json {
-        return output.write(Zeroizing::new(format!("{token}\n")).as_bytes());
-    }
-    let expires_at = time(issued.token.expires_at());
-    let rule = selected.rule;
-    // Written out by hand where the token is, so that no copy of it stays in memory that is not wiped.
-    let rest = json!({
-        "expires_at": expires_at,
-        "host": rule.host.to_string(),
-        "api": rule.api.to_string(),
-        "app": rule.app_id,
-        "installation": issued.installation.map(|it| it.id),
-        "permissions": granted.permissions,
-        "repository_selection": granted.repository_selection,
-        "repositories": granted.repositories,
-    });
-    let rest = serde_json::to_string_pretty(&rest).unwrap_or_default();
-    // git's lines can carry the token, so it holds nothing that JSON would have to escape but these two.
-    let token = Zeroizing::new(token.replace('\\', "\\\\").replace('"', "\\\""));
-    let rest = rest.trim_start_matches('{');
-    output.write(Zeroizing::new(format!("{{\n  \"token\": \"{}\",{rest}\n", *token)).as_bytes())
+    let format = if options.json { Format::Json } else { options.format };
+    let text = format.text(&issued, &granted, selected.rule)?;
+    Ok((issued, text))
 }
 
 /// A token for a place, and what it was granted. `usage` is what stands before a name on the command line, should one be

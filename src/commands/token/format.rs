@@ -1,0 +1,167 @@
+//! How a token is written, and files that hold one.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::commands::exec::token_variables;
+use crate::commands::output::time;
+use crate::config::Rule;
+use crate::error::{Error, Result, cause};
+use crate::files;
+use crate::source::Issued;
+use crate::token::{Granted, Token, USERNAME};
+
+/// How a token is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// The token alone
+    #[default]
+    Plain,
+    /// As --json
+    Json,
+    /// GH_TOKEN=…, GITHUB_TOKEN=… and GH_HOST=…, for shells and --env-file
+    Env,
+    /// For curl and others that read a .netrc
+    Netrc,
+    /// The line access-tokens for nix.conf
+    Nix,
+}
+
+/// What is written: pieces, with the token between each two of them.
+pub(super) struct Text {
+    format: Format,
+    pieces: Vec<String>,
+}
+
+/// More than any file that this program writes, in bytes.
+const MAX_FILE: u64 = 256 * 1024;
+
+impl Format {
+    /// The text for a token.
+    ///
+    /// # Errors
+    /// If the token has letters that have a meaning of their own in this format. GitHub's have none.
+    pub(super) fn text(self, issued: &Issued, granted: &Granted, rule: &Rule) -> Result<Text> {
+        let token = issued.token.secret.expose();
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+/=".contains(&byte);
+        if !matches!(self, Self::Plain | Self::Json) && !token.bytes().all(is_plain) {
+            return Err(
+                Error::new("the token has letters that this format cannot hold").hint("use --format json")
+            );
+        }
+        let host = &rule.host;
+        let pieces = match self {
+            Self::Plain => vec![String::new(), "\n".to_owned()],
+            Self::Json => json_pieces(issued, granted, rule),
+            Self::Env => {
+                let [first, second] = token_variables(host);
+                vec![format!("{first}="), format!("\n{second}="), format!("\nGH_HOST={host}\n")]
+            }
+            Self::Netrc => {
+                let mut pieces = Vec::new();
+                let mut between = "";
+                let name = |text: &str| text.split(':').next().unwrap_or(text).to_owned();
+                let mut names = vec![name(&host.to_string()), name(rule.api.host())];
+                names.dedup();
+                for name in names {
+                    pieces.push(format!("{between}machine {name} login {USERNAME} password "));
+                    between = "\n";
+                }
+                pieces.push("\n".to_owned());
+                pieces
+            }
+            // <https://nix.dev/manual/nix/latest/command-ref/conf-file#conf-access-tokens>
+            Self::Nix => vec![format!("access-tokens = {host}="), "\n".to_owned()],
+        };
+        Ok(Text { format: self, pieces })
+    }
+}
+
+fn json_pieces(issued: &Issued, granted: &Granted, rule: &Rule) -> Vec<String> {
+    let rest = json!({
+        "expires_at": time(issued.token.expires_at()),
+        "host": rule.host.to_string(),
+        "api": rule.api.to_string(),
+        "app": rule.app_id,
+        "installation": issued.installation.map(|it| it.id),
+        "permissions": granted.permissions,
+        "repository_selection": granted.repository_selection,
+        "repositories": granted.repositories,
+    });
+    let rest = serde_json::to_string_pretty(&rest).unwrap_or_default();
+    vec!["{\n  \"token\": \"".to_owned(), format!("\",{}\n", rest.trim_start_matches('{'))]
+}
+
+impl Text {
+    /// The text itself, of which no copy stays in memory that is not wiped.
+    pub(super) fn bytes(&self, token: &Token) -> Zeroizing<Vec<u8>> {
+        let token = token.secret.expose();
+        let token = match self.format {
+            // git's lines can carry the token, so it holds nothing that JSON would have to escape but these two.
+            Format::Json => Zeroizing::new(token.replace('\\', "\\\\").replace('"', "\\\"")),
+            _ => Zeroizing::new(token.to_owned()),
+        };
+        let length = self.pieces.iter().map(|piece| piece.len() + token.len()).sum();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+        for (index, piece) in self.pieces.iter().enumerate() {
+            if index > 0 {
+                bytes.extend_from_slice(token.as_bytes());
+            }
+            bytes.extend_from_slice(piece.as_bytes());
+        }
+        bytes
+    }
+
+    /// Writes it as a whole to a file that only this user may read. A file that is there is replaced if it holds a token in
+    /// this format, and nothing else.
+    ///
+    /// # Errors
+    /// If it cannot be written, or something else is there, which stays.
+    pub(super) fn write(&self, path: &Path, token: &Token) -> Result<()> {
+        let failed =
+            |why: &std::io::Error| Error::new(format!("cannot write {}: {}", path.display(), cause(why)));
+        match files::open_own(std::fs::OpenOptions::new().read(true), path) {
+            Ok(file) => {
+                let mut before = Zeroizing::new(String::new());
+                let read = file.take(MAX_FILE).read_to_string(&mut before);
+                if read.is_err() || !(before.is_empty() || self.has_shape_of(&before)) {
+                    let what = format!("{} holds something else than a token in this format", path.display());
+                    return Err(Error::new(what).hint("name another file, or remove this one"));
+                }
+            }
+            Err(e) if files::is_absent(&e) => {}
+            Err(e) => return Err(failed(&e)),
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let how = files::Writing {
+            unfinished: folder.unwrap_or(Path::new(".")),
+            access: files::Access::Private,
+            replaces: true,
+            lasts: false,
+        };
+        files::write_whole(path, &self.bytes(token), how).map_err(|e| failed(&e))
+    }
+
+    /// Whether a text is of the same format, with perhaps another token.
+    fn has_shape_of(&self, text: &str) -> bool {
+        if self.format == Format::Json {
+            let is_token = |value: Value| value.get("token").is_some() && value.get("installation").is_some();
+            return serde_json::from_str(text).is_ok_and(is_token);
+        }
+        let mut pieces = self.pieces.iter();
+        let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first.as_str())) else {
+            return false;
+        };
+        for piece in pieces {
+            let end = rest.find(|c: char| !c.is_ascii_graphic()).unwrap_or(rest.len());
+            match rest[end..].strip_prefix(piece.as_str()) {
+                Some(after) if end > 0 => rest = after,
+                _ => return false,
+            }
+        }
+        rest.is_empty()
+    }
+}

@@ -1,0 +1,154 @@
+//! `token --keep-fresh`: a file whose token is renewed long before it expires.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::{Options, issue_as};
+use crate::commands::beside::{End, Signals};
+use crate::commands::exec;
+use crate::config::{Config, Flags};
+use crate::error::{Error, Result};
+use crate::time::{Timestamp, describe};
+use crate::token::{Need, Token};
+use crate::world::{SECRET_VARIABLES, World};
+
+/// How long a token in a file is good for at least, in seconds, while GitHub can be reached: whoever reads it goes to work
+/// with it, and GitHub may be out of reach for a while.
+const MARGIN: i64 = 900;
+/// How often is looked at the clock and at the file. The clock may have been set, or the machine was asleep.
+const LOOK: Duration = Duration::from_secs(1);
+/// How many seconds are paused after a failure, at first and later.
+const FIRST_PAUSE: i64 = 30;
+const LONGEST_PAUSE: i64 = 300;
+/// How long GitHub may take for one answer: there is time to try again.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The token in the file.
+struct Kept {
+    token: Token,
+    /// When renewing it failed, and how many seconds are paused then.
+    failed: Option<(Timestamp, i64)>,
+}
+
+/// Keeps the file fresh until the command ends, or without one this process; gives the exit code. The file is removed then,
+/// because nobody renews it any more.
+pub(super) fn keep_fresh(
+    options: &Options,
+    repositories: &[String],
+    path: &Path,
+    flags: &Flags,
+    world: &mut World<'_>,
+) -> Result<u8> {
+    let need = if options.fresh { Need::New } else { Need::Fresh };
+    let (issued, text) = issue_as(options, repositories, need, &config(flags, world)?, world)?;
+    let signals = Signals::catch(world)?;
+    text.write(path, &issued.token)?;
+    let mut kept = Kept { token: issued.token, failed: None };
+    let command = match options.command.split_first() {
+        None => None,
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            for secret in SECRET_VARIABLES {
+                command.env_remove(secret);
+            }
+            (world.before_exec)();
+            match command.spawn() {
+                Ok(child) => Some(child),
+                Err(failed) => {
+                    remove(path, world);
+                    return Ok(exec::cannot_run(program, &failed, world));
+                }
+            }
+        }
+    };
+    let watch = signals.watch(command);
+    loop {
+        match watch.end_within(LOOK) {
+            Some(End::Command(code)) => {
+                remove(path, world);
+                return Ok(code);
+            }
+            Some(End::Signal) => {
+                remove(path, world);
+                return Ok(0);
+            }
+            None => {}
+        }
+        world.clock = (world.start_clock)();
+        if kept.is_due(path, world) {
+            kept.renew(options, repositories, path, flags, world);
+        }
+    }
+}
+
+/// The configuration, with tokens that are fresh for long enough.
+fn config(flags: &Flags, world: &World<'_>) -> Result<Config> {
+    let mut config = Config::load(flags, world)?;
+    config.cache.min_fresh = config.cache.min_fresh.max(MARGIN + 1);
+    Ok(config)
+}
+
+impl Kept {
+    /// Whether the token expires soon. Of one that does not live for long, half of its life is left.
+    fn is_old(&self, world: &World<'_>) -> bool {
+        self.token.remaining(world.clock) <= MARGIN.min(self.token.lifetime() / 2)
+    }
+
+    /// Whether it is time to renew it, or the file is gone.
+    fn is_due(&self, path: &Path, world: &World<'_>) -> bool {
+        let now = world.clock.now();
+        if let Some((at, pause)) = self.failed
+            && (0..pause).contains(&now.since(at))
+        {
+            return false;
+        }
+        self.is_old(world) || std::fs::symlink_metadata(path).is_err()
+    }
+
+    /// Puts a token into the file that is valid for longer. If there is none to be had, the file stays as it is.
+    fn renew(
+        &mut self,
+        options: &Options,
+        repositories: &[String],
+        path: &Path,
+        flags: &Flags,
+        world: &World<'_>,
+    ) {
+        let renewed = config(flags, world).and_then(|mut config| {
+            config.cache.deadline = config.cache.deadline.min(DEADLINE);
+            let (issued, text) = issue_as(options, repositories, Need::Fresh, &config, world)?;
+            text.write(path, &issued.token)?;
+            Ok(Self { token: issued.token, failed: None })
+        });
+        let pause = self.failed.map_or(FIRST_PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
+        match renewed {
+            // A cached one bridges an outage, and is no newer.
+            Ok(new) if new.is_old(world) => {
+                self.failed = Some((world.clock.now(), pause));
+            }
+            Ok(new) => *self = new,
+            Err(why) => {
+                self.failed = Some((world.clock.now(), pause));
+                let remaining = self.token.remaining(world.clock);
+                let state = match remaining {
+                    1.. => format!("keeps a token that expires in {}", describe(remaining)),
+                    _ => "holds a token that has expired".to_owned(),
+                };
+                let what = Error::new(format!("{} {state}: {why}", path.display()));
+                let what = why.next_step().map_or(what.clone(), |hint| what.hint(hint));
+                world.terminal.warning(&what);
+            }
+        }
+    }
+}
+
+fn remove(path: &Path, world: &World<'_>) {
+    if let Err(e) = std::fs::remove_file(path)
+        && !crate::files::is_absent(&e)
+    {
+        let what = format!("{} with a token stays: {}", path.display(), crate::error::cause(&e));
+        world.terminal.warning(&Error::new(what).hint("git-credential-ghapp logout, which revokes it"));
+    }
+}
