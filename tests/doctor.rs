@@ -376,6 +376,46 @@ fn a_credential_in_a_url_or_in_a_helper_is_found_and_not_shown() {
     assert!(told.stdout.contains(expected), "{told:#?}");
 }
 
+#[test]
+fn settings_for_the_whole_host_as_setup_once_wrote_them_are_found() {
+    let env = TestEnv::new();
+    let doctor = || env.helper(["doctor", WIDGETS], "").ok();
+    assert!(!doctor().contains("whole host"));
+    for (key, value, flag, what) in [
+        (
+            "http.https://github.com.proactiveAuth",
+            "basic",
+            "--proactive",
+            "git fails at once where no App answers: ",
+        ),
+        (
+            "url.https://github.com/.insteadOf",
+            "git@github.com:",
+            "--rewrite-ssh",
+            "git goes by https to what no App answers for, too: ",
+        ),
+    ] {
+        env.git_config(key, value);
+        let file = env.home().join(".gitconfig").display().to_string();
+        let told = doctor();
+        let warning = format!("warning  whole host: {what}{key} in {file} is for the whole of github.com\n");
+        assert!(told.contains(&warning), "{told}");
+        // As it is printed.
+        let command = format!(
+            "git config --file '{file}' --unset-all {key} && git-credential-ghapp setup --app-id {ACME_APP} {flag}"
+        );
+        assert!(
+            told.contains(&format!("hint: have it for the owners of a rule only: {command}\n")),
+            "{told}"
+        );
+        run(env.command("sh").args(["-c", &command]), b"").ok();
+        assert!(!doctor().contains("whole host"), "{}", doctor());
+        let owners =
+            key.replace("github.com/", "github.com/acme/").replace("github.com.", "github.com/acme.");
+        assert_ne!(env.git(["config", "--global", "--get-all", &owners]).stdout, "");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_helper_that_git_does_not_find_is_found() {

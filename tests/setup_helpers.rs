@@ -185,7 +185,7 @@ fn what_github_refuses_is_refused_before_anything_is_written() {
     let before = (fresh.config(), fresh.gitconfig());
     let refusal = fresh.setup(&["--permissions", "contents=admin"]);
     assert_eq!(refusal.code, Some(1));
-    assert!(refusal.stderr.contains("permissions"), "{refusal:?}");
+    assert!(refusal.stderr.contains("contents = admin"), "{refusal:?}");
     assert!(!refusal.stdout.contains("done"), "{refusal:?}");
     assert_eq!((fresh.config(), fresh.gitconfig()), before);
     fresh.env.git(["ls-remote", WIDGETS]).ok();

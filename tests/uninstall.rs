@@ -198,7 +198,7 @@ fn an_administrator_takes_back_what_is_for_the_machine_and_nobody_else_does() {
          mkdir /etc/bin; cp {PROGRAM} /etc/bin/; cd /
          HOME=/nowhere setpriv --clear-groups --reuid=54321 --regid=54321 /etc/bin/git-credential-ghapp uninstall --yes
          find /etc -name setup.json; echo an administrator:
-         {PROGRAM} uninstall --yes; rm -r /etc/bin; find /etc -type f -size +0; echo all of it"
+         {PROGRAM} uninstall --yes; rm -r /etc/bin; find /etc -type f; echo all of it"
     ));
     let told = told.ok();
     let (somebody, administrator) =

@@ -53,14 +53,14 @@ impl<'p> Person<'p> {
         default: &str,
         understood: impl Fn(&str) -> Result<T>,
     ) -> Result<T> {
-        for _ in 1..TRIES {
-            let Some(answer) = self.asked(question)? else { break };
+        for _ in 0..TRIES {
+            let Some(answer) = self.asked(question)? else { return understood(default) };
             match understood(&answer) {
                 Ok(answer) => return Ok(answer),
                 Err(why) => self.tell(&why),
             }
         }
-        understood(default)
+        Err(Error::new("no answer was understood, and nothing was changed"))
     }
 
     /// Says what an answer is no good for.

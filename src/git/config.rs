@@ -213,6 +213,24 @@ pub(crate) fn values(scope: &Scope, key: &str) -> Result<Vec<String>> {
     }
 }
 
+/// The files in which a setting stands that counts outside of any repository.
+pub(crate) fn files_with(key: &str) -> Result<Vec<String>> {
+    let said = git::call(["config", "--null", "--show-origin", "--get-all", key])?;
+    let origins = said.stdout.split('\0').step_by(2);
+    Ok(origins.filter_map(|origin| origin.strip_prefix("file:")).map(str::to_owned).collect())
+}
+
+/// Whether there is a file of this scope, with settings or without.
+pub(crate) fn is_there(scope: &Scope) -> Result<bool> {
+    Ok(scope.call(&["--list", "--name-only"])?.code == Some(0))
+}
+
+/// The file of this scope that a setting stands in.
+pub(crate) fn file_of(scope: &Scope, key: &str) -> Result<Option<PathBuf>> {
+    let said = scope.call(&["--null", "--show-origin", "--get-all", key])?;
+    Ok(said.stdout.split('\0').next().and_then(|origin| origin.strip_prefix("file:")).map(PathBuf::from))
+}
+
 /// Gives a setting these values, and touches nothing else.
 pub(crate) fn set_values(scope: &Scope, key: &str, wanted: &[String]) -> Result<()> {
     let present = values(scope, key)?;

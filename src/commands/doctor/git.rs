@@ -105,6 +105,7 @@ pub(super) fn examine_gits_side(
         report
             .failure("netrc", Error::new(what).hint("take the entry out, unless its token is to be used"))?;
     }
+    examine_whole_host(rule, report)?;
     let headers = config::all_for_url("http", "extraheader", &url)?;
     if let Some((_, origin)) = headers.iter().rfind(|(header, _)| is_authorization(header)) {
         let what = Error::new(format!(
@@ -124,6 +125,36 @@ fn examine_rewriting(url: &str, report: &mut Report<'_, '_>) -> Result<()> {
         return report.warning("git's URL", what.hint(SEARCH));
     }
     report.failure("git's URL", what.hint(format!("no helper is asked for that; look for it: {SEARCH}")))
+}
+
+/// Settings for the whole host, as setup once wrote them for every App: with them git fails where no App answers, or goes
+/// there without a credential.
+fn examine_whole_host(rule: &Rule, report: &mut Report<'_, '_>) -> Result<()> {
+    let host = &rule.host;
+    let proactive = (
+        format!("http.https://{host}.proactiveAuth"),
+        "git fails at once where no App answers",
+        "--proactive",
+    );
+    let rewriting = (
+        format!("url.https://{host}/.insteadOf"),
+        "git goes by https to what no App answers for, too",
+        "--rewrite-ssh",
+    );
+    for (key, what, flag) in [proactive, rewriting] {
+        if let Some(file) = config::files_with(&key)?.first() {
+            let what = Error::new(format!("{what}: {key} in {file} is for the whole of {host}"));
+            let again = match rule.identity.token_command() {
+                None => format!(" && git-credential-ghapp setup --app-id {} {flag}", rule.app_id),
+                Some(_) => String::new(),
+            };
+            let hint = format!(
+                "have it for the owners of a rule only: git config --file '{file}' --unset-all {key}{again}"
+            );
+            report.warning("whole host", what.hint(hint))?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether git asks this helper, and whom else.

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::super::output::Output;
+use super::journal::Journal;
 use super::{git_side, rule};
 use crate::app::key::keyring;
 use crate::config::Config;
@@ -39,6 +40,9 @@ pub(super) enum Change {
         added: Vec<String>,
         /// How many values stand before those that are added.
         kept: usize,
+        /// Whether setup made the file that it stands in, now or in another run.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        made_file: bool,
     },
 }
 
@@ -56,18 +60,21 @@ impl Change {
     }
 
     /// Adds values to those that are there.
-    pub(super) fn add(scope: &Scope, key: String, present: &[String], added: Vec<String>) -> Self {
-        Self::Git { scope: scope.clone(), key, replaced: Vec::new(), added, kept: present.len() }
+    pub(super) fn add(place: &GitFile, key: String, present: &[String], added: Vec<String>) -> Self {
+        let GitFile { scope, is_setups } = place;
+        let (scope, made_file) = (scope.clone(), *is_setups);
+        Self::Git { scope, key, replaced: Vec::new(), added, kept: present.len(), made_file }
     }
 
     /// Puts a value in the place of those that are there.
-    pub(super) fn replace(scope: &Scope, key: String, replaced: Vec<String>, value: &str) -> Self {
+    pub(super) fn replace(place: &GitFile, key: String, replaced: Vec<String>, value: &str) -> Self {
+        let GitFile { scope, is_setups } = place;
         let added = if replaced.last().is_some_and(|last| last == value) {
             Vec::new()
         } else {
             vec![value.to_owned()]
         };
-        Self::Git { scope: scope.clone(), key, replaced, added, kept: 0 }
+        Self::Git { scope: scope.clone(), key, replaced, added, kept: 0, made_file: *is_setups }
     }
 
     /// Whether everything is as it is to be.
@@ -277,7 +284,7 @@ impl Change {
                 Ok(Some(format!("{name} is out of the keyring, and back at {}", from.display())))
             }
             Self::DropKey { .. } => Ok(None),
-            Self::Git { scope, key, replaced, added, kept } => {
+            Self::Git { scope, key, replaced, added, kept, made_file } => {
                 let present = git_config::values(scope, key)?;
                 let target = if present.len() <= *kept {
                     // It was never added, or is gone.
@@ -293,7 +300,11 @@ impl Change {
                 if target == present {
                     return Ok(None);
                 }
+                let file = if *made_file { git_config::file_of(scope, key)? } else { None };
                 git_config::set_values(scope, key, &target)?;
+                if let Some(file) = file.filter(|file| is_empty_file(file)) {
+                    remove(&file)?;
+                }
                 Ok(Some(format!("git config --{scope} {key}")))
             }
         }
@@ -309,6 +320,25 @@ fn is_same(one: &Path, other: &Path) -> bool {
 /// Whether a path is absolute and without steps up.
 fn is_plain(path: &Path) -> bool {
     path.is_absolute() && !path.components().any(|part| part == Component::ParentDir)
+}
+
+/// One of git's configuration files.
+pub(super) struct GitFile {
+    pub(super) scope: Scope,
+    /// Whether setup makes it, or made it in another run.
+    is_setups: bool,
+}
+
+impl GitFile {
+    pub(super) fn find(scope: &Scope, journal: &Journal, world: &World<'_>) -> Result<Self> {
+        let is_setups = !git_config::is_there(scope)? || journal.made_file(scope, world)?;
+        Ok(Self { scope: scope.clone(), is_setups })
+    }
+}
+
+/// Whether there is a regular file here, and no link, with nothing in it.
+fn is_empty_file(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
 }
 
 /// A word as a shell takes it.

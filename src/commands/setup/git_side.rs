@@ -4,7 +4,7 @@ use std::fs::canonicalize;
 use std::path::{Path, PathBuf};
 
 use super::Options;
-use super::change::{Change, in_shell};
+use super::change::{Change, GitFile, in_shell};
 use crate::config::Rule;
 use crate::error::{Error, Result};
 use crate::git;
@@ -152,18 +152,18 @@ fn single(key: String, value: &str) -> Setting {
 
 impl Setting {
     /// What brings it about in a configuration file.
-    pub(super) fn change(&self, scope: &Scope) -> Result<Change> {
+    pub(super) fn change(&self, file: &GitFile) -> Result<Change> {
         let Self { key, values, kind } = self;
-        let present = config::values(scope, key)?;
+        let present = config::values(&file.scope, key)?;
         Ok(match kind {
-            Kind::Single => Change::replace(scope, key.clone(), present, &values[0]),
+            Kind::Single => Change::replace(file, key.clone(), present, &values[0]),
             Kind::Several => {
                 let missing = values.iter().filter(|value| !present.contains(value)).cloned().collect();
-                Change::add(scope, key.clone(), &present, missing)
+                Change::add(file, key.clone(), &present, missing)
             }
             Kind::Helper { others_first } => {
                 let missing = missing_helpers(&present, &values[0], *others_first);
-                Change::add(scope, key.clone(), &present, missing)
+                Change::add(file, key.clone(), &present, missing)
             }
         })
     }

@@ -10,6 +10,7 @@ use super::key::absolute;
 use crate::app::key::keyring;
 use crate::error::{Error, Result, cause};
 use crate::files::{is_absent, read_own_text};
+use crate::git::config::Scope;
 use crate::world::World;
 
 /// The journal's file.
@@ -168,6 +169,13 @@ impl Journal {
         let entries = self.read(world)?;
         let changes = entries.iter().rev().flat_map(|entry| entry.changes.iter().rev());
         Ok(changes.into_iter().find_map(|change| change.moved_key(path)))
+    }
+
+    /// Whether setup made git's file of a scope.
+    pub(super) fn made_file(&self, scope: &Scope, world: &World<'_>) -> Result<bool> {
+        let made =
+            |change: &Change| matches!(change, Change::Git { scope: of, made_file: true, .. } if of == scope);
+        Ok(self.read(world)?.iter().flat_map(|entry| &entry.changes).any(made))
     }
 
     /// The places that setup moved private keys of an App to, as a configuration names them.

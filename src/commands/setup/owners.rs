@@ -92,7 +92,7 @@ impl Situation<'_> {
             let default = if others_serve { owners.join(", ") } else { "all".to_owned() };
             let question =
                 format!("for which owners is git to ask ghapp? all, or of {} [{default}]", and(&owners));
-            rule.owners = person.answer(&question, &default, owners_of_answer)?;
+            rule.owners = person.answer(&question, &default, |answer| owners_of_answer(answer, &owners))?;
         } else if others_serve {
             rule.owners = owners;
         }
@@ -121,16 +121,17 @@ impl Situation<'_> {
     }
 }
 
-/// The owners in an answer; none: all.
-fn owners_of_answer(answer: &str) -> Result<Vec<String>> {
+/// The owners in an answer, each one of those that are offered; none: all.
+fn owners_of_answer(answer: &str, offered: &[String]) -> Result<Vec<String>> {
     if answer.eq_ignore_ascii_case("all") {
         return Ok(Vec::new());
     }
     let owners = answer.split([',', ' ']).filter(|owner| !owner.is_empty());
     owners
-        .map(|owner| match is_name(owner) {
-            true => Ok(owner.to_ascii_lowercase()),
-            false => Err(Error::new(format!("{owner:?} is not the name of an owner"))),
+        .map(|owner| match owner.to_ascii_lowercase() {
+            owner if offered.contains(&owner) => Ok(owner),
+            _ if is_name(owner) => Err(Error::new(format!("the App is not installed on {owner}"))),
+            _ => Err(Error::new(format!("{owner:?} is not the name of an owner"))),
         })
         .collect()
 }

@@ -1,0 +1,246 @@
+//! Which App, or which command that gives tokens, is set up: as flags, the environment, a person and the configuration name
+//! it, and as GitHub knows it.
+
+use std::ffi::OsString;
+use std::ops::ControlFlow;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::super::installations::{owner, selection, use_for_git};
+use super::super::nothing_configured;
+use super::super::output::{Output, count};
+use super::Options;
+use super::journal::Journal;
+use super::key;
+use super::rule::Present;
+use crate::app::token_command;
+use crate::commands::person::{Person, TRIES};
+use crate::config::{Config, Flags, Rule, SETTINGS, SOURCES, Setting};
+use crate::error::{Error, Result};
+use crate::github::Failure;
+use crate::github::answers::{AppInfo, Installation};
+use crate::source::TokenSource;
+use crate::world::{PRIVATE_KEY, World};
+
+/// How often GitHub is asked whether the App is installed now, and how long in all.
+const PAUSE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The App as it is named, and as GitHub knows it; or a command that gives tokens.
+pub(super) struct Subject {
+    /// The flags, with what a person typed and what the configuration says.
+    pub(super) flags: Flags,
+    /// What they say, as if they stood on git's helper line.
+    pub(super) config: Config,
+    /// The rule that they make.
+    pub(super) rule: Rule,
+    /// `None` where a command gives the tokens.
+    pub(super) app: Option<AppInfo>,
+    pub(super) installations: Vec<Installation>,
+}
+
+impl Subject {
+    /// Finds out which App or command is meant. Where a person types what is missing, and GitHub does not know that, it is asked for
+    /// again.
+    pub(super) fn find(
+        options: &Options,
+        given: &Flags,
+        present: &Present,
+        journal: &Journal,
+        world: &World<'_>,
+        person: &mut Person<'_>,
+    ) -> Result<Self> {
+        for tries in 1.. {
+            let (flags, typed) = complete(options, given, present, journal, world, person)?;
+            let refused = match Self::as_github_knows(flags, world) {
+                Ok(subject) => return Ok(subject),
+                Err(failure @ (Failure::Unreachable(_) | Failure::Limited(..))) => return Err(failure.into()),
+                Err(failure) => Error::from(failure),
+            };
+            if !typed || tries == TRIES {
+                return Err(refused);
+            }
+            person.tell(&refused);
+        }
+        Err(nothing_configured())
+    }
+
+    fn as_github_knows(flags: Flags, world: &World<'_>) -> Result<Self, Failure> {
+        // Checked like any other configuration, as if the flags stood on git's helper line.
+        let config = Config::load_without_files(&flags, world)?;
+        let Some(rule) = config.rules.last().cloned() else { return Err(nothing_configured().into()) };
+        let source = TokenSource::new(&rule, &config, world);
+        if rule.identity.token_command().is_some() {
+            return Ok(Self { flags, rule: rule.clone(), app: None, installations: Vec::new(), config });
+        }
+        source.app().check_key()?;
+        let app = Some(source.github()?.app()?);
+        let installations = installations_of(&source)?;
+        Ok(Self { flags, rule: rule.clone(), app, installations, config })
+    }
+
+    /// Waits until the App is installed somewhere, if it is not: that takes a person and a browser. After some minutes
+    /// setup goes on without, and says what is left to do.
+    pub(super) fn wait_until_installed(&mut self, world: &World<'_>, output: &mut Output<'_>) -> Result<()> {
+        let Some(app) = self.app.as_ref().filter(|_| self.installations.is_empty()) else { return Ok(()) };
+        output.line(&format!("App {} is not installed anywhere yet: {}", app.slug, app.install_hint()))?;
+        let minutes = PATIENCE.as_secs() / 60;
+        output.line(&format!(
+            "waiting for that, {minutes} minutes at most; Ctrl-C ends it, and nothing is changed then"
+        ))?;
+        let began = Instant::now();
+        let source = TokenSource::new(&self.rule, &self.config, world);
+        while self.installations.is_empty() && began.elapsed() < PATIENCE {
+            thread::sleep(PAUSE);
+            self.installations = installations_of(&source)?;
+        }
+        Ok(())
+    }
+
+    /// Shows the App, where it is installed, and where it is not.
+    pub(super) fn tell(&self, world: &World<'_>, output: &mut Output<'_>) -> Result<()> {
+        let Self { app: Some(app), rule, installations, .. } = self else { return Ok(()) };
+        let installed = count(installations.len(), "installation", "installations");
+        output.line(&format!("App {}{} on {}, {installed}", app.slug, app.of_owner(), rule.host))?;
+        let rows: Vec<[String; 4]> = installations
+            .iter()
+            .map(|it| [owner(it), it.id.to_string(), selection(it), use_for_git(it)])
+            .collect();
+        if !rows.is_empty() {
+            output.table(["OWNER", "ID", "REPOSITORIES", "GIT CAN"], &rows)?;
+        }
+        let covered = |owner: &str| {
+            installations.iter().any(|it| it.owner().is_some_and(|it| it.eq_ignore_ascii_case(owner)))
+        };
+        for owner in rule.named_owners() {
+            if !covered(owner) {
+                let what = format!("the App is not installed on {owner}");
+                world.terminal.warning(&Error::new(what).hint(app.install_hint()));
+            }
+        }
+        if installations.is_empty() {
+            world.terminal.warning(&Error::new("the App is not installed anywhere").hint(app.install_hint()));
+        }
+        Ok(())
+    }
+
+    /// Whether git will find App and key in its environment, so that nothing of them is written.
+    pub(super) fn is_from_environment(&self, world: &World<'_>) -> bool {
+        let flags = &self.flags;
+        let is_set = |name: &str| world.variables.path(name).is_some();
+        let mut sources = sources();
+        (is_set("GHAPP_APP_ID") || is_set("GHAPP_TOKEN_COMMAND"))
+            && !flags.has("app-id")
+            && (is_set(PRIVATE_KEY) || sources.clone().any(|source| is_set(source.variable)))
+            && !sources.any(|source| flags.has(source.name()))
+    }
+}
+
+fn installations_of(source: &TokenSource<'_>) -> Result<Vec<Installation>, Failure> {
+    let mut installations = Vec::new();
+    source.github()?.installations(|page| {
+        installations.extend(page);
+        ControlFlow::Continue(())
+    })?;
+    Ok(installations)
+}
+
+/// The settings that say where the key is.
+fn sources() -> impl Iterator<Item = &'static Setting> + Clone {
+    SETTINGS.iter().filter(|setting| SOURCES.contains(&setting.key))
+}
+
+/// The flags, with what is missing from a person, and with the key of an App that is configured already. Whether a person
+/// typed something of that.
+fn complete(
+    options: &Options,
+    flags: &Flags,
+    present: &Present,
+    journal: &Journal,
+    world: &World<'_>,
+    person: &mut Person<'_>,
+) -> Result<(Flags, bool)> {
+    let missing = |what: &str| {
+        Error::new(format!("the {what} is missing")).hint(
+            "git-credential-ghapp setup --app-id ID --private-key FILE; in CI set GHAPP_APP_ID and GHAPP_PRIVATE_KEY",
+        )
+    };
+    let mut flags = flags.clone();
+    let mut typed = false;
+    let is_set = |name: &str| world.variables.path(name).is_some();
+    if options.rotate_key.is_some() {
+        only_app(&mut flags, present, world)?;
+    }
+    let is_command = flags.has(token_command::SETTING) || is_set("GHAPP_TOKEN_COMMAND");
+    if !flags.has("app-id") && !is_set("GHAPP_APP_ID") && !is_command {
+        let what = "client ID or App ID";
+        let answer = person.asked(what)?.ok_or_else(|| missing(what))?;
+        typed = true;
+        // The flag is one of this program's.
+        let _ = flags.set("app-id", OsString::from(answer));
+    }
+    let named = match &options.rotate_key {
+        Some(path) => vec![path.display().to_string()],
+        None => flags.each("private-key").map(str::to_owned).collect(),
+    };
+    // A public key alone goes with the command that is there already.
+    let says_the_source = |source: &Setting| {
+        let is_other = !["private-key", "public-key"].contains(&source.key);
+        is_set(source.variable) || (is_other && flags.has(source.name()))
+    };
+    if named.is_empty() && (is_set(PRIVATE_KEY) || sources().any(says_the_source)) {
+        return Ok((flags, typed));
+    }
+    let named = if named.is_empty() {
+        let known = known_sources(&flags, present);
+        if !known.is_empty() {
+            for (name, values) in known {
+                flags.replace(name, values);
+            }
+            return Ok((flags, typed));
+        }
+        typed = true;
+        vec![key::asked(person, world)?.ok_or_else(|| missing("file of the App's private key"))?]
+    } else {
+        named
+    };
+    let found: Result<Vec<String>> = named.iter().map(|named| key::found(named, journal, world)).collect();
+    flags.replace("private-key", found?);
+    Ok((flags, typed))
+}
+
+/// Names the App whose key is to be another one, if there is one App only.
+fn only_app(flags: &mut Flags, present: &Present, world: &World<'_>) -> Result<()> {
+    let named = flags.last("app-id").map(str::to_owned).or(world.variables.text("GHAPP_APP_ID")?);
+    let mut apps: Vec<&Rule> = Vec::new();
+    for rule in &present.rules {
+        let meant = named.as_ref().is_none_or(|named| *named == rule.app_id)
+            && flags.last("host").is_none_or(|host| host.eq_ignore_ascii_case(&rule.host.to_string()));
+        if meant && !apps.iter().any(|it| it.app_id == rule.app_id && it.host == rule.host) {
+            apps.push(rule);
+        }
+    }
+    match (apps.as_slice(), &named) {
+        ([app], _) => {
+            let _ = flags.set("app-id", OsString::from(&app.app_id));
+            let _ = flags.set("host", OsString::from(app.host.to_string()));
+            let _ = flags.set("api-url", OsString::from(app.api.to_string()));
+            Ok(())
+        }
+        // By its other id, perhaps.
+        ([], Some(_)) => Ok(()),
+        ([], None) => Err(nothing_configured()),
+        (several, _) => {
+            let each: Vec<String> = several.iter().map(|rule| format!("--app-id {}", rule.app_id)).collect();
+            Err(Error::new("several Apps are configured").hint(format!("say which: {}", each.join(" or "))))
+        }
+    }
+}
+
+/// Where the file says that the key of this App is, as flags that are not given.
+fn known_sources(flags: &Flags, present: &Present) -> Vec<(&'static str, Vec<String>)> {
+    let rule = present.rules.iter().find(|rule| Some(rule.app_id.as_str()) == flags.last("app-id"));
+    let written = |rule| sources().map(move |it| (it.name(), it.as_flags(rule)));
+    let known = rule.into_iter().flat_map(written);
+    known.filter(|(name, values)| !values.is_empty() && !flags.has(name)).collect()
+}
