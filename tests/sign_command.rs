@@ -178,6 +178,25 @@ fn a_sealed_file_is_sealed_under_one_signature_that_the_keyring_keeps() {
     forget_secrets(&env);
 }
 
+#[test]
+fn uninstall_leaves_no_signature_in_the_keyring() {
+    if std::path::Path::new("/etc/git-credential-ghapp").exists() {
+        return skip("this machine is set up itself");
+    }
+    let Some(env) = with_script(SIGN, "") else { return };
+    use_unique_app(&env);
+    if env.get("github.com", "acme/widgets").stderr.contains("not cached") {
+        return skip("the kernel's keyring cannot be used here");
+    }
+    let told = env.helper(["uninstall", "--yes"], "").ok();
+    assert!(told.contains("dropped 1 token, revoked 1\n"), "{told}");
+    let before = calls(&env);
+    env.get("github.com", "acme/widgets");
+    // The JWT, and what the file is sealed under.
+    assert_eq!(calls(&env), before + 2);
+    env.helper(["uninstall", "--yes"], "").ok();
+}
+
 /// Configures an App of a number that no other scenario and no other run has: keyrings outlive a test.
 fn use_unique_app(env: &TestEnv) {
     static NEXT: AtomicU64 = AtomicU64::new(0);

@@ -157,6 +157,11 @@ fn what_a_person_wrote_stays_and_is_named() {
     run(used.0.env.command("sh").args(["-c", line.unwrap_or_else(|| panic!("{told}"))]), b"").ok();
     assert_eq!(used.0.git_values("credential.https://github.com.helper"), [""; 0]);
     assert!(used.0.config().is_some());
+    // A secret in it is not shown.
+    used.0.env.git_config("credential.helper", "!f() { GHAPP_X=canary git-credential-ghapp \"$@\"; }; f");
+    let told = used.uninstall(&["--yes"]);
+    assert!(told.stdout.contains(" --edit, at credential.helper\n"), "{told:?}");
+    assert!(!format!("{told:?}").contains("canary"), "{told:?}");
 }
 
 #[test]

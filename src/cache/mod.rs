@@ -122,8 +122,11 @@ impl<'a> Cache<'a> {
 
     /// The stores that may hold an entry, in the order in which they are asked.
     fn stores(&self) -> impl Iterator<Item = Result<Box<dyn Store + '_>, String>> {
-        let opening = Opening { world: self.world, folder: self.folder(), sealer: self.sealer.clone() };
-        self.settings.store.open(opening)
+        self.settings.store.open(self.opening())
+    }
+
+    fn opening(&self) -> Opening<'_> {
+        Opening { world: self.world, folder: self.folder(), sealer: self.sealer.clone() }
     }
 
     /// A cached token that will do.
@@ -373,6 +376,16 @@ impl<'a> Cache<'a> {
             Err(_) if self.world.folders.cache.is_none() => Ok(()),
             Err(why) => Err(why.clone()),
         }
+    }
+
+    /// Forgets what files are sealed under, where the platform's keyring keeps that.
+    ///
+    /// # Errors
+    /// If the keyring does not forget it.
+    pub(crate) fn forget_sealing_secret(&self) -> Result<()> {
+        let forgotten = store::forget_secret(self.opening());
+        forgotten
+            .map_err(|why| Error::new(format!("cannot remove the secret that files are sealed under: {why}")))
     }
 
     /// Forgets everything and removes the folder. Whether it is gone: what is in it and is not ours stays, and so does the

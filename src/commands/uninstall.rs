@@ -15,7 +15,8 @@ use crate::cache::Cache;
 use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::git;
+use crate::git::config::{calls_of_this_program, is_script};
+use crate::source::TokenSource;
 use crate::world::World;
 
 /// How it is done.
@@ -85,6 +86,10 @@ pub(super) fn uninstall(
     let (done, troubles) = logout::everything(&config, world);
     troubles.iter().for_each(&mut warn);
     done.map_or(Ok(()), |done| output.line(&done))?;
+    for rule in &config.rules {
+        let source = TokenSource::new(rule, &config, world);
+        source.cache().forget_sealing_secret().unwrap_or_else(|why| warn(&why));
+    }
     // What setup wrote.
     let troubles = written.take_back(world, output)?;
     troubles.iter().for_each(&mut warn);
@@ -121,14 +126,17 @@ fn tell_what_stays(
     for file in files_that_stay(flags, world).iter().take(MANY) {
         output.line(&format!("{} stays: it is not as setup wrote it", file.display()))?;
     }
-    for (file, key, value) in git::config::calls_of_this_program()? {
+    for (file, key, value) in calls_of_this_program()? {
         if !files::may_write(Path::new(&file)) {
             continue;
         }
-        let (file, key, value) = (in_shell(&file), in_shell(&key), in_shell(&value));
-        output.line(&format!(
-            "git still calls this program; to end that: git config --file {file} --fixed-value --unset-all {key} {value}"
-        ))?;
+        let (file, key) = (in_shell(&file), in_shell(&key));
+        // A piece of shell may have a password in it.
+        let how = match is_script(&value) {
+            true => format!("git config --file {file} --edit, at {key}"),
+            false => format!("git config --file {file} --fixed-value --unset-all {key} {}", in_shell(&value)),
+        };
+        output.line(&format!("git still calls this program; to end that: {how}"))?;
     }
     if let Some(command) = written.left_to_administrator(world) {
         output.line(&format!(

@@ -21,17 +21,18 @@ pub(crate) struct Helper {
 impl Helper {
     /// The helper and where it stands. A piece of shell may have a password in it, so it is not shown.
     pub(crate) fn shown(&self) -> String {
-        let is_script =
-            self.value.starts_with('!') && self.value.contains(['=', ';', '{', '$', '`', '|', '&']);
-        let value = if is_script { "a shell command" } else { &self.value };
+        let value = if self.value.starts_with('!') && is_script(&self.value) {
+            "a shell command"
+        } else {
+            &self.value
+        };
         format!("{value} ({})", self.origin)
     }
 
     /// Its name as people know it: `gh`, `store`. A piece of shell has none.
     pub(crate) fn name(&self) -> String {
-        let is_script = self.value.contains(['=', ';', '{', '$', '`', '|', '&']);
         match program(&self.value) {
-            Some(name) if !is_script => name,
+            Some(name) if !is_script(&self.value) => name,
             _ => "a shell command".to_owned(),
         }
     }
@@ -62,6 +63,11 @@ fn program(value: &str) -> Option<String> {
     let word = value.trim_start_matches('!').split_whitespace().next()?;
     let name = Path::new(word).file_stem()?.to_str()?;
     Some(name.trim_start_matches("git-credential-").to_owned())
+}
+
+/// Whether a helper's value has more in it than words: it may be a piece of shell with a password in it.
+pub(crate) fn is_script(value: &str) -> bool {
+    value.contains(['=', ';', '{', '$', '`', '|', '&'])
 }
 
 /// Whether a helper's value calls this program.

@@ -20,6 +20,7 @@ use super::folder::{Folder, Kind};
 use super::key::TokenKey;
 use crate::world::World;
 
+pub(super) use sealed::forget_secret;
 pub(crate) use sealed::{Effort, Sealer};
 
 /// The kinds of files that stores keep in the cache folder, for sweeping.

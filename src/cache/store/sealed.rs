@@ -60,6 +60,18 @@ pub(super) fn open(opening: Opening<'_>) -> Result<Box<dyn Store + '_>, StoreErr
     Ok(Box::new(SealedFiles { folder, opening }))
 }
 
+/// Drops the secret that the platform's keyring keeps, if it keeps one for this App.
+pub(in crate::cache) fn forget_secret(opening: Opening<'_>) -> Result<(), StoreError> {
+    let Some(sealer) = opening.sealer.as_ref().filter(|sealer| sealer.effort() != Effort::Little) else {
+        return Ok(());
+    };
+    let name = TokenKey::for_sealing(&sealer.name());
+    match PLATFORM(opening) {
+        Ok(keyring) if keyring.holds(&name) => keyring.remove(&name),
+        _ => Ok(()),
+    }
+}
+
 impl SealedFiles<'_> {
     fn sealing_key(&self, key: &TokenKey) -> Result<LessSafeKey, StoreError> {
         let secret = Salt::new(HKDF_SHA256, PURPOSE).extract(&self.secret()?);
