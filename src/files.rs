@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 #[cfg(unix)]
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
@@ -239,43 +239,77 @@ pub(crate) enum Access {
 /// # Errors
 /// If it cannot be written, or is there and must not be replaced. Nothing is changed then.
 pub(crate) fn write_whole(path: &Path, content: &[u8], how: Writing<'_>) -> io::Result<()> {
-    // A name that nobody can foresee, and that no other process has, on this machine or another.
-    let mut random = [0; 32];
-    SystemRandom::new().fill(&mut random).map_err(|_| io::Error::other("there are no random numbers"))?;
-    let temporary = how.unfinished.join(format!("{UNFINISHED_PREFIX}{}", hex(&random)));
-    let before = match how.access {
-        Access::Private => None,
-        Access::AsBefore => fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file),
-    };
-    let mut options = if matches!(how.access, Access::AsBefore) && before.is_none() {
-        let mut options = OpenOptions::new();
-        options.write(true);
-        options
-    } else {
-        private()
-    };
-    let mut file = options.create_new(true).open(&temporary)?;
-    let written = file
-        .write_all(content)
-        .and_then(|()| before.as_ref().map_or(Ok(()), |before| take_over(&file, before)))
-        .and_then(|()| if how.lasts { file.sync_all() } else { Ok(()) })
-        .and_then(|()| {
-            drop(file);
-            if !how.replaces && fs::symlink_metadata(path).is_ok() {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            fs::rename(&temporary, path)
-        });
-    if written.is_err() {
-        // One that cannot be removed has a name that nothing reads.
-        let _ = fs::remove_file(&temporary);
-    } else if how.lasts
-        && let Some(folder) = path.parent()
-    {
-        // The file is there and whole. Where a folder cannot be synchronised, the old file may come back after a power cut.
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Unfinished::write(path, content, how)?.finish()
+}
+
+/// A file whose content stands under another name until it is finished. If it never is, that name is all that stays, and
+/// nothing reads it.
+#[derive(Debug)]
+pub(crate) struct Unfinished<'a> {
+    temporary: PathBuf,
+    path: &'a Path,
+    how: Writing<'a>,
+}
+
+impl<'a> Unfinished<'a> {
+    /// Writes the content of a file that is not there yet, or is as it was.
+    ///
+    /// # Errors
+    /// If it cannot be written. Nothing is changed then.
+    pub(crate) fn write(path: &'a Path, content: &[u8], how: Writing<'a>) -> io::Result<Self> {
+        // A name that nobody can foresee, and that no other process has, on this machine or another.
+        let mut random = [0; 32];
+        SystemRandom::new().fill(&mut random).map_err(|_| io::Error::other("there are no random numbers"))?;
+        let temporary = how.unfinished.join(format!("{UNFINISHED_PREFIX}{}", hex(&random)));
+        let before = match how.access {
+            Access::Private => None,
+            Access::AsBefore => fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file),
+        };
+        let mut options = if matches!(how.access, Access::AsBefore) && before.is_none() {
+            let mut options = OpenOptions::new();
+            options.write(true);
+            options
+        } else {
+            private()
+        };
+        let mut file = options.create_new(true).open(&temporary)?;
+        let unfinished = Self { temporary, path, how };
+        let written = file
+            .write_all(content)
+            .and_then(|()| before.as_ref().map_or(Ok(()), |before| take_over(&file, before)))
+            .and_then(|()| if how.lasts { file.sync_all() } else { Ok(()) });
+        unfinished.or_remove(written)?;
+        Ok(unfinished)
     }
-    written
+
+    /// Puts the file in its place.
+    ///
+    /// # Errors
+    /// If that cannot be done, or another file is there that must not be replaced. Nothing is changed then.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        let placed = if !self.how.replaces && fs::symlink_metadata(self.path).is_ok() {
+            Err(io::ErrorKind::AlreadyExists.into())
+        } else {
+            fs::rename(&self.temporary, self.path)
+        };
+        self.or_remove(placed)?;
+        if self.how.lasts
+            && let Some(folder) = self.path.parent()
+        {
+            // The file is there and whole. Where a folder cannot be synchronised, the old file may come back after a power
+            // cut.
+            let _ = File::open(folder).and_then(|folder| folder.sync_all());
+        }
+        Ok(())
+    }
+
+    fn or_remove(&self, result: io::Result<()>) -> io::Result<()> {
+        if result.is_err() {
+            // One that cannot be removed has a name that nothing reads.
+            let _ = fs::remove_file(&self.temporary);
+        }
+        result
+    }
 }
 
 /// Gives a file the permissions and the owner of another one.

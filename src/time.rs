@@ -83,6 +83,11 @@ impl Clock {
         Timestamp(i64::try_from((self.began + self.steady.elapsed()).as_secs()).unwrap_or(i64::MAX))
     }
 
+    /// The same, as the system has it.
+    pub(crate) fn wall(&self) -> SystemTime {
+        UNIX_EPOCH + self.began + self.steady.elapsed()
+    }
+
     /// How long this run has taken so far.
     pub(crate) fn elapsed(&self) -> Duration {
         self.steady.elapsed()

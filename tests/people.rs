@@ -433,9 +433,14 @@ fn a_trace_tells_each_decision_and_request_and_no_secret() {
         "get: protocol https, host github.com, path acme/widgets",
         "rule: App Iv23liAcmeCi (",
         "request: GET https://api.github.com/repos/acme/widgets/installation: 200 after ",
+        "cache: replace routes/",
+        "cache: replace routes/",
         "cache: no fresh token",
         "request: POST https://api.github.com/app/installations/4201/access_tokens: 201 after ",
         "probe: GET https://github.com/acme/widgets.git/info/refs?service=git-upload-pack: 200",
+        "cache: replace told/swept",
+        "cache: replace grants/",
+        "cache: replace tokens/",
         "answered: token of installation 4201, ",
     ];
     assert_eq!(told.len(), begins.len(), "{told:#?}");

@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 use crate::world::World;
 
 use jwt::AppJwt;
-use key::{KeySource, KeyText, PrivateKey};
+use key::{KeySource, KeyText, Signer};
 use sign_command::SignCommand;
 use token_command::TokenCommand;
 
@@ -81,7 +81,7 @@ pub(crate) struct App<'a> {
 struct LazyKey<'a> {
     source: &'a dyn KeySource,
     text: OnceCell<KeyText>,
-    key: OnceCell<PrivateKey>,
+    key: OnceCell<Box<dyn Signer>>,
 }
 
 impl LazyKey<'_> {
@@ -93,12 +93,12 @@ impl LazyKey<'_> {
         Ok(self.text.get_or_init(|| text))
     }
 
-    fn key(&self, world: &World<'_>) -> Result<&PrivateKey> {
+    fn key(&self, world: &World<'_>) -> Result<&dyn Signer> {
         if let Some(key) = self.key.get() {
-            return Ok(key);
+            return Ok(&**key);
         }
-        let key = PrivateKey::parse(self.text(world)?, self.source)?;
-        Ok(self.key.get_or_init(|| key))
+        let key = self.source.signer(self.text(world)?)?;
+        Ok(&**self.key.get_or_init(|| key))
     }
 }
 
@@ -135,7 +135,7 @@ impl<'a> App<'a> {
     }
 
     /// The private key that signs: the first that can be read, of those that GitHub did not refuse.
-    fn key(&self) -> Result<&PrivateKey> {
+    fn key(&self) -> Result<&dyn Signer> {
         loop {
             let index = self.current.get();
             let key = self.keys.get(index).ok_or_else(|| Error::new("the App has no private key"))?;

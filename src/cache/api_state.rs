@@ -31,9 +31,8 @@ struct Noted {
 impl Cache<'_> {
     /// The state of an API, as it was last noted, as far as that can be believed.
     pub(crate) fn api_state(&self, key: &ApiStateKey) -> ApiState {
-        let noted: Option<Noted> = self.folder().and_then(|folder| folder.read_json(KIND, key.name()));
         let now = self.world.clock.now();
-        let noted = noted.filter(|noted| (0..=MEMORY).contains(&now.since(noted.at)));
+        let noted = self.noted_state(key).filter(|noted| (0..=MEMORY).contains(&now.since(noted.at)));
         let mut state = noted.map(|noted| noted.state).unwrap_or_default();
         state.limited_until = state.limited_until.filter(|until| (1..=MEMORY).contains(&until.since(now)));
         state
@@ -41,11 +40,16 @@ impl Cache<'_> {
 
     /// Notes the state of an API. What cannot be noted is learnt again by the next process.
     pub(crate) fn note_api_state(&self, key: &ApiStateKey, state: &ApiState) {
-        // The usual state needs no note, but takes the place of another one.
+        // The usual state needs no note, but takes the place of another one: also of one that is not believed now, because
+        // it comes from the future, and would be when that has come.
         if let Some(folder) = self.folder()
-            && (*state != ApiState::default() || self.api_state(key) != *state)
+            && (*state != ApiState::default() || self.noted_state(key).is_some_and(|it| it.state != *state))
         {
             let _ = folder.write_json(KIND, key.name(), &Noted { at: self.world.clock.now(), state: *state });
         }
+    }
+
+    fn noted_state(&self, key: &ApiStateKey) -> Option<Noted> {
+        self.folder().and_then(|folder| folder.read_json(KIND, key.name()))
     }
 }

@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result, cause};
-use crate::files::{self, Access, Writing, is_absent, make_private_folder, private};
+use crate::files::{self, Access, Unfinished, Writing, is_absent, make_private_folder, private};
+use crate::terminal::Terminal;
+use crate::time::Clock;
 
 /// The most that is read of a file in here, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
@@ -60,14 +62,14 @@ pub(super) const LOCKS: Kind =
     Kind { folder: "locks", names: Names::Digests(&["entry-", "route-", "token-", "seal-seal-"]) };
 
 /// A folder that only this user can read and write.
-#[derive(Debug)]
-pub(crate) struct Folder {
+pub(crate) struct Folder<'a> {
     root: PathBuf,
+    terminal: &'a Terminal,
 }
 
-impl Folder {
+impl<'a> Folder<'a> {
     /// Opens the folder, and makes it if it is not there. One that is a link is not followed: it is cleared now and then.
-    pub(crate) fn open(root: &Path) -> Result<Self> {
+    pub(crate) fn open(root: &Path, terminal: &'a Terminal) -> Result<Self> {
         let refused = |e: &io::Error| {
             Error::new(format!("the cache folder {} is not used: {}", root.display(), cause(e)))
                 .hint("set XDG_CACHE_HOME to a folder of your own")
@@ -86,7 +88,7 @@ impl Folder {
         }
         #[cfg(not(unix))]
         let _ = metadata;
-        Ok(Self { root: root.to_owned() })
+        Ok(Self { root: root.to_owned(), terminal })
     }
 
     /// The folder of a kind, if it is there and ours.
@@ -119,7 +121,9 @@ impl Folder {
         let file = self.ready(kind.folder)?.join(name);
         let writing =
             Writing { unfinished: &unfinished, access: Access::Private, replaces: true, lasts: false };
-        files::write_whole(&file, content, writing)
+        let unfinished = Unfinished::write(&file, content, writing)?;
+        self.terminal.trace(|| format!("cache: replace {}/{name}", kind.folder));
+        unfinished.finish()
     }
 
     /// What a file of [`Folder::write_json`] says; one that cannot be read or parsed is the same as none.
@@ -140,12 +144,15 @@ impl Folder {
         names.filter(|name| kind.has(name)).collect()
     }
 
-    /// Removes files of a kind that were written so long ago. Nothing depends on it, so nothing is reported.
-    pub(super) fn sweep(&self, kind: Kind, limit: Duration) {
+    /// Removes files of a kind that were written so long ago, and those from as far in the future: they were written under
+    /// another clock, and would stay for as long as that was ahead. Nothing depends on it, so nothing is reported.
+    pub(super) fn sweep(&self, kind: Kind, limit: Duration, clock: Clock) {
         for name in self.names(kind) {
             let path = self.root.join(kind.folder).join(&name);
             let written = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-            let age = written.ok().and_then(|written| written.elapsed().ok());
+            let apart =
+                |written| clock.wall().duration_since(written).unwrap_or_else(|ahead| ahead.duration());
+            let age = written.ok().map(apart);
             if age.is_some_and(|age| age > limit) {
                 let _ = self.remove(kind, &name);
             }
@@ -177,6 +184,7 @@ impl Folder {
 
     /// Removes the file, if it is there.
     pub(super) fn remove(&self, kind: Kind, name: &str) -> io::Result<()> {
+        self.terminal.trace(|| format!("cache: remove {}/{name}", kind.folder));
         match self.existing(kind).and_then(|folder| fs::remove_file(folder.join(name))) {
             Err(e) if !is_absent(&e) => Err(e),
             _ => Ok(()),

@@ -46,7 +46,7 @@ impl Lock {
     /// `patience` is longer than the work of a holder may take. One that holds the lock for longer was stopped, and one of
     /// those who wait takes it over. An error says why the lock cannot be had within twice that time.
     pub(super) fn take<T>(
-        folder: &Folder,
+        folder: &Folder<'_>,
         kind: &str,
         name: &impl Name,
         patience: Duration,
@@ -87,7 +87,7 @@ impl Lock {
 }
 
 /// The lock files that other processes hold now, and still after `patience`.
-pub(super) fn held(folder: &Folder, patience: Duration) -> Vec<PathBuf> {
+pub(super) fn held(folder: &Folder<'_>, patience: Duration) -> Vec<PathBuf> {
     let began = Instant::now();
     let mut held = folder.names(LOCKS);
     loop {
@@ -120,7 +120,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn open(folder: &Folder, name: &str) -> Result<Self, String> {
+    fn open(folder: &Folder<'_>, name: &str) -> Result<Self, String> {
         let opened = folder.lock_file(name).map(|(file, path)| Self { file, path });
         opened.map_err(|e| format!("a lock file cannot be opened: {}", cause(&e)))
     }
@@ -139,7 +139,7 @@ impl Waiting {
     }
 
     /// Removes the file from under its holder, unless another process is doing that, or did.
-    fn take_over(&self, folder: &Folder) -> Result<(), String> {
+    fn take_over(&self, folder: &Folder<'_>) -> Result<(), String> {
         let taking_over = Self::open(folder, TAKEOVER)?;
         if taking_over.try_lock()? && self.is_in_place() {
             fs::remove_file(&self.path)
@@ -166,6 +166,7 @@ fn is_in_place(_: &File, path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::Terminal;
 
     struct Named(&'static str);
 
@@ -190,7 +191,8 @@ mod tests {
             patience: u64,
             done: Option<u8>,
         ) -> Result<LockOutcome<u8>, String> {
-            let folder = Folder::open(&self.temporary.path().join("cache")).unwrap();
+            let terminal = Terminal::new(std::io::sink());
+            let folder = Folder::open(&self.temporary.path().join("cache"), &terminal).unwrap();
             Lock::take(&folder, "token", &Named(name), Duration::from_millis(patience), || done)
         }
 

@@ -71,7 +71,7 @@ pub(crate) struct Cache<'a> {
     world: &'a World<'a>,
     settings: Settings,
     sealer: Option<Rc<dyn Sealer + 'a>>,
-    folder: Result<Folder>,
+    folder: Result<Folder<'a>>,
 }
 
 /// What a store has under a name.
@@ -105,14 +105,14 @@ impl<'a> Cache<'a> {
         sealer: Option<Rc<dyn Sealer + 'a>>,
     ) -> Self {
         let folder = match &world.folders.cache {
-            Some(path) => Folder::open(path),
+            Some(path) => Folder::open(path, &world.terminal),
             None => Err(Error::new("there is no cache folder: this user has no home")
                 .hint("set HOME or XDG_CACHE_HOME")),
         };
         Self { world, settings, sealer, folder }
     }
 
-    fn folder(&self) -> Option<&Folder> {
+    fn folder(&self) -> Option<&Folder<'a>> {
         self.folder.as_ref().ok()
     }
 
@@ -268,10 +268,10 @@ impl<'a> Cache<'a> {
             && self.is_first_time_today("swept")
         {
             for kind in store::KINDS.into_iter().chain([grants::KIND, refusals::KIND, UNFINISHED, LOCKS]) {
-                folder.sweep(kind, DAY);
+                folder.sweep(kind, DAY, self.world.clock);
             }
             for kind in [routes::KIND, app_pages::KIND] {
-                folder.sweep(kind, 30 * DAY);
+                folder.sweep(kind, 30 * DAY, self.world.clock);
             }
         }
     }

@@ -326,10 +326,17 @@ fn a_folder_that_others_may_enter_is_not_used() {
     use std::os::unix::fs::PermissionsExt;
     let fixture = Fixture::new();
     let path = fixture.path();
-    drop(Folder::open(&path).unwrap());
+    let terminal = Terminal::new(std::io::sink());
+    drop(Folder::open(&path, &terminal).unwrap());
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o750)).unwrap();
-    assert!(Folder::open(&path).unwrap_err().message().ends_with("is not used: other users may enter it"));
+    assert!(
+        Folder::open(&path, &terminal)
+            .err()
+            .unwrap()
+            .message()
+            .ends_with("is not used: other users may enter it")
+    );
     // The request is still answered.
     assert!(get_or_mint(&fixture.later(0), &key(), || Ok(token("ghs_x", 0, 3600))).is_ok());
     assert!(!path.join("tokens").exists());

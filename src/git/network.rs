@@ -54,7 +54,7 @@ pub(crate) fn way(address: &str, gits_address: &str, world: &World<'_>) -> Resul
 ///
 /// # Errors
 /// As [`way`].
-pub(super) fn agent_ahead(address: &str, world: &World<'_>) -> Result<Agent> {
+pub(crate) fn agent_ahead(address: &str, world: &World<'_>) -> Result<Agent> {
     let (config, _) = config(address, address, world)?;
     let server = address.parse().map_err(|_| Error::new(format!("{address} is not a usable address")))?;
     Ok(super::ahead::agent(config, server, CONNECT))

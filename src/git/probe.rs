@@ -55,8 +55,12 @@ impl<'a> GitServer<'a> {
     /// something else is done. Nothing is waited for longer than `deadline`.
     pub(crate) fn new(host: &'a Host, world: &'a World<'a>, deadline: Duration) -> Result<Self> {
         let address = format!("https://{host}/");
-        let agent = super::network::agent_ahead(&address, world)?;
-        Ok(Self { agent, host, world, patience: PROPAGATION.min(deadline), is_first: Cell::new(true) })
+        Ok(Self::reached(super::network::agent_ahead(&address, world)?, host, world, deadline))
+    }
+
+    /// The same, reached by this agent.
+    pub(crate) fn reached(agent: Agent, host: &'a Host, world: &'a World<'a>, deadline: Duration) -> Self {
+        Self { agent, host, world, patience: PROPAGATION.min(deadline), is_first: Cell::new(true) }
     }
 
     /// Whether the server accepts a token for this. `false` also if there is no answer.

@@ -4,6 +4,8 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use ureq::Agent;
+
 use crate::app::App;
 use crate::app::token_command::TokenCommand;
 use crate::cache::{
@@ -12,6 +14,7 @@ use crate::cache::{
 };
 use crate::config::{Config, Rule, RuleScope};
 use crate::error::{Error, Result};
+use crate::git::network::{self, Way};
 use crate::git::probe::{GitServer, Service};
 use crate::github::{Failure, GitHub, Lookup, rate_limited};
 use crate::names::{InstallationRef, Place, Repository};
@@ -26,6 +29,7 @@ pub(crate) struct TokenSource<'a> {
     rule: &'a Rule,
     settings: cache::Settings,
     world: &'a World<'a>,
+    network: Network<'a>,
     app: Rc<App<'a>>,
     cache: Cache<'a>,
     github: OnceCell<GitHub<'a>>,
@@ -44,6 +48,17 @@ pub(crate) struct Narrowing {
     /// Permission names and their levels; empty: as the rule says.
     pub(crate) permissions: Permissions,
 }
+
+/// How servers are reached, which is asked on the way to the network only: an API, given where git itself goes, and git's
+/// server, to which a connection is opened at once.
+#[derive(Clone, Copy)]
+struct Network<'a> {
+    api: &'a dyn Fn(&str, &str, &World<'_>) -> Result<Way>,
+    git: &'a dyn Fn(&str, &World<'_>) -> Result<Agent>,
+}
+
+/// By git's network settings.
+const GITS_NETWORK: Network<'static> = Network { api: &network::way, git: &network::agent_ahead };
 
 /// A token, and what it is for.
 #[derive(Debug)]
@@ -137,7 +152,19 @@ impl<'a> TokenSource<'a> {
         let (github, git_server) = (OnceCell::new(), OnceCell::new());
         let settings = config.cache;
         let narrowing = Narrowing::default();
-        Self { rule, settings, world, app, cache, github, git_server, narrowing, heeds_rate_limit: false }
+        let network = GITS_NETWORK;
+        Self {
+            rule,
+            settings,
+            world,
+            network,
+            app,
+            cache,
+            github,
+            git_server,
+            narrowing,
+            heeds_rate_limit: false,
+        }
     }
 
     /// The same for tokens that a person narrows.
@@ -390,7 +417,9 @@ impl<'a> TokenSource<'a> {
         if let Some(server) = self.git_server.get() {
             return Ok(server);
         }
-        let server = GitServer::new(&self.rule.host, self.world, self.settings.deadline)?;
+        let address = format!("https://{}/", self.rule.host);
+        let agent = (self.network.git)(&address, self.world)?;
+        let server = GitServer::reached(agent, &self.rule.host, self.world, self.settings.deadline);
         Ok(self.git_server.get_or_init(|| server))
     }
 
@@ -426,7 +455,7 @@ impl<'a> TokenSource<'a> {
             return Err(rate_limited(api, app_id, until, now));
         }
         let gits_address = format!("https://{}/", self.rule.host);
-        let way = crate::git::network::way(&api.endpoint("/"), &gits_address, self.world)?;
+        let way = (self.network.api)(&api.endpoint("/"), &gits_address, self.world)?;
         let app = Rc::clone(&self.app);
         let github = GitHub::new(way, api, app, self.world, self.settings.deadline, state.clock_offset);
         Ok(self.github.get_or_init(|| github))
@@ -625,3 +654,6 @@ impl<'a> TokenSource<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,11 @@ pub(crate) trait KeySource: fmt::Debug {
     /// The key as it is written there.
     fn read(&self, world: &World<'_>) -> Result<KeyText>;
 
+    /// What signs with the key, as it is written there.
+    fn signer(&self, text: &KeyText) -> Result<Box<dyn Signer>> {
+        Ok(Box::new(PrivateKey::parse(text, self)?))
+    }
+
     /// Where the key is and where that is configured, for messages; follows "the private key".
     fn describe(&self) -> String;
 
@@ -54,6 +59,12 @@ pub(crate) trait KeySource: fmt::Debug {
     fn hint_if_not_pem(&self) -> Option<&'static str> {
         None
     }
+}
+
+/// Signs as the App.
+pub(crate) trait Signer {
+    /// Signs a message as GitHub wants it: RSASSA-PKCS1-v1_5 with SHA-256. (RFC 7518, section 3.3)
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>>;
 }
 
 /// What `private-key` may name, in the order in which it is tried.
@@ -109,7 +120,7 @@ pub(crate) struct PrivateKey(KeyPair);
 impl PrivateKey {
     /// Parses a key that was read from `source`. The message of an error names where the key is, and what is there
     /// instead.
-    pub(crate) fn parse(text: &KeyText, source: &dyn KeySource) -> Result<Self> {
+    pub(crate) fn parse<S: KeySource + ?Sized>(text: &KeyText, source: &S) -> Result<Self> {
         let key = if text.0.len() as u64 > MAX_KEY {
             Err(NotAKey::TooLarge)
         } else {
@@ -173,18 +184,19 @@ impl PrivateKey {
         }
     }
 
-    /// Signs a message as GitHub wants it: RSASSA-PKCS1-v1_5 with SHA-256. (RFC 7518, section 3.3)
-    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
+    /// The public key that belongs to it.
+    pub(crate) fn public(&self) -> Option<PublicKey> {
+        PublicKey::from_der(self.0.public().as_ref().to_vec())
+    }
+}
+
+impl Signer for PrivateKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
         let mut signature = vec![0; self.0.public().modulus_len()];
         self.0
             .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
             .map_err(|_| Error::new("the App's private key cannot sign"))?;
         Ok(signature)
-    }
-
-    /// The public key that belongs to it.
-    pub(crate) fn public(&self) -> Option<PublicKey> {
-        PublicKey::from_der(self.0.public().as_ref().to_vec())
     }
 }
 

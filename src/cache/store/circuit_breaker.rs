@@ -15,7 +15,7 @@ pub(super) const KIND: Kind = Kind::of_words("unhealthy", &["secret-service"]);
 pub(super) struct CircuitBreaker<'a> {
     /// The name of the store's marker.
     store: &'static str,
-    folder: Option<&'a Folder>,
+    folder: Option<&'a Folder<'a>>,
     clock: Clock,
 }
 

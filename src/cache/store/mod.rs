@@ -58,7 +58,7 @@ pub(super) trait Store {
 #[derive(Clone)]
 pub(super) struct Opening<'a> {
     pub(super) world: &'a World<'a>,
-    pub(super) folder: Option<&'a Folder>,
+    pub(super) folder: Option<&'a Folder<'a>>,
     /// What files are sealed under; `None` where no App is known.
     pub(super) sealer: Option<Rc<dyn Sealer + 'a>>,
 }

@@ -51,7 +51,7 @@ pub(crate) enum Effort {
 
 /// Keeps each token in a file of its own in the cache folder.
 struct SealedFiles<'a> {
-    folder: &'a Folder,
+    folder: &'a Folder<'a>,
     opening: Opening<'a>,
 }
 
