@@ -102,6 +102,28 @@ fn a_token_in_a_file_is_there_and_nowhere_else() {
 
 #[cfg(unix)]
 #[test]
+fn a_shim_holds_no_secret_and_hands_the_token_on_in_the_environment_only() {
+    let env = TestEnv::bare()
+        .with("GHAPP_APP_ID", ACME_APP)
+        .with("GHAPP_PRIVATE_KEY", ACME_KEY)
+        .with("GHAPP_TRACE", "1");
+    let script = "#!/bin/sh\nprintf %s \"$GH_TOKEN\"; tr '\\0' ' ' <\"/proc/$$/cmdline\" >seen\n";
+    let real = env.install(env.write("script", script), "bin/gh");
+    let path = std::env::var("PATH").unwrap();
+    let env = env.with("PATH", format!("{}:{path}", real.parent().unwrap().display()));
+    env.helper(["shim", "gh", "--dir", "shims"], "").ok();
+    let mut command = env.command(env.home().join("shims/gh"));
+    let ran = run(command.args(["api", "repos/acme/widgets"]), b"");
+    assert!(ran.code == Some(0) && ran.stdout.starts_with("ghs_"), "{ran:?}");
+    assert!(!ran.stderr.contains(&ran.stdout) && !ran.stderr.contains(canary()), "{ran:?}");
+    for (name, content) in files(&env.home()) {
+        assert!(!holds(&content, &ran.stdout), "the token is in {name}");
+        assert!(!holds(&content, canary()), "the key is in {name}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn what_is_cached_is_private() {
     use std::os::unix::fs::PermissionsExt;
     let env = TestEnv::new();

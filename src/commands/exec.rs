@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::process::Command;
 
 use super::{identity, narrow, token};
-use crate::config::Config;
+use crate::config::{Config, Selected};
 use crate::error::{Error, Result, cause};
 use crate::names::{Host, Place};
 use crate::secret::Secret;
@@ -57,8 +57,7 @@ pub(super) fn exec(
     let Some((program, arguments)) = options.command.split_first() else { return Ok(0) };
     let mut command = Command::new(program);
     command.args(arguments);
-    give_token(&mut command, &issued.token.secret, &selected.rule.host, &options.variables);
-    give_git_the_token(&mut command, &selected.place, world);
+    give(&mut command, &issued.token.secret, &selected, &options.variables, world);
     if options.identity {
         let source = TokenSource::new(selected.rule, config, world);
         let (name, address) = with_token(
@@ -69,16 +68,32 @@ pub(super) fn exec(
             command.env(format!("GIT_{who}_NAME"), &name).env(format!("GIT_{who}_EMAIL"), &address);
         }
     }
+    world.terminal.trace(|| format!("running {} for {}", program.to_string_lossy(), selected.place));
+    Ok(become_it(&mut command, world))
+}
+
+/// Gives a command the token, in the variables that tools and git below it take it from.
+pub(super) fn give(
+    command: &mut Command,
+    token: &Secret,
+    selected: &Selected<'_>,
+    more: &[String],
+    world: &World<'_>,
+) {
+    give_token(command, token, &selected.rule.host, more);
+    give_git_the_token(command, &selected.place, world);
+}
+
+/// Runs a command in the place of this process, without this program's secrets; gives its exit code.
+pub(super) fn become_it(command: &mut Command, world: &World<'_>) -> u8 {
     for secret in SECRET_VARIABLES {
         command.env_remove(secret);
     }
-    world.terminal.trace(|| format!("running {} for {}", program.to_string_lossy(), selected.place));
     (world.before_exec)();
-    let failed = match run(&mut command) {
-        Ok(code) => return Ok(code),
-        Err(failed) => failed,
-    };
-    Ok(cannot_run(program, &failed, world))
+    match run(command) {
+        Ok(code) => code,
+        Err(failed) => cannot_run(command.get_program(), &failed, world),
+    }
 }
 
 /// Tells that a command cannot be run; gives the exit code for that.

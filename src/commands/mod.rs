@@ -15,6 +15,7 @@ mod person;
 pub(crate) mod place;
 mod repositories;
 mod setup;
+mod shim;
 mod status;
 mod token;
 mod uninstall;
@@ -42,26 +43,29 @@ pub(crate) enum Command {
     /// Run a command, for example gh, with the token in GH_TOKEN and GITHUB_TOKEN
     #[command(display_order = 4)]
     Exec(exec::Options),
-    /// Show which tokens are cached, for whom, and until when
+    /// Put a gh before the real one that has a fresh token of the App in each call
     #[command(display_order = 5)]
+    Shim(shim::Options),
+    /// Show which tokens are cached, for whom, and until when
+    #[command(display_order = 6)]
     Status(status::Options),
     /// Remove cached tokens, and revoke them at GitHub
-    #[command(display_order = 6)]
+    #[command(display_order = 7)]
     Logout(logout::Options),
     /// List where the App is installed, and what it may do there
-    #[command(display_order = 7)]
+    #[command(display_order = 8)]
     Installations(installations::Options),
     /// List the repositories that the App can reach
-    #[command(display_order = 8)]
+    #[command(display_order = 9)]
     Repositories(repositories::Options),
     /// Remove what the program keeps on this machine: revoke tokens, take back what setup wrote, delete the cache
-    #[command(display_order = 9)]
+    #[command(display_order = 10)]
     Uninstall(uninstall::Options),
     /// Print a completion script for a shell
-    #[command(display_order = 10)]
+    #[command(display_order = 11)]
     Completions(completions::Options),
     /// Print the manual page, in roff
-    #[command(display_order = 11)]
+    #[command(display_order = 12)]
     Man,
 }
 
@@ -89,6 +93,7 @@ pub(crate) fn run(
             let repositories = narrow::repositories(flags);
             return exec::exec(&options, &repositories, &Config::load(flags, world)?, world);
         }
+        Command::Shim(options) => return shim::shim(&options, flags, world, &mut output),
         Command::Status(options) => {
             return status::status(&options, &Config::load(flags, world)?, world, &mut output);
         }

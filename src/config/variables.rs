@@ -8,8 +8,14 @@ use crate::world::World;
 
 const PREFIX: &str = "GHAPP_";
 /// Those that are no settings.
-const OTHERS: &[&str] =
-    &["GHAPP_PRIVATE_KEY", "GHAPP_CONFIG", "GHAPP_TRACE", "GHAPP_INSIDE_COMMAND", "GHAPP_COMPLETE"];
+const OTHERS: &[&str] = &[
+    "GHAPP_PRIVATE_KEY",
+    "GHAPP_CONFIG",
+    "GHAPP_TRACE",
+    "GHAPP_INSIDE_COMMAND",
+    "GHAPP_COMPLETE",
+    "GHAPP_SHIM_DEPTH",
+];
 /// Those that tell a command whom a token is for. What that command runs has them too.
 const FOR_COMMANDS: &[&str] = &token_command::VARIABLES;
 

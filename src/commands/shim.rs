@@ -1,0 +1,321 @@
+//! `shim`: a `gh` that stands before the real one in PATH and runs it as the App, each time with a token that is fresh and
+//! for what the call is about.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::output::Output;
+use super::setup::{Here, in_shell};
+use super::{exec, place, token};
+use crate::config::{Config, Flags, select};
+use crate::error::{Error, Result, cause};
+use crate::files;
+use crate::names::{Repository, is_name};
+use crate::source::Narrowing;
+use crate::token::Need;
+use crate::world::World;
+
+/// What is to be done.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "A call for a repository that no App is configured for runs gh as it is.")]
+pub(crate) struct Options {
+    /// The tool
+    tool: Tool,
+    /// The folder for it, which has to stand before the real one's in PATH [default: ~/.local/bin]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    dir: Option<PathBuf>,
+    /// Remove it again: from DIR, or from wherever it is in PATH
+    #[arg(long)]
+    remove: bool,
+    /// Run the real one: this is what the shim itself calls
+    #[arg(long, hide = true, conflicts_with_all = ["dir", "remove"])]
+    run: bool,
+    /// Its arguments
+    #[arg(last = true, hide = true, requires = "run")]
+    arguments: Vec<OsString>,
+}
+
+/// A tool that takes a token from its environment.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Tool {
+    /// GitHub's command line, <https://cli.github.com>
+    Gh,
+}
+
+/// The tool's name.
+const GH: &str = "gh";
+/// What the file of the shim is called.
+const FILE: &str = if cfg!(windows) { "gh.cmd" } else { "gh" };
+/// What the real one can be called.
+const REAL: &[&str] = if cfg!(windows) { &["gh.exe", "gh.cmd", "gh.bat"] } else { &["gh"] };
+/// What marks a file as a shim, in its second line.
+const MARK: &str = "Written by git-credential-ghapp shim.";
+/// How many shims have called each other.
+const DEPTH: &str = "GHAPP_SHIM_DEPTH";
+/// More than extensions of gh that call gh need.
+const DEEPEST: u32 = 16;
+
+pub(super) fn shim(
+    options: &Options,
+    flags: &Flags,
+    world: &World<'_>,
+    output: &mut Output<'_>,
+) -> Result<u8> {
+    let Tool::Gh = options.tool;
+    if options.run {
+        return run(&options.arguments, flags, world);
+    }
+    if options.remove {
+        return remove(options, world, output).map(|()| 0);
+    }
+    write(options, world, output).map(|()| 0)
+}
+
+fn write(options: &Options, world: &World<'_>, output: &mut Output<'_>) -> Result<()> {
+    let folder = options.dir.clone().or_else(|| default_folder(world)).ok_or_else(|| {
+        Error::new("it is not clear where the shim belongs").hint("name a folder of PATH with --dir")
+    })?;
+    let failed = |path: &Path, why: &std::io::Error| {
+        Error::new(format!("cannot write {}: {}", path.display(), cause(why)))
+    };
+    fs::create_dir_all(&folder).map_err(|e| failed(&folder, &e))?;
+    let folder = folder.canonicalize().map_err(|e| failed(&folder, &e))?;
+    let path = folder.join(FILE);
+    if fs::symlink_metadata(&path).is_ok() && !is_shim(&path) {
+        return Err(Error::new(format!("{} is there and is another program", path.display()))
+            .hint("name another folder with --dir, one that stands before it in PATH"));
+    }
+    let how =
+        files::Writing { unfinished: &folder, access: files::Access::Private, replaces: true, lasts: false };
+    files::write_whole(&path, script(world)?.as_bytes(), how).map_err(|e| failed(&path, &e))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let everybody = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&path, everybody).map_err(|e| failed(&path, &e))?;
+    }
+    match real(world) {
+        Some(real) => output.line(&format!("{} runs {} as the App", path.display(), real.display()))?,
+        None => {
+            output.line(&format!("{} is written", path.display()))?;
+            world.terminal.warning(&no_real_one());
+        }
+    }
+    let first = in_path(world).find(|file| is_executable(file));
+    if first.is_none_or(|first| !is_shim(&first)) {
+        let what = format!("{} does not stand before the real {GH} in PATH", folder.display());
+        let hint = format!("export PATH={}:\"$PATH\"", in_shell(&folder.to_string_lossy()));
+        world.terminal.warning(&Error::new(what).hint(hint));
+    }
+    Ok(())
+}
+
+fn remove(options: &Options, world: &World<'_>, output: &mut Output<'_>) -> Result<()> {
+    let mut shims: Vec<PathBuf> = match &options.dir {
+        Some(folder) => vec![folder.join(FILE)],
+        None => {
+            let default = default_folder(world).map(|folder| folder.join(FILE));
+            folders(world).map(|folder| folder.join(FILE)).chain(default).collect()
+        }
+    };
+    shims.sort_unstable();
+    shims.dedup();
+    shims.retain(|path| is_shim(path));
+    if shims.is_empty() {
+        return Err(Error::new(format!("no shim for {GH} is there"))
+            .hint(format!("git-credential-ghapp shim {GH} --remove --dir DIR, if it is not in PATH")));
+    }
+    for path in shims {
+        fs::remove_file(&path)
+            .map_err(|e| Error::new(format!("cannot remove {}: {}", path.display(), cause(&e))))?;
+        output.line(&format!("{} is removed", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Runs the real one, as the App where one is configured for what the call is about.
+fn run(arguments: &[OsString], flags: &Flags, world: &World<'_>) -> Result<u8> {
+    const USAGE: &str = "exec --for";
+    let depth = world.variables.text(DEPTH)?.and_then(|depth| depth.parse().ok()).unwrap_or(0);
+    if depth >= DEEPEST {
+        return Err(Error::new(format!("{GH} calls itself again and again"))
+            .hint(format!("which -a {GH} shows what stands in PATH under this name")));
+    }
+    let program = real(world).ok_or_else(no_real_one)?;
+    let mut command = Command::new(&program);
+    command.args(arguments).env(DEPTH, (depth + 1).to_string());
+    let words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    if needs_no_token(&words) {
+        return Ok(exec::become_it(&mut command, world));
+    }
+    let config = Config::load(flags, world)?;
+    let variable = |name| world.variables.text(name);
+    let name = match named(&words).or(variable("GH_REPO")?) {
+        Some(name) => Some(match variable("GH_HOST")? {
+            // A name alone is one on that host.
+            Some(host) if !name.contains("://") && name.matches('/').count() < 2 => format!("{host}/{name}"),
+            _ => name,
+        }),
+        None => place::remote_of(&config),
+    };
+    let selected = match name {
+        Some(name) => select(place::named(&name, &config)?, &config)?,
+        None => Some(place::selected(None, USAGE, &config, world)?),
+    };
+    if let Some(selected) = selected {
+        let (issued, _) = token::issue(&selected, &Narrowing::default(), Need::Fresh, USAGE, &config, world)?;
+        exec::give(&mut command, &issued.token.secret, &selected, &[], world);
+    }
+    Ok(exec::become_it(&mut command, world))
+}
+
+/// Whether the call is about this machine only, and works offline and without a configuration.
+fn needs_no_token(words: &[String]) -> bool {
+    let about_this_machine = ["help", "version", "completion", "config", "alias", "--version"];
+    match words.first() {
+        None => true,
+        Some(first) => {
+            about_this_machine.contains(&first.as_str())
+                || words.iter().any(|word| word == "--help" || word == "-h")
+        }
+    }
+}
+
+/// What the arguments of gh name: a repository by a flag, the endpoint of a request, or what the command is for.
+/// <https://cli.github.com/manual/>
+fn named(words: &[String]) -> Option<String> {
+    let mut rest = words.iter().take_while(|word| *word != "--");
+    while let Some(word) = rest.next() {
+        let value = match word.as_str() {
+            "-R" | "--repo" => rest.next().map(String::as_str),
+            word => word.strip_prefix("--repo=").or_else(|| word.strip_prefix("-R")),
+        };
+        if let Some(value) = value {
+            return Some(value.trim_start_matches('=').to_owned());
+        }
+    }
+    let subject = words.get(2).map(String::as_str);
+    match (words.first()?.as_str(), words.get(1)?.as_str(), subject) {
+        ("api", ..) => words[1..].iter().find_map(|word| of_endpoint(word)),
+        ("repo", "create", Some(name)) => Some(Repository::parse(name)?.owner),
+        ("repo", _, Some(name)) if Repository::parse(name).is_some() => Some(name.to_owned()),
+        (_, _, Some(url)) => of_url(url),
+        _ => None,
+    }
+}
+
+/// The repository or the owner that an endpoint of the REST API is about: `repos/O/R/…`, `orgs/O/…`, or the whole address.
+fn of_endpoint(word: &str) -> Option<String> {
+    let path = match word.split_once("://") {
+        Some((_, rest)) => rest.split_once('/')?.1.trim_start_matches("api/v3/"),
+        None => word.trim_start_matches('/'),
+    };
+    let mut parts = path.split(['/', '?']);
+    let (kind, owner) = (parts.next()?, parts.next().filter(|owner| is_name(owner))?);
+    match kind {
+        "orgs" => Some(owner.to_owned()),
+        "repos" => parts.next().filter(|name| is_name(name)).map(|name| format!("{owner}/{name}")),
+        _ => None,
+    }
+}
+
+/// The repository whose page an address is, or a page below it.
+fn of_url(word: &str) -> Option<String> {
+    let mut parts = word.strip_prefix("https://")?.split('/');
+    let (host, owner, name) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(format!("https://{host}/{owner}/{name}"))
+}
+
+/// The text of the shim.
+fn script(world: &World<'_>) -> Result<String> {
+    let program = Here::find(world)?.path;
+    let program = program.to_string_lossy();
+    Ok(if cfg!(windows) {
+        format!("@echo off\r\nrem {MARK}\r\n\"{program}\" shim {GH} --run -- %*\r\n")
+    } else {
+        format!("#!/bin/sh\n# {MARK}\nexec {} shim {GH} --run -- \"$@\"\n", in_shell(&program))
+    })
+}
+
+/// Whether a file is a shim, or a link to one.
+fn is_shim(path: &Path) -> bool {
+    /// All of a shim, and the start of what is none, in bytes.
+    const START: u64 = 512;
+    use std::io::Read as _;
+    let Ok(file) = files::open_regular(fs::OpenOptions::new().read(true), path) else { return false };
+    let mut start = Vec::new();
+    let read = file.take(START).read_to_end(&mut start);
+    read.is_ok() && String::from_utf8_lossy(&start).lines().nth(1).is_some_and(|line| line.ends_with(MARK))
+}
+
+/// The real one: the first in PATH that is no shim.
+fn real(world: &World<'_>) -> Option<PathBuf> {
+    in_path(world).find(|path| is_executable(path) && !is_shim(path))
+}
+
+fn no_real_one() -> Error {
+    Error::new(format!("{GH} is not found in PATH")).hint("install it: https://cli.github.com")
+}
+
+fn in_path(world: &World<'_>) -> impl Iterator<Item = PathBuf> {
+    folders(world).flat_map(|folder| REAL.iter().map(move |name| folder.join(name)))
+}
+
+/// The folders of PATH. One that is relative is another one in each folder, which somebody else may have filled.
+fn folders(world: &World<'_>) -> impl Iterator<Item = PathBuf> {
+    let path = world.variables.path("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
+    folders.into_iter()
+}
+
+fn is_executable(path: &Path) -> bool {
+    let Ok(metadata) = fs::metadata(path) else { return false };
+    #[cfg(unix)]
+    if std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o111 == 0 {
+        return false;
+    }
+    metadata.is_file()
+}
+
+fn default_folder(world: &World<'_>) -> Option<PathBuf> {
+    let home = world.folders.home.as_ref().filter(|_| cfg!(unix))?;
+    Some(home.join(".local/bin"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_gh_name_a_repository_in_every_usual_way() {
+        for (line, expected) in [
+            ("pr list -R acme/widgets", Some("acme/widgets")),
+            ("-R acme/widgets pr list", Some("acme/widgets")),
+            ("pr list -Racme/widgets", Some("acme/widgets")),
+            ("pr list -R=acme/widgets", Some("acme/widgets")),
+            ("pr list --repo ghe.example/acme/widgets", Some("ghe.example/acme/widgets")),
+            ("pr list --repo=https://github.com/acme/widgets", Some("https://github.com/acme/widgets")),
+            ("api repos/acme/widgets/pulls", Some("acme/widgets")),
+            ("api -X POST /repos/acme/widgets?x=y", Some("acme/widgets")),
+            ("api https://api.github.com/repos/acme/widgets", Some("acme/widgets")),
+            ("api https://ghe.example/api/v3/repos/acme/widgets", Some("acme/widgets")),
+            ("api orgs/acme/repos --jq .[].name", Some("acme")),
+            ("api repos/{owner}/{repo}/pulls", None),
+            ("api graphql -f query=repos/acme/widgets", None),
+            ("api user", None),
+            ("repo clone acme/widgets -- --depth 1", Some("acme/widgets")),
+            ("repo create acme/new --private", Some("acme")),
+            ("repo clone https://github.com/acme/widgets.git", Some("https://github.com/acme/widgets.git")),
+            ("pr view https://github.com/acme/widgets/pull/7", Some("https://github.com/acme/widgets")),
+            ("pr comment 7 --body https://github.com/globex/gears", None),
+            ("ext exec -- -R acme/widgets", None),
+            ("pr list", None),
+            ("api", None),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(named(&words).as_deref(), expected, "{line}");
+        }
+    }
+}
