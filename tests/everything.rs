@@ -38,6 +38,15 @@ fn doctor_without_a_name_finds_a_perfect_setup_perfect() {
 }
 
 #[test]
+fn doctor_without_a_name_tells_of_a_setting_for_the_whole_host_once() {
+    let env = TestEnv::new();
+    env.git_config("http.https://github.com.proactiveAuth", "basic");
+    let told = env.helper(["doctor"], "").ok();
+    assert_eq!(told.matches("http.https://github.com.proactiveAuth in ").count(), 1, "{told}");
+    assert_eq!(told.matches("git fetches").count(), 2, "{told}");
+}
+
+#[test]
 fn doctor_without_a_name_finds_what_is_wrong_with_any_app_and_installation() {
     let env = two_apps();
     env.github.world().installation(common::GLOBEX_ON_GLOBEX).suspended = true;

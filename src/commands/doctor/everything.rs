@@ -1,6 +1,6 @@
 //! Without a name: each App that is configured, its key, its installations, and a fetch from each of them.
 
-use super::git::{examine_fetch, examine_gits_side};
+use super::git::{examine_fetch, examine_gits_side, examine_whole_host};
 use super::github::{
     examine_app, examine_git_server, examine_key, examine_network, examine_stores, examine_token_command,
 };
@@ -27,6 +27,7 @@ pub(super) fn examine_everything(
         report.begin(format!("{} on {}", app.client(), app.host))?;
         let source = TokenSource::new(app, config, world);
         examine_network(app, world, report)?;
+        examine_whole_host(app, report)?;
         if app.identity.token_command().is_some() {
             examine_stores(&source, config, world, report)?;
             examine_commands_places(app, config, world, report)?;

@@ -105,7 +105,6 @@ pub(super) fn examine_gits_side(
         report
             .failure("netrc", Error::new(what).hint("take the entry out, unless its token is to be used"))?;
     }
-    examine_whole_host(rule, report)?;
     let headers = config::all_for_url("http", "extraheader", &url)?;
     if let Some((_, origin)) = headers.iter().rfind(|(header, _)| is_authorization(header)) {
         let what = Error::new(format!(
@@ -129,7 +128,7 @@ fn examine_rewriting(url: &str, report: &mut Report<'_, '_>) -> Result<()> {
 
 /// Settings for the whole host, as setup once wrote them for every App: with them git fails where no App answers, or goes
 /// there without a credential.
-fn examine_whole_host(rule: &Rule, report: &mut Report<'_, '_>) -> Result<()> {
+pub(super) fn examine_whole_host(rule: &Rule, report: &mut Report<'_, '_>) -> Result<()> {
     let host = &rule.host;
     let proactive = (
         format!("http.https://{host}.proactiveAuth"),

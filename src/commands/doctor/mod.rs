@@ -68,6 +68,7 @@ fn examine_name(name: &str, config: &Config, world: &World<'_>, report: &mut Rep
     // What is in front of an @ may be a secret. It was judged; git is not called with it, as arguments are public.
     let url = place::without_user(&url);
     git::examine_gits_side(&url, place, rule, config, world, report)?;
+    git::examine_whole_host(rule, report)?;
     github::examine_network(rule, world, report)?;
     let source = TokenSource::new(rule, config, world);
     if rule.identity.token_command().is_some() {
