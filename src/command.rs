@@ -1,7 +1,7 @@
 //! A program that the configuration names: run without a shell, for what it prints.
 
 use std::fmt;
-use std::io::{ErrorKind, Read, Write as _};
+use std::io::{self, ErrorKind, Read, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result, cause};
 use crate::origin::Origin;
 use crate::secret::redacted;
+use crate::time::{no_thread, start};
 use crate::world::{SECRET_VARIABLES, World};
 
 /// How long a command may take.
@@ -144,13 +145,16 @@ impl ConfiguredCommand {
     /// Waits until the command has ended and all that it printed is read.
     fn finish(&self, mut child: Child, began: Instant) -> Result<Zeroizing<Vec<u8>>> {
         let (sender, receiver) = channel();
-        if let Some(stdout) = child.stdout.take() {
-            forward(stdout, sender.clone(), Event::Printed);
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let forwarded = stdout
+            .map_or(Ok(()), |stdout| forward(stdout, sender.clone(), Event::Printed))
+            .and_then(|()| stderr.map_or(Ok(()), |stderr| forward(stderr, sender, Event::Told)));
+        if let Err(e) = forwarded {
+            end_group(&mut child);
+            let error = no_thread(&format!("read what {} prints", self.name()), &e);
+            let hint = error.next_step().unwrap_or_default().to_owned();
+            return Err(self.failure(error).hint(hint));
         }
-        if let Some(stderr) = child.stderr.take() {
-            forward(stderr, sender.clone(), Event::Told);
-        }
-        drop(sender);
         let mut heard = Heard::default();
         let ended = listen(&mut child, &receiver, &mut heard, began);
         if ended.is_none() {
@@ -195,8 +199,8 @@ fn forward(
     mut stream: impl Read + Send + 'static,
     to: Sender<Event>,
     event: fn(Zeroizing<Vec<u8>>) -> Event,
-) {
-    thread::spawn(move || {
+) -> io::Result<()> {
+    start(move || {
         let mut room = Zeroizing::new(vec![0; 8 * 1024]);
         while let Ok(length @ 1..) = stream.read(&mut room) {
             let part = Zeroizing::new(room.get(..length).unwrap_or_default().to_vec());
@@ -205,7 +209,7 @@ fn forward(
                 break;
             }
         }
-    });
+    })
 }
 
 /// Listens until the command has ended; `None` if it does not end in time, or prints too much.

@@ -2,9 +2,15 @@
 
 #![forbid(unsafe_code)]
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
+use std::panic::Location;
 use std::path::PathBuf;
 use std::process::ExitCode;
+#[cfg(unix)]
+use std::sync::Arc;
+#[cfg(unix)]
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use directories::{BaseDirs, ProjectDirs};
@@ -17,6 +23,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads environment and clock")]
 fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let is_get = arguments.last().is_some_and(|last| last == "get");
+    std::panic::set_hook(Box::new(move |panic| end_in_one_line(panic.location(), is_get)));
+    survive_full_files();
     let core_limit = keep_memory_private();
     let start_clock = || Clock::starting_at(SystemTime::now());
     let project = ProjectDirs::from("", "", "git-credential-ghapp");
@@ -44,8 +54,53 @@ fn main() -> ExitCode {
         },
         before_exec: &|| allow_core_dumps(core_limit),
     };
-    run(std::env::args_os().skip(1).collect(), world, io::stdin().lock(), io::stdout().lock()).into()
+    run(arguments, world, io::stdin().lock(), io::stdout().lock()).into()
 }
+
+/// What a fault of this program comes to: a line for a person, and for git that it is to ask nobody else. What the panic says
+/// is not shown: anything may be in it. The streams are written to directly, because what panicked may have locked them.
+#[expect(clippy::disallowed_methods, reason = "main, or another thread, does not come back from here")]
+fn end_in_one_line(place: Option<&Location<'_>>, is_get: bool) {
+    if is_get {
+        let _ = raw::write(io::stdout(), b"quit=1\n");
+    }
+    let place = place.map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    let text = format!(
+        "git-credential-ghapp: error: this is a fault of the program, at {place}\n\
+         git-credential-ghapp: hint: report that line, with what git-credential-ghapp --version prints\n"
+    );
+    let _ = raw::write(io::stderr(), text.as_bytes());
+    std::process::exit(1);
+}
+
+/// Writes without the locks and buffers of the standard streams.
+#[cfg(unix)]
+mod raw {
+    pub(super) fn write(stream: impl std::os::fd::AsFd, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(rustix::io::write(stream, bytes)?)
+    }
+}
+
+/// Writes without the locks and buffers of the standard streams.
+#[cfg(windows)]
+mod raw {
+    use std::io::Write as _;
+
+    pub(super) fn write(stream: impl std::os::windows::io::AsHandle, bytes: &[u8]) -> std::io::Result<usize> {
+        std::fs::File::from(stream.as_handle().try_clone_to_owned()?).write(bytes)
+    }
+}
+
+/// Where files may not grow, writing is an error and not the end of this program (setrlimit(2), `RLIMIT_FSIZE`). The signal
+/// has a handler, and is not ignored: git, and what `exec` runs, meet it as if this program were not there.
+#[cfg(unix)]
+fn survive_full_files() {
+    let signal = rustix::process::Signal::XFSZ.as_raw();
+    let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
+}
+
+#[cfg(not(unix))]
+fn survive_full_files() {}
 
 /// Neither a core dump nor another process of the same user shows what this one holds. A debugger or a system
 /// that does not allow this is no reason to fail. Gives the limit on core dumps as it was.

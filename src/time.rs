@@ -1,10 +1,13 @@
 //! Time as a value: points in Unix seconds, and the clock that one run reads.
 
+use std::io;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, cause};
 use serde_json::Value;
 
 /// A point in time: seconds since the Unix epoch, in UTC.
@@ -44,17 +47,44 @@ impl Timestamp {
     }
 }
 
-/// Runs `work` in a thread of its own. `None`: it took longer than `limit`, and the thread is abandoned.
+/// Why work in a thread of its own has no result.
+#[derive(Debug)]
+pub(crate) enum Unfinished {
+    /// It took too long, and is abandoned.
+    Late,
+    /// No thread can be started: there are as many as there may be, or no room for another one.
+    NotStarted(io::Error),
+}
+
+/// Starts a thread that nobody waits for. std's own function panics where none can be started.
+///
+/// # Errors
+/// If none can be started.
+pub(crate) fn start(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().spawn(work).map(drop)
+}
+
+/// That something cannot be done because no thread can be started for it.
+pub(crate) fn no_thread(to_do: &str, why: &io::Error) -> Error {
+    Error::new(format!("cannot {to_do}: no thread can be started: {}", cause(why)))
+        .hint("look at the limits of processes and memory: ulimit -a")
+}
+
+/// Runs `work` in a thread of its own.
+///
+/// # Errors
+/// If it takes longer than `limit`, or cannot begin.
 pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
+) -> Result<T, Unfinished> {
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
+    start(move || {
         // Nobody listens any more after the deadline.
         let _ = sender.send(work());
-    });
-    receiver.recv_timeout(limit).ok()
+    })
+    .map_err(Unfinished::NotStarted)?;
+    receiver.recv_timeout(limit).map_err(|_| Unfinished::Late)
 }
 
 /// The clock of one run: the wall clock is read once, what passes after that is measured steadily, so that

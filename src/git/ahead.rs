@@ -3,14 +3,16 @@
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, Resolver as _};
+use ureq::unversioned::resolver::Resolver as _;
 use ureq::unversioned::transport::time::{Duration, Instant};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
 use ureq::{Agent, Error, Timeout};
+
+use super::resolver::NameLookup;
+use crate::time::start;
 
 /// Gives the connection that is being opened to the first request. All others get one of their own.
 #[derive(Debug)]
@@ -49,17 +51,13 @@ pub(super) fn agent(config: Config, server: Uri, longest: std::time::Duration) -
     let (sender, opening) = mpsc::sync_channel(1);
     let (its_connector, its_config) = (Arc::clone(&connector), config.clone());
     // Without a thread the channel is closed at once, and the first request connects.
-    let _ = thread::Builder::new().spawn(move || {
+    let _ = start(move || {
         if let Ok(transport) = open(&its_connector, &its_config, &server, longest) {
             // Nobody waits any more: it is closed.
             let _ = sender.send(transport);
         }
     });
-    Agent::with_parts(
-        config,
-        Ahead { connector, opening: Mutex::new(Some(opening)) },
-        DefaultResolver::default(),
-    )
+    Agent::with_parts(config, Ahead { connector, opening: Mutex::new(Some(opening)) }, NameLookup)
 }
 
 /// Connects as ureq does for a request.
@@ -69,7 +67,7 @@ fn open(
     server: &Uri,
     longest: std::time::Duration,
 ) -> Result<Box<dyn Transport>, Error> {
-    let resolver = DefaultResolver::default();
+    let resolver = NameLookup;
     let timeout =
         NextTimeout { after: Duration::Exact(longest), reason: Timeout::Connect, ..NextTimeout::default() };
     // A proxy resolves the name itself, unless it speaks SOCKS 4.

@@ -4,15 +4,16 @@ mod ahead;
 pub(crate) mod config;
 pub(crate) mod network;
 pub(crate) mod probe;
+mod resolver;
 
 use std::ffi::OsStr;
 use std::io::Read;
 use std::process::{Command, Stdio};
-use std::thread;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::error::{Error, Result, cause};
-use crate::time::within;
+use crate::time::{Unfinished, no_thread, start, within};
 use crate::world::SECRET_VARIABLES;
 
 /// What a call of git gave.
@@ -161,14 +162,26 @@ fn wait(command: &mut Command, patience: Duration) -> Result<GitOutput> {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let read = within(patience, move || {
         // Both at once: git waits until what it writes is read.
-        let errors = thread::spawn(move || everything(stderr));
-        (everything(stdout), errors.join().unwrap_or_default())
+        let (sender, errors) = mpsc::channel();
+        start(move || {
+            // Who receives is there until git has ended.
+            let _ = sender.send(everything(stderr));
+        })?;
+        Ok((everything(stdout), errors.recv().unwrap_or_default()))
     });
-    let Some((stdout, stderr)) = read else {
-        let _ = child.kill().and_then(|()| child.wait());
-        let what = command.get_args().next().unwrap_or_default().display();
-        let error = Error::new(format!("git {what} did not end within {} s", patience.as_secs()));
-        return Err(error.hint("see where it stops: GIT_TRACE=1 git config --list --show-origin"));
+    let (stdout, stderr) = match read {
+        Ok(Ok(read)) => read,
+        unread => {
+            let _ = child.kill().and_then(|()| child.wait());
+            return Err(match unread {
+                Ok(Err(e)) | Err(Unfinished::NotStarted(e)) => no_thread("read what git says", &e),
+                _ => {
+                    let what = command.get_args().next().unwrap_or_default().display();
+                    Error::new(format!("git {what} did not end within {} s", patience.as_secs()))
+                        .hint("see where it stops: GIT_TRACE=1 git config --list --show-origin")
+                }
+            });
+        }
     };
     let code = child.wait().map_err(|e| Error::new(format!("cannot wait for git: {}", cause(&e))))?.code();
     let stderr = stderr.trim_end().trim_start_matches("fatal: ").trim_start_matches("error: ").to_owned();

@@ -18,9 +18,11 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use ureq::config::Config;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Proxy};
 use zeroize::Zeroizing;
 
+use super::resolver::NameLookup;
 use crate::error::{Error, Result, cause};
 use crate::git;
 use crate::terminal::Terminal;
@@ -47,7 +49,8 @@ pub(crate) struct Way {
 pub(crate) fn way(address: &str, gits_address: &str, world: &World<'_>) -> Result<Way> {
     let (config, verified) = config(address, gits_address, world)?;
     let proxy = config.proxy().cloned();
-    Ok(Way { agent: config.into(), verified, proxy })
+    let agent = Agent::with_parts(config, DefaultConnector::new(), NameLookup);
+    Ok(Way { agent, verified, proxy })
 }
 
 /// An agent for git's own address, which begins to connect now, so that the first request need not wait for that.
@@ -60,8 +63,34 @@ pub(crate) fn agent_ahead(address: &str, world: &World<'_>) -> Result<Agent> {
     Ok(super::ahead::agent(config, server, CONNECT))
 }
 
+/// What a process must be allowed to talk to a server, in MiB. It takes about half. With less an allocation fails somewhere
+/// on the way, and that ends a program before it can tell git anything.
+#[cfg(unix)]
+const LEAST_MEMORY: u64 = 48;
+
+/// An error if this process may not have the memory that talking to a server takes. (setrlimit(2), `RLIMIT_AS`)
+#[cfg(unix)]
+fn check_memory() -> Result<()> {
+    use rustix::process::{Resource, getrlimit};
+    match getrlimit(Resource::As).current.map(|bytes| bytes >> 20) {
+        Some(allowed) if allowed < LEAST_MEMORY => {
+            let what = format!(
+                "this process may have {allowed} MiB of memory, and needs {LEAST_MEMORY} MiB to talk to a server"
+            );
+            Err(Error::new(what).hint("raise the limit: ulimit -v"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn check_memory() -> Result<()> {
+    Ok(())
+}
+
 /// How a server is reached, and whether its certificate is checked.
 fn config(address: &str, gits_address: &str, world: &World<'_>) -> Result<(Config, bool)> {
+    check_memory()?;
     let settings = Settings::read(address, gits_address, world)?;
     settings.warn_of_unheeded(&world.terminal);
     settings.refuse_what_cannot_be_done()?;

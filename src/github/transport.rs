@@ -265,10 +265,14 @@ impl<'a> Transport<'a> {
         let (agent, headers) = (&self.way.agent, self.headers);
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
-            scope.spawn(move || {
+            let started = thread::Builder::new().spawn_scoped(scope, move || {
                 // Who receives is there until the answer is.
                 let _ = sender.send(perform(agent, headers, request, timeout));
             });
+            if started.is_err() {
+                // Then nothing is told.
+                return perform(agent, headers, request, timeout);
+            }
             let answered = receiver.recv_timeout(UNTIL_TOLD).or_else(|_| {
                 self.world.tell_waiting(UNTIL_TOLD, || {
                     let left = left.saturating_sub(UNTIL_TOLD).as_secs();

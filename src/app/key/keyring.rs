@@ -13,7 +13,7 @@ use super::{KeySource, KeyText};
 use crate::error::{Error, Result};
 use crate::origin::Origin;
 use crate::secret::Secret;
-use crate::time::within;
+use crate::time::{Unfinished, no_thread, within};
 use crate::world::World;
 
 /// What stands before a key's name where it is in the keyring.
@@ -99,8 +99,13 @@ fn in_time<T: Send + 'static>(
     if cfg!(target_os = "linux") && !world.has_session_bus() {
         return Err(Error::new("there is no D-Bus session bus"));
     }
-    let late = || Err(format!("it did not answer within {} s", DEADLINE.as_secs()));
-    within(DEADLINE, work).unwrap_or_else(late).map_err(Error::new)
+    match within(DEADLINE, work) {
+        Ok(done) => done.map_err(Error::new),
+        Err(Unfinished::Late) => {
+            Err(Error::new(format!("it did not answer within {} s", DEADLINE.as_secs())))
+        }
+        Err(Unfinished::NotStarted(e)) => Err(no_thread("ask it", &e)),
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Opening, StoreError};
 use crate::cache::folder::{Folder, Kind};
-use crate::time::{Clock, Timestamp, within};
+use crate::time::{Clock, Timestamp, Unfinished, no_thread, within};
 
 /// How long one call may take.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -34,13 +34,14 @@ impl<'a> CircuitBreaker<'a> {
             return Err(format!("it did not answer a moment ago, so it is skipped for {PAUSE} s"));
         }
         match within(DEADLINE, work) {
-            Some(Ok(value)) => Ok(value),
-            Some(Err(Some(why))) => Err(why),
-            Some(Err(None)) => {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(Some(why))) => Err(why),
+            Ok(Err(None)) => {
                 self.open();
                 Err("it is not available".to_owned())
             }
-            None => {
+            Err(Unfinished::NotStarted(e)) => Err(no_thread("ask it", &e).message().to_owned()),
+            Err(Unfinished::Late) => {
                 self.open();
                 Err(format!("it did not answer within {} s", DEADLINE.as_secs()))
             }
