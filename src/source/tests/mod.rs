@@ -65,7 +65,12 @@ enum Step {
         place: usize,
         dies: Option<u32>,
     },
-    /// The same, and git comes back with its fingerprint.
+    /// The same again and again, as git-lfs does.
+    RefuseAll {
+        machine: usize,
+        place: usize,
+    },
+    /// The same once, and git comes back with its fingerprint.
     RefuseWithState(Asking),
     Store {
         machine: usize,
@@ -205,7 +210,10 @@ impl Random {
             0..10 => Step::Get(self.asking()),
             10..14 => Step::Work { machine, place },
             14..16 => Step::Refuse { machine, place, dies: self.dies() },
-            16 => Step::RefuseWithState(self.asking()),
+            16 => match self.below(3) {
+                0 => Step::RefuseAll { machine, place },
+                _ => Step::RefuseWithState(self.asking()),
+            },
             17 => Step::Store { machine, place },
             18 => Step::Logout { machine, all: self.below(2) == 0, dies: self.dies() },
             19..25 => Step::Pass(self.one_of(&[
@@ -733,6 +741,15 @@ impl History {
                 self.work(*machine, *place, true)?;
             }
             Step::Refuse { machine, place, dies } => self.refuse(*machine, *place, *dies)?,
+            Step::RefuseAll { machine, place } => {
+                for _ in 0..8 {
+                    self.get(
+                        &Asking { machine: *machine, place: *place, dies: None, meanwhile: None },
+                        None,
+                    )?;
+                    self.refuse(*machine, *place, None)?;
+                }
+            }
             Step::RefuseWithState(asking) => {
                 let latest = self.latest.borrow().get(&(asking.machine, asking.place)).cloned();
                 if let Some(refused) = latest {
