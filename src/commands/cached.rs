@@ -73,6 +73,6 @@ pub(super) fn cached(config: &Config, world: &World<'_>) -> (Vec<Cached>, Vec<Er
             all.push(Cached { key: entry.key, label, granted, expires_at, store: entry.store, token });
         }
     }
-    all.sort_by_key(|cached| cached.expires_at);
+    all.sort_by_cached_key(|cached| (cached.expires_at, cached.whom()));
     (all, failures)
 }
