@@ -60,7 +60,7 @@ there() { [ -e "$1" ] || [ -L "$1" ]; }
 if [ "$action" = uninstall ]; then
     # Only the program knows what there is to revoke and to take back.
     if [ -x "$target" ] && ! "$target" uninstall $yes; then
-        fail 'not everything was taken back, so the program stays' "see what is left: $target uninstall --dry-run"
+        fail 'not everything could be undone, so the program is kept' "see what is left: $target uninstall --dry-run"
     fi
     removed=
     for file in "$target" "$manual" "$for_bash" "$for_zsh" "$for_fish"; do

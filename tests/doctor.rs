@@ -139,7 +139,7 @@ fn what_keeps_git_from_asking_is_found() {
         &env,
         "warning",
         "path",
-        "enough for one installation only",
+        "only for an App with one installation",
         "credential.https://github.com.useHttpPath true",
     );
     env.configure(&format!(
@@ -182,8 +182,8 @@ fn a_netrc_that_comes_before_every_helper_is_found() {
         &env,
         "failure",
         "netrc",
-        ".netrc has a credential for github.com, which git takes",
-        "take the entry out",
+        ".netrc has a credential for github.com, which git uses",
+        "remove that entry",
     );
     assert!(!examined(&env).stdout.contains("ghp_canary"));
     // And so it is.
@@ -202,7 +202,7 @@ fn helpers_beside_this_one_are_judged_by_their_order_and_by_what_they_keep() {
     add("credential.helper", "!other");
     finds(&env, "ok", "helpers", "git asks ghapp (", "");
     add("credential.helper", "store");
-    finds(&env, "warning", "helpers", "the helper store is given every token that works", "setup");
+    finds(&env, "warning", "helpers", "git passes every token that works to the helper store", "setup");
     // An empty one makes git forget those before it, for the URLs that it is for.
     add("credential.https://github.com.helper", "");
     add("credential.https://github.com.helper", "!first");
@@ -211,8 +211,8 @@ fn helpers_beside_this_one_are_judged_by_their_order_and_by_what_they_keep() {
         &env,
         "warning",
         "helpers",
-        "git asks another helper first, whose answer may be another identity: !first",
-        "put an empty one",
+        "git asks another helper first, which may answer with another identity: !first",
+        "clear the list",
     );
     add("credential.https://github.com.helper", "");
     add("credential.https://github.com.helper", "ghapp");
@@ -260,7 +260,7 @@ fn what_is_wrong_at_github_is_found() {
         .installation(ACME_ON_ACME)
         .permissions
         .insert("contents".to_owned(), "read".to_owned());
-    finds(&env, "ok", "installation", "4201 on acme, all repositories; git can: read", "");
+    finds(&env, "ok", "installation", "4201 on acme, all repositories; git can read", "");
     env.helper(["logout", "--all"], "").ok();
     env.github.world().installation(ACME_ON_ACME).selection = Selection::Selected(vec![1]);
     finds(
@@ -326,7 +326,7 @@ fn a_store_that_does_not_work_is_found() {
         "{told:#?}"
     );
     let env = TestEnv::new().with("GHAPP_CACHE", "none");
-    finds(&env, "warning", "token store", "no token is kept", "");
+    finds(&env, "warning", "token store", "tokens are not cached", "");
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn a_remote_by_ssh_is_found() {
     };
     let told = doctor();
     assert_eq!(told.code, Some(1));
-    let expected = "failure  git's URL: git goes to git@github.com:acme/widgets.git by SSH, where no helper is asked\n         \
+    let expected = "failure  git's URL: git would use git@github.com:acme/widgets.git over SSH, for which it asks no credential helper\n         \
                     hint: git remote set-url origin https://github.com/acme/widgets, or for all";
     assert!(told.stdout.contains(expected), "{told:#?}");
     env.git_config("url.https://github.com/.insteadOf", "git@github.com:");

@@ -165,13 +165,13 @@ fn what_needs_a_name_says_which_there_are() {
         assert_eq!(
             told.stderr,
             format!(
-                "git-credential-ghapp: error: it is not clear whom this is for: acme or globex\n\
+                "git-credential-ghapp: error: it is not clear which owner is meant: acme or globex\n\
                  git-credential-ghapp: hint: {hint}, or run this in a clone\n"
             )
         );
     }
     let told = two_apps().helper(["token"], "");
-    assert!(told.stderr.contains("it is not clear whom this is for: acme or globex\n"), "{told:#?}");
+    assert!(told.stderr.contains("it is not clear which owner is meant: acme or globex\n"), "{told:#?}");
     // One that can be meant is meant.
     env.github.world().installations.retain(|it| it.id == ACME_ON_GLOBEX);
     assert!(env.helper(["token"], "").ok().starts_with("ghs_"));
@@ -190,9 +190,6 @@ fn doctor_tells_of_a_process_that_holds_a_lock_and_does_not_go_on() {
     file.lock().unwrap();
     let told = env.helper(["doctor", "acme/widgets"], "").ok();
     assert!(told.contains("warning  locks: another process has held a lock for 3 s"), "{told}");
-    assert!(
-        told.contains(&format!("hint: it may be stopped; see who it is: fuser -v '{}'\n", path.display())),
-        "{told}"
-    );
+    assert!(told.contains(&format!("hint: it may hang; find it: fuser -v '{}'\n", path.display())), "{told}");
     assert!(told.ends_with("\n0 failures, 1 warning\n"), "{told}");
 }

@@ -69,6 +69,9 @@ fn stable_line(line: &str) -> String {
         assert!(expiry.parse::<u64>().is_ok());
         return "password_expiry_utc=[TIME]".to_owned();
     }
+    if let Some((before, _)) = line.split_once(", expected `id`, ") {
+        return format!("{before}, expected [A SETTING]");
+    }
     // `2026-11-25T13:00:00Z` in any text, and times that are near.
     let shape =
         |word: &str| word.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect::<String>();
@@ -223,10 +226,13 @@ fn setup_from_the_plan_to_the_end_and_back() {
 fn setup_with_a_person() {
     let fresh = Fresh::new();
     fresh.env.git_config("credential.helper", "store");
-    let typed = format!("4711\nacme.pem\n{ACME_APP}\nacme.pem\nnobody!\nacme\nfolder\ny\n");
-    let Some(ran) = fresh.env.at_a_terminal("setup", &typed) else { return };
+    let typed = ["4711", "acme.pem", ACME_APP, "acme.pem", "nobody!", "ACME", "FOLDER", "YES"];
+    let Some(ran) = fresh.env.at_a_terminal("setup", &(typed.join("\n") + "\n")) else { return };
     let mut session = Session::default();
-    let ran = Ran { stdout: ran.stdout.replace('\r', ""), ..ran };
+    // The terminal shows what is typed at any time.
+    let printed = ran.stdout.replace('\r', "");
+    let stdout = typed.iter().fold(printed, |text, line| text.replacen(&format!("{line}\n"), "", 1));
+    let ran = Ran { stdout, ..ran };
     session.add(&fresh.env, "git-credential-ghapp setup", &ran);
     assert_data_eq!(session.0, file!["golden/setup_with_a_person.txt"].raw());
 }
@@ -256,6 +262,20 @@ fn setup_that_cannot_work() {
     std::fs::write(journal, "[{").unwrap();
     session.run(env, ["setup", "--undo"]);
     assert_data_eq!(session.0, file!["golden/setup_mistakes.txt"].raw());
+}
+
+#[test]
+fn uninstall_after_setup() {
+    let fresh = Fresh::new();
+    let env = &fresh.env;
+    let mut session = Session::default();
+    session.run(env, ["uninstall", "--yes"]);
+    fresh.setup(&["--move-key", "folder"]).ok();
+    session.note("after setup");
+    session.run(env, ["uninstall"]);
+    session.run(env, ["uninstall", "--dry-run"]);
+    session.run(env, ["uninstall", "--yes"]);
+    assert_data_eq!(session.0, file!["golden/uninstall.txt"].raw());
 }
 
 /// Two Apps, of which one token each is cached.

@@ -196,12 +196,12 @@ fn it_installs_twice_and_removes_what_it_installed_and_what_the_program_wrote() 
     let refused = source.call("home", &source.prefix, &["--uninstall"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(
-        refused.stderr.contains("error: not everything was taken back, so the program stays"),
+        refused.stderr.contains("error: not everything could be undone, so the program is kept"),
         "{refused:?}"
     );
     assert_eq!((source.installed(), is_set_up()), (before, (true, true)));
     let told = source.call("home", &source.prefix, &["--uninstall", "--yes"]).ok();
-    assert!(told.contains("dropped 1 token, revoked 1\n"), "{told}");
+    assert!(told.contains("removed 1 token, revoked 1\n"), "{told}");
     assert_eq!((source.installed(), is_set_up()), (Vec::new(), (false, false)));
     let again = source.call("home", &source.prefix, &["--uninstall"]).ok();
     assert!(again.starts_with("there is no "), "{again}");

@@ -66,10 +66,10 @@ fn a_token_in_the_keyring_is_listed_and_revoked_where_no_file_can_be_written() {
     let ours = |env: &TestEnv| listed(env).into_iter().find(|it| it["owner"] == owner.as_str());
     let shown = ours(&env).expect("what get answers with is listed");
     assert_eq!(shown["kept_in"], "kernel keyring");
-    assert_eq!(env.helper(["logout"], "").ok(), "dropped 1 token, revoked 1\n");
+    assert_eq!(env.helper(["logout"], "").ok(), "removed 1 token, revoked 1\n");
     assert_eq!((valid(&env), ours(&env)), (0, None));
     assert_ne!(password(&env, &widgets), token);
-    assert_eq!(env.helper(["logout", &owner], "").ok(), "dropped 1 token, revoked 1\n");
+    assert_eq!(env.helper(["logout", &owner], "").ok(), "removed 1 token, revoked 1\n");
     assert_eq!(valid(&env), 0);
 }
 
@@ -83,7 +83,7 @@ fn notes_that_were_lost_hide_no_token() {
     let shown = listed(&env);
     assert_eq!(shown.len(), 1, "{shown:?}");
     assert_eq!((&shown[0]["owner"], &shown[0]["host"]), (&"acme".into(), &"github.com".into()));
-    assert_eq!(env.helper(["logout", "acme"], "").ok(), "dropped 1 token, revoked 1\n");
+    assert_eq!(env.helper(["logout", "acme"], "").ok(), "removed 1 token, revoked 1\n");
     assert_eq!(valid(&env), 0);
     assert_ne!(password(&env, "acme/widgets"), token);
 }
@@ -101,7 +101,7 @@ fn logout_of_an_owner_drops_all_of_its_tokens_narrowed_ones_too() {
         env.helper(arguments, "").ok();
     }
     assert_eq!(listed(&env).len(), 5);
-    assert_eq!(env.helper(["logout", "ACME"], "").ok(), "dropped 4 tokens, revoked 4\n");
+    assert_eq!(env.helper(["logout", "ACME"], "").ok(), "removed 4 tokens, revoked 4\n");
     assert_eq!(valid(&env), 1);
     assert_eq!(listed(&env)[0]["owner"], "globex");
 }
@@ -116,7 +116,7 @@ fn logout_of_a_repository_drops_what_git_would_get_for_it_and_what_is_for_it_alo
     ] {
         env.helper(arguments, "").ok();
     }
-    assert_eq!(env.helper(["logout", "acme/widgets"], "").ok(), "dropped 2 tokens, revoked 2\n");
+    assert_eq!(env.helper(["logout", "acme/widgets"], "").ok(), "removed 2 tokens, revoked 2\n");
     let left = listed(&env);
     assert_eq!((left.len(), &left[0]["repositories"][0]), (1, &"acme/machine".into()));
 }
@@ -125,7 +125,7 @@ fn logout_of_a_repository_drops_what_git_would_get_for_it_and_what_is_for_it_alo
 fn logout_finds_the_token_of_an_owner_that_was_only_met_through_a_repository() {
     let env = TestEnv::new();
     password(&env, "globex/gears");
-    assert_eq!(env.helper(["logout", "globex"], "").ok(), "dropped 1 token, revoked 1\n");
+    assert_eq!(env.helper(["logout", "globex"], "").ok(), "removed 1 token, revoked 1\n");
     assert_eq!(valid(&env), 0);
 }
 
@@ -136,7 +136,7 @@ fn a_token_for_the_only_installation_is_its_owners() {
     env.git_config("credential.useHttpPath", "false");
     env.helper(["get"], "protocol=https\nhost=github.com\n").ok();
     assert_eq!(env.helper(["logout", "globex"], "").ok(), "no token is cached for globex on github.com\n");
-    assert_eq!(env.helper(["logout", "acme"], "").ok(), "dropped 1 token, revoked 1\n");
+    assert_eq!(env.helper(["logout", "acme"], "").ok(), "removed 1 token, revoked 1\n");
 }
 
 #[test]
@@ -155,16 +155,16 @@ fn owners_and_hosts_can_be_said_with_flags() {
         }
     };
     fill();
-    assert_eq!(env.helper(["logout", "--host", "ghe.example"], "").ok(), "dropped 2 tokens, revoked 2\n");
+    assert_eq!(env.helper(["logout", "--host", "ghe.example"], "").ok(), "removed 2 tokens, revoked 2\n");
     assert!(listed(&env).iter().all(|it| it["host"] == "github.com"));
     fill();
-    assert_eq!(env.helper(["logout", "--owner", "acme"], "").ok(), "dropped 2 tokens, revoked 2\n");
+    assert_eq!(env.helper(["logout", "--owner", "acme"], "").ok(), "removed 2 tokens, revoked 2\n");
     assert!(listed(&env).iter().all(|it| it["owner"] == "globex"));
     let both = ["logout", "--owner", "globex", "--host", "github.com"];
-    assert_eq!(env.helper(both, "").ok(), "dropped 1 token, revoked 1\n");
+    assert_eq!(env.helper(both, "").ok(), "removed 1 token, revoked 1\n");
     assert_eq!(
         env.helper(["logout", "--owner", "globex", "--owner", "acme"], "").ok(),
-        "dropped 1 token, revoked 1\n"
+        "removed 1 token, revoked 1\n"
     );
     assert_eq!(valid(&env), 0);
 }
@@ -175,7 +175,7 @@ fn what_is_not_configured_any_more_is_still_revoked_as_that_takes_the_token_only
     let Some((env, owner)) = without_a_home() else { return };
     password(&env, &format!("{owner}/widgets"));
     let env = env.without("GHAPP_APP_ID").without("GHAPP_PRIVATE_KEY");
-    assert_eq!(env.helper(["logout", &owner], "").ok(), "dropped 1 token, revoked 1\n");
+    assert_eq!(env.helper(["logout", &owner], "").ok(), "removed 1 token, revoked 1\n");
     assert_eq!(valid(&env), 0);
 }
 
@@ -209,7 +209,7 @@ fn a_sealed_file_that_cannot_be_opened_is_told_of_and_how_it_can_be_revoked() {
     let told = env.helper(["logout", "acme"], "");
     assert_eq!((told.code, valid(&env)), (Some(1), 1));
     let expected = format!(
-        "warning: the token for acme on github.com is neither revoked nor dropped: its sealed file opens with the private \
+        "warning: the token for acme on github.com was neither removed nor revoked: its sealed file opens with the private \
          key of App {ACME_APP} only\n"
     );
     assert!(told.stderr.contains(&expected), "{told:#?}");
@@ -217,7 +217,7 @@ fn a_sealed_file_that_cannot_be_opened_is_told_of_and_how_it_can_be_revoked() {
     assert!(told.stderr.contains(&hint), "{told:#?}");
     let key = env.folder.path().join("keys/acme.pem").display().to_string();
     let as_hinted = ["logout", "acme", "--app-id", ACME_APP, "--private-key", &key];
-    assert_eq!(env.helper(as_hinted, "").ok(), "dropped 1 token, revoked 1\n");
+    assert_eq!(env.helper(as_hinted, "").ok(), "removed 1 token, revoked 1\n");
     assert_eq!(valid(&env), 0);
 }
 

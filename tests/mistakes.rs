@@ -24,13 +24,13 @@ fn a_variable_that_is_nearly_one_of_ours_is_an_error_that_names_it() {
         assert_eq!(
             refused.stderr,
             format!(
-                "git-credential-ghapp: error: the environment variable {set} is set, which is none of this program's\n\
-                 git-credential-ghapp: hint: perhaps {meant} is meant; otherwise unset it\n"
+                "git-credential-ghapp: error: unknown environment variable {set}\n\
+                 git-credential-ghapp: hint: perhaps you mean {meant}; otherwise unset it\n"
             )
         );
         let told = env.helper(["doctor"], "").stdout;
         assert!(
-            told.contains(&format!("failure  configuration: the environment variable {set} is set")),
+            told.contains(&format!("failure  configuration: unknown environment variable {set}")),
             "{told}"
         );
         assert_eq!(env.helper(["status"], "").code, Some(1));

@@ -293,8 +293,7 @@ fn doctor_says_how_a_repository_came_to_its_installation_and_asks_github_afresh(
     env.github.world().add_repository("acme", "part", &[("README", "part\n")]);
     token(&env, "acme/part");
     let told = examine("acme/part");
-    let probed =
-        "ok       route: remembered since git's server accepted the token of acme's installation for it\n";
+    let probed = "ok       route: remembered: git's server accepted the token of acme's installation\n";
     assert!(told.contains(probed), "{told}");
     // What is remembered is wrong: GitHub has the last word.
     env.github.world().installation(ACME_ON_ACME).id = 4299;

@@ -134,7 +134,7 @@ fn who_names_nothing_or_what_is_not_configured_is_told_so() {
         (
             // Two installations, no name, and no clone to take one from.
             vec!["token"],
-            "it is not clear whom this is for: acme or globex",
+            "it is not clear which owner is meant: acme or globex",
             "git-credential-ghapp token acme, or run this in a clone",
         ),
     ] {
@@ -284,8 +284,8 @@ fn logout_drops_tokens_and_revokes_them() {
         env.helper(["logout", "umbrella"], "").ok(),
         "no token is cached for umbrella on github.com\n"
     );
-    assert_eq!(env.helper(["logout", "globex/gears"], "").ok(), "dropped 1 token, revoked 1\n");
-    assert_eq!(env.helper(["logout"], "").ok(), "dropped 1 token, revoked 1\n");
+    assert_eq!(env.helper(["logout", "globex/gears"], "").ok(), "removed 1 token, revoked 1\n");
+    assert_eq!(env.helper(["logout"], "").ok(), "removed 1 token, revoked 1\n");
     assert!(env.github.world().tokens.iter().all(|token| token.revoked));
     assert_eq!(env.helper(["logout"], "").ok(), "no token is cached\n");
     // It was not refused, so it does not count as that; the next call mints.
@@ -297,7 +297,7 @@ fn logout_drops_tokens_and_revokes_them() {
 fn logout_can_leave_the_tokens_valid_at_github() {
     let env = TestEnv::new();
     env.get("github.com", "acme/widgets");
-    assert_eq!(env.helper(["logout", "--keep-remote"], "").ok(), "dropped 1 token\n");
+    assert_eq!(env.helper(["logout", "--keep-remote"], "").ok(), "removed 1 token\n");
     assert!(!env.github.world().tokens[0].revoked);
     assert_eq!(env.github.world().count("DELETE /installation/token"), 0);
 }
@@ -311,7 +311,7 @@ fn a_token_that_cannot_be_revoked_is_dropped_all_the_same_and_that_is_told() {
     assert_eq!(told.code, Some(1));
     assert!(
         told.stderr.starts_with(
-            "git-credential-ghapp: warning: the token for acme on github.com is dropped here but not revoked, and stays valid until 2"
+            "git-credential-ghapp: warning: the token for acme on github.com was removed here but not revoked, and stays valid until 2"
         ),
         "{told:?}"
     );
@@ -326,11 +326,11 @@ fn logout_all_also_forgets_apps_that_are_not_configured_any_more() {
     let key = key.display();
     env.configure(&format!("[[app]]\nid = '{GLOBEX_APP}'\nprivate-key = '{key}'\n"));
     env.get("github.com", "globex/gears");
-    assert_eq!(env.helper(["logout"], "").ok(), "dropped 1 token, revoked 1\n");
+    assert_eq!(env.helper(["logout"], "").ok(), "removed 1 token, revoked 1\n");
     // The sealed file of another App's token cannot be opened, but it can be removed.
     let told = env.helper(["logout", "--all"], "");
-    assert_eq!((told.code, told.stdout.as_str()), (Some(1), "no token was dropped and revoked\n"));
-    assert!(told.stderr.contains("is dropped here but not revoked, and stays valid until 2"), "{told:?}");
+    assert_eq!((told.code, told.stdout.as_str()), (Some(1), "removed 1 token\n"));
+    assert!(told.stderr.contains("was removed here but not revoked, and stays valid until 2"), "{told:?}");
     let left: Vec<_> = std::fs::read_dir(env.cache()).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert_eq!(left, ["locks"]);
 }

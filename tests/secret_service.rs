@@ -133,7 +133,7 @@ fn a_private_key_that_cannot_be_moved_or_read_stays_where_it_is_and_that_is_told
     let refused = env.helper(["setup", "--app-id", app, "--private-key", key, "--move-key", "keyring"], "");
     assert!(
         refused.stderr.ends_with(
-            "git-credential-ghapp: error: the keyring does not take the private key: there is no D-Bus session bus\n\
+            "git-credential-ghapp: error: cannot write the private key to the keyring: there is no D-Bus session bus\n\
              git-credential-ghapp: hint: --move-key folder puts it into a file that only you can read\n"
         ),
         "{refused:?}"

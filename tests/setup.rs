@@ -37,10 +37,10 @@ fn one_command_leads_to_the_first_clone_and_another_one_back() {
     let again = fresh.setup(&[]).ok();
     assert!(again.contains("\neverything is set up already\n"), "{again}");
     let told = fresh.undo().ok();
-    assert!(told.starts_with("taken back:\n"), "{told}");
+    assert!(told.starts_with("undone:\n"), "{told}");
     assert_eq!((fresh.config(), fresh.gitconfig()), (None, None));
     assert!(!fresh.beside("setup.json").exists());
-    assert_eq!(fresh.undo().ok(), "setup has written nothing that could be taken back\n");
+    assert_eq!(fresh.undo().ok(), "there is nothing to undo: setup has written nothing\n");
     assert!(fresh.key.exists());
 }
 
@@ -82,7 +82,7 @@ fn a_secret_in_another_helper_is_neither_shown_nor_copied() {
     let script = "!f() { echo username=x; echo password=ghp_canary; }; f";
     fresh.env.git_config("credential.https://github.com.helper", script);
     let told = fresh.setup(&["--all-owners"]);
-    assert!(told.stdout.contains("ghapp for all of github.com, and a shell command no longer\n"), "{told:?}");
+    assert!(told.stdout.contains("ghapp instead of a shell command for all of github.com\n"), "{told:?}");
     assert!(!format!("{told:?}").contains("ghp_canary"));
     assert!(!std::fs::read_to_string(fresh.beside("setup.json")).unwrap().contains("ghp_canary"));
     fresh.undo().ok();
@@ -107,7 +107,7 @@ fn a_dry_run_shows_everything_and_changes_nothing() {
         .setup(&["--dry-run", "--identity", "--rewrite-ssh", "--proactive", "--move-key", "folder"])
         .ok();
     for change in [
-        "this would be changed:",
+        "this would change:",
         "acme.pem is moved to ",
         "config.toml (new)",
         "credential.https://github.com.useHttpPath true",
@@ -432,11 +432,11 @@ fn a_person_is_asked_for_what_is_missing() {
     for asked in [
         "client ID or App ID: ",
         "file of the App's private key: ",
-        "for which owners is git to ask ghapp? all, or of acme and globex [all]: ",
+        "for which owners should git ask ghapp? all, or some of acme and globex [all]: ",
         // There is no keyring here.
         "? keep, folder [keep]: ",
         "acme.pem is moved to ",
-        "go on? [Y/n]: ",
+        "continue? [Y/n]: ",
         "error: nothing was changed",
     ] {
         assert!(declined.stdout.contains(asked), "{asked:?}: {declined:?}");

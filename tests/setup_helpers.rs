@@ -49,7 +49,7 @@ fn other_helpers_keep_the_owners_that_the_app_is_not_for() {
     fresh.env.github.world().add_repository("umbrella", "secrets", &[("x", "x\n")]);
     let told = fresh.setup(&[]).ok();
     assert!(
-        told.contains("git will ask ghapp for acme and globex, and a shell command for all others"),
+        told.contains("git will ask ghapp for acme and globex, and a shell command for everything else"),
         "{told}"
     );
     fresh.env.git(["ls-remote", WIDGETS]).ok();
@@ -75,12 +75,12 @@ fn helpers_are_named_as_people_know_them() {
         fresh.env.git_config("credential.helper", value);
         let told = fresh.setup(&["--owner", "acme", "--dry-run"]).ok();
         assert!(
-            told.contains(&format!("git will ask ghapp for acme, and {name} for all others\n")),
+            told.contains(&format!("git will ask ghapp for acme, and {name} for everything else\n")),
             "{told}"
         );
         let told = fresh.setup(&["--all-owners", "--dry-run"]).ok();
         assert!(
-            told.contains(&format!("git will ask ghapp for all of github.com, and {name} no longer\n")),
+            told.contains(&format!("git will ask ghapp instead of {name} for all of github.com\n")),
             "{told}"
         );
         let told = fresh.setup(&["--keep-other-helpers", "--dry-run"]).ok();
@@ -92,7 +92,7 @@ fn helpers_are_named_as_people_know_them() {
     let told = Fresh::new().setup(&["--dry-run"]).ok();
     assert!(told.contains("git will ask ghapp for all of github.com\n"), "{told}");
     let told = Fresh::new().setup(&["--owner", "acme", "--dry-run"]).ok();
-    assert!(told.contains("git will ask ghapp for acme, and no helper for all others\n"), "{told}");
+    assert!(told.contains("git will ask ghapp for acme, and no helper for anything else\n"), "{told}");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn the_same_app_is_known_by_either_id() {
     let told = fresh.env.helper(["setup", "--app-id", "101", "--private-key", key], "").ok();
     assert!(told.contains("everything is set up already"), "{told}");
     let told = fresh.env.helper(["setup", "--undo", "--app-id", "101"], "").ok();
-    assert!(told.starts_with("taken back:"), "{told}");
+    assert!(told.starts_with("undone:"), "{told}");
     assert!(fresh.config().is_none());
 }
 
@@ -216,7 +216,7 @@ fn what_fails_only_once_it_is_written_is_taken_back() {
     let env = fresh.env.with("GIT_CONFIG_SYSTEM", system.to_str().unwrap()).with("GIT_CONFIG_NOSYSTEM", "0");
     let arguments = ["setup", "--app-id", ACME_APP, "--private-key", "acme.pem", "--system", "--config"];
     let refusal = env.helper(arguments.into_iter().chain([file.to_str().unwrap()]), "");
-    refused(&refusal, "so everything is as it was", "git config --show-origin --get-regexp");
+    refused(&refusal, "so they were undone", "git config --show-origin --get-regexp");
     assert!(!file.exists());
     assert_eq!(std::fs::read_to_string(&system).unwrap_or_default(), "");
 }
@@ -230,7 +230,7 @@ fn the_undo_that_is_printed_works_as_it_is_printed() {
     let arguments = ["setup", "--app-id", ACME_APP, "--private-key", "acme.pem", "--system", "--config"];
     let told = env.helper(arguments.into_iter().chain([file.to_str().unwrap()]), "").ok();
     let line = told.lines().find(|line| line.starts_with("done; ")).unwrap();
-    let command = line.trim_start_matches("done; ").trim_end_matches(" takes it back");
+    let command = line.trim_start_matches("done; to undo it: ");
     run(env.command("sh").args(["-c", command]), b"").ok();
     assert!(!file.exists());
     assert_eq!(std::fs::read_to_string(&system).unwrap_or_default(), "");

@@ -99,18 +99,18 @@ fn undo_is_shown_and_asked_for_and_a_dry_run_changes_nothing() {
         (fresh.config(), fresh.gitconfig(), std::fs::read_to_string(fresh.beside("setup.json")).unwrap());
     let shown = fresh.env.helper(["setup", "--undo", "--dry-run"], "").ok();
     for line in [
-        "this would be taken back:\n".to_owned(),
+        "this would be undone:\n".to_owned(),
         format!("  {} is moved back to {}\n", kept.display(), fresh.key.display()),
         format!("  {}: is removed\n", fresh.env.home().join(TestEnv::CONFIG).display()),
-        "  git config --global credential.https://github.com.useHttpPath: without true\n".to_owned(),
-        "  git config --global url.https://github.com/acme/.insteadOf: without git@github.com:acme/, ssh://git@github.com/acme/\n".to_owned(),
-        "  git config --global user.name: is Me again\n".to_owned(),
+        "  git config --global credential.https://github.com.useHttpPath: true is removed\n".to_owned(),
+        "  git config --global url.https://github.com/acme/.insteadOf: git@github.com:acme/, ssh://git@github.com/acme/ is removed\n".to_owned(),
+        "  git config --global user.name: it is Me again\n".to_owned(),
     ] {
         assert!(shown.contains(&line), "{line:?} is not in {shown}");
     }
     let Some(declined) = fresh.env.at_a_terminal("setup --undo", "what?\nno\n") else { return };
     assert_eq!(declined.code, Some(1), "{declined:?}");
-    assert!(declined.stdout.contains("this will be taken back:"), "{declined:?}");
+    assert!(declined.stdout.contains("this will be undone:"), "{declined:?}");
     assert!(declined.stdout.contains("error: answer y or n"), "{declined:?}");
     let after =
         (fresh.config(), fresh.gitconfig(), std::fs::read_to_string(fresh.beside("setup.json")).unwrap());
@@ -120,7 +120,9 @@ fn undo_is_shown_and_asked_for_and_a_dry_run_changes_nothing() {
     fresh.env.configure(&format!("# mine\n{}", before.0.unwrap()));
     let shown = fresh.env.helper(["setup", "--undo", "--dry-run"], "").ok();
     assert!(
-        shown.contains("config.toml: what setup wrote is taken out, or all of it if nothing else is left\n"),
+        shown.contains(
+            "config.toml: what setup wrote is removed, and the file too if nothing else is left in it\n"
+        ),
         "{shown}"
     );
     let agreed = fresh.env.at_a_terminal("setup --undo", "yes\n").unwrap();
@@ -136,8 +138,8 @@ fn undo_that_stops_half_way_tells_what_it_did_and_goes_on_from_there() {
     fresh.env.configure("this is not TOML");
     let told = fresh.undo();
     assert_eq!(told.code, Some(1), "{told:?}");
-    assert!(told.stdout.starts_with("taken back:\n  git config --global credential."), "{told:?}");
-    assert!(told.stderr.contains("config.toml was changed since"), "{told:?}");
+    assert!(told.stdout.starts_with("undone:\n  git config --global credential."), "{told:?}");
+    assert!(told.stderr.contains("config.toml was edited, and"), "{told:?}");
     std::fs::remove_file(fresh.env.home().join(TestEnv::CONFIG)).unwrap();
     fresh.undo().ok();
     assert!(fresh.key.exists() && !fresh.beside("setup.json").exists());

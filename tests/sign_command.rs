@@ -189,7 +189,7 @@ fn uninstall_leaves_no_signature_in_the_keyring() {
         return skip("the kernel's keyring cannot be used here");
     }
     let told = env.helper(["uninstall", "--yes"], "").ok();
-    assert!(told.contains("dropped 1 token, revoked 1\n"), "{told}");
+    assert!(told.contains("removed 1 token, revoked 1\n"), "{told}");
     let before = calls(&env);
     env.get("github.com", "acme/widgets");
     // The JWT, and what the file is sealed under.

@@ -59,7 +59,7 @@ fn http_without_encryption_is_not_approved() {
     let env = TestEnv::new();
     let told = env.helper(["doctor", "http://github.com/acme/widgets"], "");
     assert_eq!(told.code, Some(1), "{}", told.stdout);
-    let expected = "failure  git's URL: git goes to http://github.com/acme/widgets without encryption, where this helper answers nothing\n         \
+    let expected = "failure  git's URL: git would use http://github.com/acme/widgets, unencrypted, and this helper answers only for https\n         \
                     hint: git remote set-url origin https://github.com/acme/widgets\n";
     assert!(told.stdout.contains(expected), "{}", told.stdout);
     env.git_config("url.https://github.com/.insteadOf", "http://github.com/");
@@ -124,7 +124,7 @@ fn a_repository_that_configures_git_for_itself_is_not_fetched_from_as_it_could_l
     let mut command = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
     let told = run(command.arg("doctor").current_dir(env.home().join("widgets")), b"");
     assert!(
-        told.stdout.contains("ok       fetch: not tried: git asks this helper in this repository only"),
+        told.stdout.contains("ok       fetch: not tried: git asks this helper only in this repository"),
         "{told:#?}"
     );
 }

@@ -290,7 +290,7 @@ fn what_a_person_calls_asks_github_whatever_limit_is_remembered() {
         assert_eq!(ran.code, Some(0), "{arguments:?}: {ran:?}");
         if arguments[0] == "doctor" {
             assert!(
-                ran.stdout.contains("warning  rate limit: GitHub refused App Iv23liAcmeCi for its rate limit, so git gets no new token for "),
+                ran.stdout.contains("warning  rate limit: the rate limit of App Iv23liAcmeCi is used up, so git gets no new token for "),
                 "{ran:?}"
             );
         }

@@ -62,7 +62,7 @@ fn everything_goes_and_the_key_is_back() {
         "this will be done:\n  1 cached token is revoked at GitHub and deleted\n",
         "acme-ci.pem is moved back to ",
         &format!("\n  {} is removed\n", used.0.env.cache().display()),
-        "\ndropped 1 token, revoked 1\ntaken back:\n",
+        "\nremoved 1 token, revoked 1\nundone:\n",
         &format!("\nremoved {}\n", used.0.env.cache().display()),
         &format!("\nwhat is left is the program itself; to remove it: rm {PROGRAM}\n"),
     ] {
@@ -71,7 +71,7 @@ fn everything_goes_and_the_key_is_back() {
     assert_eq!(used.valid_tokens(), 0);
     used.assert_nothing_is_left();
     let again = used.uninstall(&["--yes"]).ok();
-    assert!(again.starts_with("there is nothing to take back\nwhat is left is the program"), "{again}");
+    assert!(again.starts_with("there is nothing to remove\nwhat is left is the program"), "{again}");
 }
 
 #[test]
@@ -84,11 +84,11 @@ fn it_shows_what_it_would_do_and_does_nothing_unless_somebody_agrees() {
         assert!(shown.contains(part), "{part:?}: {shown}");
     }
     used.assert_all_is_there();
-    refused(&used.uninstall(&[]), "nobody is here to be asked", "uninstall --yes");
+    refused(&used.uninstall(&[]), "there is nobody to confirm this", "uninstall --yes");
     used.assert_all_is_there();
     let Some(declined) = used.0.env.at_a_terminal("uninstall", "n\n") else { return };
     assert_eq!(declined.code, Some(1), "{declined:?}");
-    assert!(declined.stdout.contains("go on? [Y/n]: "), "{declined:?}");
+    assert!(declined.stdout.contains("continue? [Y/n]: "), "{declined:?}");
     assert!(declined.stdout.contains("error: nothing was changed"), "{declined:?}");
     used.assert_all_is_there();
     let agreed = used.0.env.at_a_terminal("uninstall", "y\n").unwrap();
@@ -102,7 +102,7 @@ fn a_token_that_cannot_be_revoked_is_told_and_keeps_nothing_from_going() {
     used.0.env.fault("DELETE /installation/token", 100, Effect::Answer(403, Vec::new(), b"{}".to_vec()));
     let told = used.uninstall(&["--yes"]);
     assert_eq!(told.code, Some(1), "{told:?}");
-    assert!(told.stderr.contains("is dropped here but not revoked, and stays valid until "), "{told:?}");
+    assert!(told.stderr.contains("was removed here but not revoked, and stays valid until "), "{told:?}");
     assert!(!told.stdout.contains("revoked 1"), "{told:?}");
     used.assert_nothing_is_left();
 }
@@ -114,7 +114,7 @@ fn what_cannot_be_taken_back_is_told_and_can_be_tried_again() {
     let told = used.uninstall(&["--yes"]);
     assert_eq!(told.code, Some(1), "{told:?}");
     assert!(told.stderr.contains("could not lock config file"), "{told:?}");
-    assert!(!told.stdout.contains("taken back") && !told.stdout.contains("the program itself"), "{told:?}");
+    assert!(!told.stdout.contains("undone:") && !told.stdout.contains("the program itself"), "{told:?}");
     assert!(!used.0.env.cache().exists() && used.0.config().is_some());
     std::fs::remove_file(lock).unwrap();
     used.uninstall(&["--yes"]).ok();
@@ -140,7 +140,13 @@ fn another_key_in_the_place_of_the_old_one_is_not_written_over() {
     used.0.env.write_private("home/acme.pem", ROGUE_KEY);
     let told = used.uninstall(&["--yes"]).ok();
     let key = used.0.beside("keys").join("acme-ci.pem");
-    assert!(told.contains(&format!("{} stays: it is not as setup wrote it\n", key.display())), "{told}");
+    assert!(
+        told.contains(&format!(
+            "{} is kept: setup did not write it, or it was edited since\n",
+            key.display()
+        )),
+        "{told}"
+    );
     assert_eq!(std::fs::read_to_string(key).unwrap(), ACME_KEY);
     assert_eq!(std::fs::read_to_string(&used.0.key).unwrap(), ROGUE_KEY);
 }
@@ -152,8 +158,9 @@ fn what_a_person_wrote_stays_and_is_named() {
     used.0.env.configure(&format!("[[app]]\nid = '{ACME_APP}'\nprivate-key = '{}'\n", used.0.key.display()));
     used.0.env.git_config("credential.https://github.com.helper", "ghapp");
     let told = used.uninstall(&["--yes"]).ok();
-    assert!(told.contains("config.toml stays: it is not as setup wrote it\n"), "{told}");
-    let line = told.lines().find_map(|line| line.strip_prefix("git still calls this program; to end that: "));
+    assert!(told.contains("config.toml is kept: setup did not write it, or it was edited since\n"), "{told}");
+    let line =
+        told.lines().find_map(|line| line.strip_prefix("git still calls this program; to stop that: "));
     run(used.0.env.command("sh").args(["-c", line.unwrap_or_else(|| panic!("{told}"))]), b"").ok();
     assert_eq!(used.0.git_values("credential.https://github.com.helper"), [""; 0]);
     assert!(used.0.config().is_some());
@@ -171,7 +178,10 @@ fn in_the_cache_folder_only_what_is_its_own_goes() {
     std::fs::create_dir_all(foreign.parent().unwrap()).unwrap();
     std::fs::write(&foreign, "not a token").unwrap();
     let told = used.uninstall(&["--yes"]).ok();
-    assert!(told.contains("git-credential-ghapp stays: not all in it is this program's\n"), "{told}");
+    assert!(
+        told.contains("git-credential-ghapp is kept: it holds files that are not this program's\n"),
+        "{told}"
+    );
     let left: Vec<_> =
         std::fs::read_dir(used.0.env.cache()).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert_eq!((left.len(), foreign.exists()), (1, true), "{left:?}");
@@ -208,10 +218,10 @@ fn an_administrator_takes_back_what_is_for_the_machine_and_nobody_else_does() {
     let told = told.ok();
     let (somebody, administrator) =
         told.split_once("/etc/git-credential-ghapp/setup.json\nan administrator:\n").unwrap();
-    let line = "what setup wrote for the whole machine stays: an administrator calls ";
+    let line = "what setup wrote for the whole machine is kept; an administrator can undo it: ";
     assert!(somebody.contains(line) && somebody.contains("setup --system --undo\n"), "{told}");
     assert!(administrator.contains("git config --system credential.https://github.com.helper"), "{told}");
-    assert!(!administrator.contains(line) && administrator.contains("taken back:"), "{told}");
+    assert!(!administrator.contains(line) && administrator.contains("undone:"), "{told}");
     let left = administrator.rsplit_once("git-credential-ghapp\n").unwrap().1;
     assert_eq!(left, "all of it\n", "{told}");
 }
@@ -257,6 +267,6 @@ fn a_configuration_that_is_named_is_all_that_is_taken_back() {
     let mut setup = env.command(PROGRAM);
     run(setup.args(arguments).current_dir(env.home().join("clone")), b"").ok();
     let told = env.helper(["uninstall", "--yes", "--config", &file], "").ok();
-    assert!(told.contains("taken back:"), "{told}");
+    assert!(told.contains("undone:"), "{told}");
     assert!(!Path::new(&file).exists() && used.0.config().is_some());
 }

@@ -18,10 +18,10 @@ pub(crate) struct Options {
     /// OWNER/REPO, OWNER, or a URL; default: the current repository's remote, or the only installation
     #[arg(long = "for", value_name = "NAME")]
     name: Option<String>,
-    /// Put the token into this variable too; may be repeated
+    /// Put the token into this variable, too; may be repeated
     #[arg(long = "env", value_name = "VARIABLE", value_parser = variable)]
     variables: Vec<String>,
-    /// Let commits be the App's: name its bot as git's author and committer
+    /// Commit as the App: make its bot git's author and committer
     #[arg(long)]
     identity: bool,
     #[command(flatten)]

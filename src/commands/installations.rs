@@ -80,6 +80,14 @@ pub(super) fn selection(installation: &Installation) -> String {
     installation.repository_selection.clone().unwrap_or_default()
 }
 
+/// The same as a sentence.
+pub(super) fn git_can(installation: &Installation) -> String {
+    match use_for_git(installation) {
+        nothing if nothing.starts_with("nothing") => format!("git can do {nothing}"),
+        use_for_git => format!("git can {use_for_git}"),
+    }
+}
+
 /// What git can do with a token of the installation.
 pub(super) fn use_for_git(installation: &Installation) -> String {
     match installation.contents() {

@@ -55,8 +55,8 @@ pub(super) fn logout(
         }
     }
     let others = total - chosen.len();
-    let way = Way { keeps_remote: options.keep_remote, drops_sealed: options.all };
-    let done = drop_tokens(&chosen, way, &config, world, &mut troubles);
+    let way = Way { keeps_remote: options.keep_remote, removes_sealed: options.all };
+    let done = remove_tokens(&chosen, way, &config, world, &mut troubles);
     if options.all {
         Cache::open(world, config.cache, None).forget_everything()?;
     }
@@ -65,7 +65,7 @@ pub(super) fn logout(
     }
     output.line(&match done.in_words() {
         Some(done) => done,
-        None if !troubles.is_empty() => "no token was dropped and revoked".to_owned(),
+        None if !troubles.is_empty() => "no token was removed".to_owned(),
         None if filter.names_something() => format!("no token is cached for {filter}"),
         None if others > 0 => format!(
             "no token of a configured App is cached; for {} of others: git-credential-ghapp logout --all",
@@ -76,44 +76,44 @@ pub(super) fn logout(
     Ok(u8::from(!troubles.is_empty()))
 }
 
-/// Revokes and drops every token, also those of Apps that are no longer configured. Gives what was done, if anything, and
+/// Revokes and removes every token, also those of Apps that are no longer configured. Gives what was done, if anything, and
 /// why not all of it was.
 pub(super) fn everything(config: &Config, world: &World<'_>) -> (Option<String>, Vec<Error>) {
     let (tokens, mut troubles) = cached(config, world);
-    let way = Way { keeps_remote: false, drops_sealed: true };
-    let done = drop_tokens(&tokens, way, config, world, &mut troubles);
+    let way = Way { keeps_remote: false, removes_sealed: true };
+    let done = remove_tokens(&tokens, way, config, world, &mut troubles);
     (done.in_words(), troubles)
 }
 
-/// How tokens are dropped.
+/// How tokens are removed.
 #[derive(Clone, Copy)]
 struct Way {
     /// Whether they stay valid at GitHub.
     keeps_remote: bool,
-    /// Whether those are dropped, too, that cannot be revoked because they cannot be opened.
-    drops_sealed: bool,
+    /// Whether those are removed, too, that cannot be revoked because they cannot be opened.
+    removes_sealed: bool,
 }
 
-/// How many tokens were dropped here, and how many of them revoked at GitHub.
+/// How many tokens were removed here, and how many revoked at GitHub.
 #[derive(Default)]
 struct Done {
-    dropped: usize,
+    removed: usize,
     revoked: usize,
 }
 
 impl Done {
     /// For a person; `None` if nothing was done.
     fn in_words(&self) -> Option<String> {
-        let dropped = count(self.dropped, "token", "tokens");
-        match (self.dropped, self.revoked) {
+        let removed = count(self.removed, "token", "tokens");
+        match (self.removed, self.revoked) {
             (0, _) => None,
-            (_, 0) => Some(format!("dropped {dropped}")),
-            (_, revoked) => Some(format!("dropped {dropped}, revoked {revoked}")),
+            (_, 0) => Some(format!("removed {removed}")),
+            (_, revoked) => Some(format!("removed {removed}, revoked {revoked}")),
         }
     }
 }
 
-fn drop_tokens(
+fn remove_tokens(
     tokens: &[Cached],
     way: Way,
     config: &Config,
@@ -123,19 +123,15 @@ fn drop_tokens(
     let cache = Cache::open(world, config.cache, None);
     let mut done = Done::default();
     for token in tokens {
-        if token.token.is_none() && !way.keeps_remote && !way.drops_sealed {
+        if token.token.is_none() && !way.keeps_remote && !way.removes_sealed {
             troubles.push(cannot_be_opened(token));
             continue;
         }
         let revocation = if way.keeps_remote { Ok(()) } else { revoke(token, config, world) };
-        let result = cache.forget(&token.key).and(revocation.map_err(|why| still_valid(token, &why)));
-        match result {
-            Ok(()) => {
-                done.dropped += 1;
-                done.revoked += usize::from(!way.keeps_remote);
-            }
-            Err(why) => troubles.push(why),
-        }
+        let removal = cache.forget(&token.key);
+        done.removed += usize::from(removal.is_ok());
+        done.revoked += usize::from(revocation.is_ok() && !way.keeps_remote);
+        troubles.extend(removal.and(revocation.map_err(|why| still_valid(token, &why))).err());
     }
     done
 }
@@ -269,18 +265,18 @@ fn why_unreadable(cached: &Cached) -> Error {
 fn cannot_be_opened(cached: &Cached) -> Error {
     let (whom, app) = (cached.whom(), &cached.label.app);
     Error::new(format!(
-        "the token for {whom} on {} is neither revoked nor dropped: {}",
+        "the token for {whom} on {} was neither removed nor revoked: {}",
         cached.label.host,
         why_unreadable(cached)
     ))
     .hint(format!(
-        "git-credential-ghapp logout {whom} --app-id {app} --private-key FILE, or only drop it with --keep-remote"
+        "git-credential-ghapp logout {whom} --app-id {app} --private-key FILE, or remove it without revoking it: --keep-remote"
     ))
 }
 
 fn still_valid(token: &Cached, why: &Error) -> Error {
     let error = Error::new(format!(
-        "the token for {} on {} is dropped here but not revoked, and stays valid until {}: {why}",
+        "the token for {} on {} was removed here but not revoked, and stays valid until {}: {why}",
         token.whom(),
         token.label.host,
         time(token.expires_at)

@@ -31,7 +31,7 @@ use output::Output;
 /// What a person asks for.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Set up an App: check its key, write the configuration, tell git, and test it
+    /// Set up an App: check its key, write the configuration, configure git, and test it
     #[command(display_order = 1)]
     Setup(setup::Options),
     /// Find out what does not work: check each step from git's URL to the token
@@ -43,10 +43,10 @@ pub(crate) enum Command {
     /// Run a command, for example gh, with the token in GH_TOKEN and GITHUB_TOKEN
     #[command(display_order = 4)]
     Exec(exec::Options),
-    /// Put a gh before the real one that has a fresh token of the App in each call
+    /// Put a program called gh before the real one, so that each call of it has a fresh token of the App
     #[command(display_order = 5)]
     Shim(shim::Options),
-    /// Show which tokens are cached, for whom, and until when
+    /// Show whether each App works, and which tokens are cached, for whom, and until when
     #[command(display_order = 6)]
     Status(status::Options),
     /// Remove cached tokens, and revoke them at GitHub
@@ -58,8 +58,7 @@ pub(crate) enum Command {
     /// List the repositories that the App can reach
     #[command(display_order = 9)]
     Repositories(repositories::Options),
-    /// Remove what the program keeps on this machine: revoke tokens, take back what setup wrote, delete the cache
-    #[command(display_order = 10)]
+    /// Put a program called gh before the real one, so that each call of it has a fresh token of the App
     Uninstall(uninstall::Options),
     /// Print a completion script for a shell
     #[command(display_order = 11)]

@@ -44,7 +44,7 @@ pub(super) fn which(usage: &str, default: &Host, config: &Config, world: &World<
     };
     let example = names.first()?;
     Some(
-        Error::new(format!("it is not clear whom this is for: {listed}"))
+        Error::new(format!("it is not clear which owner is meant: {listed}"))
             .hint(format!("git-credential-ghapp {usage} {example}, or run this in a clone")),
     )
 }

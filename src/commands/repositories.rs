@@ -95,9 +95,9 @@ fn of_all_installations<'c>(
     for installation in of_app(rule, false, config, world)? {
         if !installation.is_usable() {
             let owner = installation.owner().unwrap_or("an enterprise");
-            let why = super::installations::use_for_git(&installation);
+            let why = super::installations::git_can(&installation);
             world.terminal.warning(&Error::new(format!(
-                "installation {} on {owner} is left out: git can do {why}",
+                "installation {} on {owner} is left out: {why}",
                 installation.id
             )));
             continue;

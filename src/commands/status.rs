@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::cached::{Cached, cached};
-use super::installations::{each_client, of_app, owner, use_for_git};
+use super::installations::{each_client, git_can, of_app, owner};
 use super::output::{Colour, Output, soon, time};
 use crate::config::{Config, Rule};
 use crate::error::Result;
@@ -88,7 +88,7 @@ fn tell(rule: &Rule, standing: &Result<Standing>, output: &mut Output<'_>) -> Re
         Ok(Standing { app, installations }) => {
             let owner = |it: &Installation| match it.is_usable() {
                 true => owner(it),
-                false => format!("{} (git can do {})", owner(it), use_for_git(it)),
+                false => format!("{} ({})", owner(it), git_can(it)),
             };
             let owners: Vec<String> = installations.iter().map(owner).collect();
             let where_to = if owners.is_empty() { "nothing".to_owned() } else { owners.join(", ") };

@@ -26,7 +26,7 @@ pub(crate) struct Options {
     /// Show what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Ask nothing, even where a person could answer
+    /// Ask no questions: do what the default answers say
     #[arg(long, short)]
     yes: bool,
 }
@@ -44,8 +44,8 @@ pub(super) fn uninstall(
     let mut person = Person::new(options.yes, stdin, world);
     if !options.dry_run && !options.yes && !person.present {
         let program = typed_program(world);
-        return Err(Error::new("nobody is here to be asked, and nothing was changed")
-            .hint(format!("{program} uninstall --yes; with --dry-run it shows what it would do")));
+        return Err(Error::new("there is nobody to confirm this, so nothing was changed")
+            .hint(format!("{program} uninstall --yes, or --dry-run to see what it would do")));
     }
     let mut failed = false;
     let mut warn = |why: &Error| {
@@ -70,7 +70,7 @@ pub(super) fn uninstall(
     }
     plan.extend(folder.map(|folder| format!("{} is removed", folder.display())));
     output.line(match options.dry_run {
-        _ if plan.is_empty() => "there is nothing to take back",
+        _ if plan.is_empty() => "there is nothing to remove",
         true => "this would be done:",
         false => "this will be done:",
     })?;
@@ -78,7 +78,7 @@ pub(super) fn uninstall(
     if options.dry_run {
         return Ok(u8::from(failed));
     }
-    if person.present && !plan.is_empty() && !person.agrees("go on?")? {
+    if person.present && !plan.is_empty() && !person.agrees("continue?")? {
         return Err(Error::new("nothing was changed"));
     }
 
@@ -102,7 +102,8 @@ pub(super) fn uninstall(
         (_, Err(why)) => warn(&why),
         (Some(folder), Ok(true)) => output.line(&format!("removed {}", folder.display()))?,
         (Some(folder), Ok(false)) => {
-            output.line(&format!("{} stays: not all in it is this program's", folder.display()))?;
+            output
+                .line(&format!("{} is kept: it holds files that are not this program's", folder.display()))?;
         }
     }
     tell_what_stays(flags, &written, world, output)?;
@@ -124,7 +125,8 @@ fn tell_what_stays(
     output: &mut Output<'_>,
 ) -> Result<()> {
     for file in files_that_stay(flags, world).iter().take(MANY) {
-        output.line(&format!("{} stays: it is not as setup wrote it", file.display()))?;
+        output
+            .line(&format!("{} is kept: setup did not write it, or it was edited since", file.display()))?;
     }
     for (file, key, value) in calls_of_this_program()? {
         if !files::may_write(Path::new(&file)) {
@@ -136,11 +138,11 @@ fn tell_what_stays(
             true => format!("git config --file {file} --edit, at {key}"),
             false => format!("git config --file {file} --fixed-value --unset-all {key} {}", in_shell(&value)),
         };
-        output.line(&format!("git still calls this program; to end that: {how}"))?;
+        output.line(&format!("git still calls this program; to stop that: {how}"))?;
     }
     if let Some(command) = written.left_to_administrator(world) {
         output.line(&format!(
-            "what setup wrote for the whole machine stays: an administrator calls {command}"
+            "what setup wrote for the whole machine is kept; an administrator can undo it: {command}"
         ))?;
     }
     Ok(())

@@ -229,7 +229,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--api-url",
         variable: "GHAPP_API_URL",
         placeholder: "URL",
-        help: "the address of the REST API; default: the one that GitHub has for the host",
+        help: "the address of the REST API; default: follows from the host",
         shape: Shape::Text,
         apply: ToRule(|draft, given| {
             draft.api = Some(given.parsed(api)?);
@@ -288,7 +288,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--scope",
         variable: "GHAPP_SCOPE",
         placeholder: "SCOPE",
-        help: "what a token reaches: installation (default), all of it; repository, only the one that git asks for; listed, only those that the rule names",
+        help: "what a token can reach: installation (default), all of its repositories; repository, only the one that git asks for; listed, only those that the rule names",
         shape: Shape::Text,
         apply: ToRule(|draft, given| {
             draft.scope = Some((given.parsed(scope)?, given.origin.clone()));
@@ -301,7 +301,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--permissions",
         variable: "GHAPP_PERMISSIONS",
         placeholder: "LIST",
-        help: "what a token may do, like contents=read,issues=write; default: all that the installation may",
+        help: "a token's permissions, such as contents=read,issues=write; default: all that the installation has",
         shape: Shape::Pairs,
         apply: ToRule(|draft, given| {
             draft.permissions = Some((permissions(given)?, given.origin.clone()));
@@ -317,7 +317,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--on-failure",
         variable: "GHAPP_ON_FAILURE",
         placeholder: "WHAT",
-        help: "if no token can be had: quit (default), and git gives up; continue, and git asks its next helper",
+        help: "what git does if there is no token: quit (default), it gives up; continue, it asks its next helper",
         shape: Shape::Text,
         apply: ToRule(|draft, given| {
             draft.quit_on_failure = Some(given.parsed(quit_on_failure)?);
@@ -343,7 +343,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--min-fresh",
         variable: "GHAPP_MIN_FRESH",
         placeholder: "SECONDS",
-        help: "use a cached token only if it is valid for this much longer; default: 300",
+        help: "use a cached token only if it stays valid for at least this long; default: 300",
         shape: Shape::Number,
         apply: ToAll(|settings, given| {
             settings.min_fresh =
@@ -357,7 +357,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         flag: "--deadline",
         variable: "GHAPP_DEADLINE",
         placeholder: "SECONDS",
-        help: "how long GitHub may take in all for one token; default: 30",
+        help: "how long GitHub may take for one token, in total; default: 30",
         shape: Shape::Number,
         apply: ToAll(|settings, given| {
             let seconds = given.seconds("deadline", 1, 300, "the default is 30")?;

@@ -39,10 +39,8 @@ pub(super) fn refuse_misspelt(world: &World<'_>) -> Result<()> {
     };
     match others.iter().find_map(|name| Some((name, meant(name)?))) {
         None => Ok(()),
-        Some((name, meant)) => Err(Error::new(format!(
-            "the environment variable {name} is set, which is none of this program's"
-        ))
-        .hint(format!("perhaps {PREFIX}{meant} is meant; otherwise unset it"))),
+        Some((name, meant)) => Err(Error::new(format!("unknown environment variable {name}"))
+            .hint(format!("perhaps you mean {PREFIX}{meant}; otherwise unset it"))),
     }
 }
 

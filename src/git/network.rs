@@ -143,9 +143,9 @@ pub(crate) fn describe(address: &str, gits_address: &str, world: &World<'_>) -> 
     let settings = Settings::read(address, gits_address, world)?;
     settings.refuse_what_cannot_be_done()?;
     let mut certificates = match settings.named_roots()? {
-        Some(NamedRoots { certificates, places }) => {
+        Some(NamedRoots { places, .. }) => {
             let places: Vec<String> = places.iter().map(|path| path.display().to_string()).collect();
-            format!("{} CAs of {}", certificates.len(), places.join(" and "))
+            format!("the CAs in {}", places.join(" and "))
         }
         None => "the system's CAs".to_owned(),
     };

@@ -5,7 +5,7 @@ use super::github::{
     examine_app, examine_git_server, examine_key, examine_network, examine_stores, examine_token_command,
 };
 use super::report::Report;
-use crate::commands::installations::{each_client, of_app, owner, selection, use_for_git};
+use crate::commands::installations::{each_client, git_can, of_app, owner, selection};
 use crate::config::{Config, Rule, Selected};
 use crate::error::{Error, Result};
 use crate::github::answers::Installation;
@@ -101,7 +101,7 @@ fn examine_places(
     }
     match places.len().saturating_sub(MOST_PLACES) {
         0 => Ok(()),
-        more => report.ok("installation", format!("{more} more are not tried; name one to try it")),
+        more => report.ok("installation", format!("{more} more were not checked; name one to check it")),
     }
 }
 
@@ -120,8 +120,8 @@ fn examine_place(
     let installation = installations.iter().find(is_its);
     let shown = match installation {
         Some(it) => {
-            let (owner, selection, use_for_git) = (owner(it), selection(it), use_for_git(it));
-            format!("{} on {owner}, {selection} repositories; git can: {use_for_git}", it.id)
+            let (owner, selection, git_can) = (owner(it), selection(it), git_can(it));
+            format!("{} on {owner}, {selection} repositories; {git_can}", it.id)
         }
         None => place.to_string(),
     };
@@ -130,7 +130,7 @@ fn examine_place(
         return report.failure("installation", Error::new(shown).hint(format!("fix it at {page}")));
     }
     if rule.per_repository() && place.repository().is_none() {
-        let what = format!("{shown}; tokens are for one repository at a time: name one to try it");
+        let what = format!("{shown}; each token is for one repository: name one to check it");
         return report.ok("installation", what);
     }
     let source = TokenSource::new(rule, config, world);

@@ -53,11 +53,12 @@ pub(super) fn examine_url(url: &str, place: &Place, report: &mut Report<'_, '_>)
         }
         let shown = place::redacted(url);
         if is_plain(url) {
-            let what = format!("git goes to {shown} without encryption, where this helper answers nothing");
+            let what = format!("git would use {shown}, unencrypted, and this helper answers only for https");
             let hint = format!("git remote set-url origin {place}");
             return report.failure("git's URL", Error::new(what).hint(hint));
         }
-        let what = Error::new(format!("git goes to {shown} by SSH, where no helper is asked"));
+        let what =
+            Error::new(format!("git would use {shown} over SSH, for which it asks no credential helper"));
         let hint = format!(
             "git remote set-url origin {place}, or for all such URLs git-credential-ghapp setup --rewrite-ssh"
         );
@@ -67,9 +68,9 @@ pub(super) fn examine_url(url: &str, place: &Place, report: &mut Report<'_, '_>)
         None | Some(USERNAME) => Ok(()),
         Some(user) => {
             let what = if user.contains(':') {
-                "the URL has a password in it, which git takes instead of asking a helper"
+                "the URL has a password in it, so git asks no helper"
             } else {
-                "the URL has a user name in it, whose password this helper leaves to others"
+                "the URL has a user name in it, and this helper answers only for x-access-token"
             };
             report.failure("git's URL", Error::new(what).hint(format!("git remote set-url origin {place}")))
         }
@@ -93,7 +94,7 @@ pub(super) fn examine_gits_side(
     examine_path(&url, host, configuration, report)?;
     if let Some(user) = config::for_url("credential.username", &url).filter(|user| user != USERNAME) {
         let what = Error::new(format!(
-            "git asks for the password of the user {user}, which this helper leaves to others"
+            "git asks for the password of the user {user}, and this helper answers only for x-access-token"
         ));
         report.failure(
             "user name",
@@ -101,14 +102,13 @@ pub(super) fn examine_gits_side(
         )?;
     }
     if let Some(file) = netrc_with(&host.to_string(), world) {
-        let what = format!("{file} has a credential for {host}, which git takes before it asks a helper");
-        report
-            .failure("netrc", Error::new(what).hint("take the entry out, unless its token is to be used"))?;
+        let what = format!("{file} has a credential for {host}, which git uses without asking a helper");
+        report.failure("netrc", Error::new(what).hint("remove that entry, unless git should use it"))?;
     }
     let headers = config::all_for_url("http", "extraheader", &url)?;
     if let Some((_, origin)) = headers.iter().rfind(|(header, _)| is_authorization(header)) {
         let what = Error::new(format!(
-            "git sends an Authorization header of its own, so no helper is asked (http.extraHeader in {origin})"
+            "git sends an Authorization header of its own, so it asks no helper (http.extraHeader in {origin})"
         ));
         let hint = "find it: git config --show-origin --name-only --get-regexp 'extraheader'; actions/checkout sets it unless persist-credentials is false";
         report.failure("headers", what.hint(hint))?;
@@ -123,7 +123,10 @@ fn examine_rewriting(url: &str, report: &mut Report<'_, '_>) -> Result<()> {
     if rewritten.starts_with("https://") && place::userinfo(&rewritten).is_none() {
         return report.warning("git's URL", what.hint(SEARCH));
     }
-    report.failure("git's URL", what.hint(format!("no helper is asked for that; look for it: {SEARCH}")))
+    report.failure(
+        "git's URL",
+        what.hint(format!("git asks no helper for that URL; find the setting: {SEARCH}")),
+    )
 }
 
 /// Settings for the whole host, as setup once wrote them for every App: with them git fails where no App answers, or goes
@@ -176,17 +179,18 @@ fn examine_helpers(url: &str, place: &Place, helpers: &[Helper], report: &mut Re
     };
     let mut fine = position == 0;
     if !fine {
-        let what = format!("git asks another helper first, whose answer may be another identity: {shown}");
+        let what = format!("git asks another helper first, which may answer with another identity: {shown}");
         let hint = format!(
-            "put an empty one and this one last: git config --global --add credential.https://{host}.helper '' && {add}"
+            "clear the list, and add this helper: git config --global --add credential.https://{host}.helper '' && {add}"
         );
         report.warning("helpers", Error::new(what).hint(hint))?;
     }
     let keeps = |helper: &&Helper| !helper.is_ours() && helper.keeps_what_others_answer();
     if let Some(keeper) = helpers.iter().find(keeps) {
         fine = false;
-        let what = format!("the helper {} is given every token that works, and keeps it", keeper.value);
-        let hint = format!("take it out of {}, or let git-credential-ghapp setup do it", helpers[0].origin);
+        let what =
+            format!("git passes every token that works to the helper {}, which keeps it", keeper.value);
+        let hint = format!("remove it from {}, or run git-credential-ghapp setup", helpers[0].origin);
         report.warning("helpers", Error::new(what).hint(hint))?;
     }
     let short = helpers[position].value.split_whitespace().next() == Some("ghapp");
@@ -202,12 +206,11 @@ fn examine_helpers(url: &str, place: &Place, helpers: &[Helper], report: &mut Re
 /// Whether git says which repository it wants, or need not.
 fn examine_path(url: &str, host: &Host, configuration: &Config, report: &mut Report<'_, '_>) -> Result<()> {
     if config::is_true_for_url("credential.useHttpPath", url) {
-        return report.ok("path", "git says which repository it wants (useHttpPath)");
+        return report.ok("path", "git sends the path of the repository (useHttpPath)");
     }
     match select(Place::Host(host.clone()), configuration) {
         Ok(_) => {
-            let what =
-                "git does not say which repository it wants, which is enough for one installation only";
+            let what = "git does not send the path of the repository, which works only for an App with one installation";
             let hint = format!("git config --global credential.https://{host}.useHttpPath true");
             report.warning("path", Error::new(what).hint(hint))
         }
@@ -219,13 +222,13 @@ fn examine_path(url: &str, host: &Host, configuration: &Config, report: &mut Rep
 /// lead the token elsewhere.
 pub(super) fn examine_fetch(url: &str, report: &mut Report<'_, '_>) -> Result<()> {
     if !config::is_asked_outside()? {
-        return report.ok("fetch", "not tried: git asks this helper in this repository only");
+        return report.ok("fetch", "not tried: git asks this helper only in this repository");
     }
     let said = git::call_as_user(&[], &[], false, &["ls-remote", "--quiet", "--", url, "HEAD"])?;
     if said.code == Some(0) {
         return report.ok("fetch", format!("git ls-remote {url} works"));
     }
-    let why = said.stderr.lines().last().unwrap_or("it does not say why");
+    let why = said.stderr.lines().last().unwrap_or("git gave no reason");
     let what = format!("git ls-remote {url} fails: {}", why.trim_start_matches("fatal: "));
     report
         .failure("fetch", Error::new(what).hint(format!("see each step: GHAPP_TRACE=1 git ls-remote {url}")))

@@ -101,7 +101,7 @@ fn examine_sign_command(
         Some(key) => report.ok("sign command", format!("{signed}, with the key {}", key.fingerprint()))?,
         None => {
             let what =
-                Error::new(format!("{signed}; only GitHub can tell whether that is a signature of the App"));
+                Error::new(format!("{signed}; only GitHub can tell whether the key is one of the App's"));
             let hint = "name the App's public key in public-key: openssl rsa -in KEY.pem -pubout";
             report.warning("sign command", what.hint(hint))?;
         }
@@ -138,7 +138,7 @@ pub(super) fn examine_stores(
     let stores = source.cache().test_stores();
     let works = stores.iter().any(|(_, result)| result.is_ok());
     if stores.is_empty() {
-        let what = Error::new("no token is kept (cache = \"none\"), so every call mints one");
+        let what = Error::new("tokens are not cached (cache = \"none\"), so every call mints one");
         report.warning("token store", what)?;
     }
     for (name, result) in &stores {
@@ -174,8 +174,8 @@ fn examine_locks(source: &TokenSource<'_>, report: &mut Report<'_, '_>) -> Resul
     for path in source.cache().held_locks(PATIENCE) {
         let path = path.display();
         let what =
-            format!("another process has held a lock for {} s, and who needs it waits", PATIENCE.as_secs());
-        let hint = format!("it may be stopped; see who it is: fuser -v '{path}'");
+            format!("another process has held a lock for {} s, and others wait for it", PATIENCE.as_secs());
+        let hint = format!("it may hang; find it: fuser -v '{path}'");
         report.warning("locks", Error::new(what).hint(hint))?;
     }
     Ok(())
@@ -190,10 +190,10 @@ pub(super) fn examine_app(
     if let Some(until) = source.limited_until() {
         let left = describe(until.since(world.clock.now()));
         let what = format!(
-            "GitHub refused App {} for its rate limit, so git gets no new token for {left}; cached ones keep working",
+            "the rate limit of App {} is used up, so git gets no new token for {left}; cached ones keep working",
             source.app().id()
         );
-        let hint = "git-credential-ghapp token --fresh asks all the same, and ends this if GitHub answers";
+        let hint = "to ask GitHub now: git-credential-ghapp token --fresh";
         report.warning("rate limit", Error::new(what).hint(hint))?;
     }
     let github = match source.github() {
@@ -216,7 +216,7 @@ pub(super) fn examine_app(
                 format!("this clock is {} GitHub's, whose time is used instead", describe_offset(offset));
             report.warning("clock", Error::new(what).hint("set the clock"))?;
         }
-        Some(_) => report.ok("clock", "right, within seconds")?,
+        Some(_) => report.ok("clock", "right to within seconds")?,
         None => report.warning("clock", Error::new("the server does not say what time it is"))?,
     }
     let name = app.name.as_ref().unwrap_or(&app.slug);
@@ -246,8 +246,8 @@ pub(super) fn examine_installation(
             Ok(Some(details)) => {
                 let owner = details.owner().unwrap_or("an enterprise").to_owned();
                 let selection = installations::selection(&details);
-                let use_for_git = installations::use_for_git(&details);
-                let text = format!("{id} on {owner}, {selection} repositories; git can: {use_for_git}");
+                let git_can = installations::git_can(&details);
+                let text = format!("{id} on {owner}, {selection} repositories; {git_can}");
                 if details.is_usable() {
                     report.ok("installation", text)?;
                 } else {
@@ -270,7 +270,7 @@ pub(super) fn examine_installation(
     match source.token(&selected.place, Need::Fresh) {
         Ok(Outcome::NotInstalled(why)) => report.failure("installation", why),
         Ok(Outcome::Issued(issued)) => {
-            report.ok("token", format!("can be had, {}", what_it_may(&issued, source)))?;
+            report.ok("token", format!("issued, with {}", what_it_may(&issued, source)))?;
             examine_git_server(selected, &issued, source, world, report)
         }
         Err(why) => report.failure("token", why),
@@ -299,7 +299,7 @@ fn examine_route(
         (Routing::Remembered(_, Learnt::Lookup), _) => report.ok("route", "remembered from a lookup"),
         (Routing::Remembered(_, Learnt::Probe), _) => report.ok(
             "route",
-            format!("remembered since git's server accepted the token of {owner}'s installation for it"),
+            format!("remembered: git's server accepted the token of {owner}'s installation"),
         ),
         (Routing::ByOwner(installation), _) => report.ok(
             "route",
@@ -317,7 +317,7 @@ fn what_it_may(issued: &Issued, source: &TokenSource<'_>) -> String {
     let granted = source.granted(issued);
     let permissions = granted.permissions.unwrap_or_default();
     let listed: Vec<String> = permissions.iter().map(|(name, level)| format!("{name}: {level}")).collect();
-    if listed.is_empty() { "its permissions are not noted".to_owned() } else { listed.join(", ") }
+    if listed.is_empty() { "unknown permissions".to_owned() } else { listed.join(", ") }
 }
 
 /// Whether git's server accepts the token.
@@ -330,7 +330,7 @@ pub(super) fn examine_git_server(
 ) -> Result<()> {
     const PATIENCE: Duration = Duration::from_secs(12);
     let Place::Repository(host, repository) = &selected.place else {
-        return report.ok("probe", "no repository was named to probe the token with");
+        return report.ok("probe", "skipped, because no repository was named");
     };
     let probe =
         |token: &Token| GitServer::new(host, world, PATIENCE)?.probe(repository, &token.secret, PATIENCE);
@@ -350,7 +350,7 @@ pub(super) fn examine_git_server(
         }
         Ok(404) => {
             let what = Error::new(format!(
-                "{host} returned 404: the token does not reach {repository}, or there is none"
+                "{host} returned 404: the token does not reach {repository}, or there is no such repository"
             ));
             let hint = match selected.rule.identity.token_command() {
                 Some(_) => format!("let {} give one that does", selected.rule.client()),

@@ -18,8 +18,8 @@ use report::Report;
 /// What is examined, and how it is shown.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The URL that does not work, OWNER/REPO, or OWNER; default: the current repository's remote, or outside of one
-    /// everything that is configured
+    /// What to check: a URL, OWNER/REPO, or OWNER; default: the current repository's remote, or, outside of a
+    /// repository, everything that is configured
     #[arg(value_name = "URL")]
     name: Option<String>,
     /// Print JSON
@@ -81,9 +81,12 @@ fn examine_name(name: &str, config: &Config, world: &World<'_>, report: &mut Rep
         };
     }
     let has_key = github::examine_key(rule, &source, world, report)?;
-    github::examine_stores(&source, config, world, report)?;
-    if has_key && github::examine_app(&source, world, report)? {
-        github::examine_installation(&selected, &source, world, report)?;
+    // A sealed file cannot be opened without the key either.
+    if has_key {
+        github::examine_stores(&source, config, world, report)?;
+        if github::examine_app(&source, world, report)? {
+            github::examine_installation(&selected, &source, world, report)?;
+        }
     }
     if place.repository().is_some() && report.is_fine() { git::examine_fetch(&url, report) } else { Ok(()) }
 }
@@ -101,13 +104,12 @@ fn examine_configuration(config: &Config, world: &World<'_>, report: &mut Report
     };
     report.ok("configuration", format!("{rules} configured: {}", places.join(", ")))?;
     let (ours, others) = variables::of_this_program(world);
-    let said = [(ours, "is", "are", "set"), (others, "is", "are", "not this program's")];
-    let said = said.into_iter().filter(|(names, ..)| !names.is_empty());
-    let said = said.map(|(names, is, are, what)| {
-        format!("{} {} {what}", names.join(", "), if names.len() == 1 { is } else { are })
+    let kinds = [(ours, "set"), (others, "not this program's")];
+    let sentences = kinds.into_iter().filter(|(names, _)| !names.is_empty()).map(|(names, what)| {
+        format!("{} {} {what}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
     });
-    let said: Vec<String> = said.collect();
-    if said.is_empty() { Ok(()) } else { report.ok("environment", said.join("; ")) }
+    let sentences: Vec<String> = sentences.collect();
+    if sentences.is_empty() { Ok(()) } else { report.ok("environment", sentences.join("; ")) }
 }
 
 fn why_this_rule(selected: &Selected<'_>) -> String {

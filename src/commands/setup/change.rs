@@ -191,7 +191,7 @@ impl Change {
             Self::KeyToKeyring { from, name } => {
                 let key = read_key(from)?;
                 keyring::write(name, &key, world).map_err(|why| {
-                    Error::new(format!("the keyring does not take the private key: {why}"))
+                    Error::new(format!("cannot write the private key to the keyring: {why}"))
                         .hint("--move-key folder puts it into a file that only you can read")
                 })?;
                 take_away(from)
@@ -218,9 +218,9 @@ impl Change {
                 let present = read_if_there(path)?;
                 let left = present.is_some() && present != *before;
                 let what = match before {
-                    Some(_) => "what setup wrote is taken out",
+                    Some(_) => "what setup wrote is removed",
                     None if present.as_ref() == Some(after) => "is removed",
-                    None => "what setup wrote is taken out, or all of it if nothing else is left",
+                    None => "what setup wrote is removed, and the file too if nothing else is left in it",
                 };
                 left.then(|| format!("{}: {what}", path.display()))
             }
@@ -238,8 +238,8 @@ impl Change {
                     values.iter().map(|value| in_shell(value)).collect::<Vec<_>>().join(", ")
                 };
                 let what = match replaced.as_slice() {
-                    [] => format!("without {}", listed(added)),
-                    values => format!("is {} again", listed(values)),
+                    [] => format!("{} is removed", listed(added)),
+                    values => format!("it is {} again", listed(values)),
                 };
                 gone.then(|| format!("git config --{scope} {key}: {what}"))
             }
@@ -272,7 +272,9 @@ impl Change {
                     // It was never moved there.
                     Err(_) if from.exists() => return Ok(None),
                     Err(why) => {
-                        return Err(Error::new(format!("the keyring does not give the private key: {why}")));
+                        return Err(Error::new(format!(
+                            "cannot read the private key from the keyring: {why}"
+                        )));
                     }
                 };
                 if !from.exists() {
@@ -385,9 +387,9 @@ fn undo_file(path: &Path, before: Option<&str>, after: &str, world: &World<'_>) 
     // Edited since: a copy is kept, and only the rules that were added go.
     let Some(rest) = rule::without(&present, before.unwrap_or_default(), after) else {
         return Err(Error::new(format!(
-            "{shown} was changed since, and the rule of setup is not in it any more"
+            "{shown} was edited, and the rule that setup wrote is no longer in it"
         ))
-        .hint("look at the file, and take out of it what is too much"));
+        .hint("edit the file, and remove what you no longer need"));
     };
     Config::of_file(&rest, path, &world.folders)?;
     if rest.trim().is_empty() && !path.is_symlink() {

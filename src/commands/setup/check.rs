@@ -83,7 +83,7 @@ impl Check<'_> {
     pub(super) fn after(&self, tried: &Tried) -> Result<()> {
         let hidden = if self.from_environment { &[][..] } else { &[PRIVATE_KEY][..] };
         self.list(tried, &[], hidden)
-            .map_err(|why| fails(tried, "fails with what was written, so everything is as it was", &why))
+            .map_err(|why| fails(tried, "fails with the new settings, so they were undone", &why))
     }
 
     fn list(&self, tried: &Tried, settings: &[(String, String)], hidden: &[&str]) -> Result<()> {

@@ -69,7 +69,7 @@ pub(super) fn settings(
         return Err(Error::new(
             "--rewrite-ssh and --proactive are for the owners where the App is installed, and there are none",
         )
-        .hint("name them: --owner OWNER, or say --all-owners"));
+        .hint("name the owners: --owner OWNER, or use --all-owners"));
     }
     if options.rewrite_ssh {
         let several =

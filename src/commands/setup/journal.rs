@@ -70,7 +70,7 @@ impl Journal {
         let shown = self.path.display();
         let not_believed = |why: &str| {
             Error::new(format!("{shown} is not believed: {why}"))
-                .hint("look at it, take it away, and take back by hand what setup wrote")
+                .hint("look at it, delete that file, and undo by hand what setup wrote")
         };
         let text = match read_own_text(&self.path) {
             Ok(text) => text,
@@ -79,8 +79,8 @@ impl Journal {
         };
         let entries: Vec<Entry> = serde_json::from_str(&text).map_err(|e| {
             let place = format!("line {} column {}", e.line(), e.column());
-            Error::new(format!("{shown} cannot be understood ({place})"))
-                .hint("take it away, and take back by hand what setup wrote")
+            Error::new(format!("{shown} is damaged ({place}), so setup cannot tell what it wrote"))
+                .hint("delete that file, and undo by hand what setup wrote")
         })?;
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let mut changes = entries.iter().flat_map(|entry| &entry.changes);

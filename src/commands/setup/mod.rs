@@ -46,43 +46,43 @@ pub(super) use undo::Written;
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Options {
-    /// Write to git's configuration of this user (default)
+    /// Write to this user's git configuration (default)
     #[arg(long, group = "where")]
     global: bool,
-    /// Write to the configuration of the whole machine, git's and this program's
+    /// Write to the whole machine's configuration, both git's and this program's
     #[arg(long, group = "where")]
     system: bool,
-    /// Write to git's configuration of this repository
+    /// Write to this repository's git configuration
     #[arg(long, group = "where")]
     local: bool,
-    /// Let git ask this program for every owner of the host, and no other helper; the default where there is none
+    /// Let git ask this helper, and no other, for every owner on the host; the default if git has no other helper
     #[arg(long)]
     all_owners: bool,
-    /// Let git ask other helpers before this one
+    /// Keep other helpers, and let git ask them before this one
     #[arg(long)]
     keep_other_helpers: bool,
-    /// Let git use https where a URL says SSH
+    /// Let git use https for SSH URLs, by url.*.insteadOf
     #[arg(long)]
     rewrite_ssh: bool,
-    /// Let commits be the App's: set user.name and user.email to its bot's
+    /// Commit as the App: set user.name and user.email to those of its bot
     #[arg(long)]
     identity: bool,
-    /// Let git send the credential at once, without asking without one first (git 2.46)
+    /// Let git send the credential with its first request, not only after a 401 (git 2.46 or later)
     #[arg(long)]
     proactive: bool,
-    /// Move the private key to a safe place: a file of this user's alone, or the keyring
+    /// Move the private key to a safe place
     #[arg(long, value_name = "WHERE", value_enum)]
     move_key: Option<MoveKey>,
-    /// Let a new private key take the place of the App's old one, and tell what is left to do about that
+    /// Replace the App's private key with this one, and say what is left to do with the old one
     #[arg(long, value_name = "FILE")]
     rotate_key: Option<PathBuf>,
-    /// Show what would be changed, and change nothing
+    /// Show what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Ask nothing, even where a person could answer
+    /// Ask no questions: do what the default answers say
     #[arg(long, short)]
     yes: bool,
-    /// Take back everything that setup wrote; with --app-id, --host or --owner only what it wrote for that
+    /// Undo everything that setup wrote, or with --app-id, --host or --owner only what it wrote for that App, host or owner
     #[arg(long, conflicts_with_all = ["all_owners", "rotate_key", "keep_other_helpers", "rewrite_ssh", "identity", "proactive", "move_key"])]
     undo: bool,
 }
@@ -90,7 +90,7 @@ pub(crate) struct Options {
 /// Where a private key is moved to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum MoveKey {
-    /// Beside the configuration file
+    /// A folder beside the configuration file, which only you can read
     Folder,
     /// The operating system's keyring
     Keyring,
@@ -134,13 +134,13 @@ pub(super) fn setup(
     if options.dry_run {
         return Ok(());
     }
-    if person.present && !plan.changes.is_empty() && !person.agrees("go on?")? {
+    if person.present && !plan.changes.is_empty() && !person.agrees("continue?")? {
         return Err(Error::new("nothing was changed"));
     }
     let works = setup.write(&plan, &check, tried.as_ref())?;
     if !plan.changes.is_empty() {
         let undo = undo_command(&setup.scope, &setup.present.file, flags, world);
-        output.line(&format!("done; {undo} takes it back"))?;
+        output.line(&format!("done; to undo it: {undo}"))?;
     }
     let Subject { rule, app, .. } = &setup.subject;
     for advice in
@@ -318,8 +318,8 @@ impl<'s> Setup<'s> {
         output.line(&owners::in_words(&plan.rules, options, helpers))?;
         output.line(match options.dry_run {
             _ if plan.changes.is_empty() => "everything is set up already",
-            true => "this would be changed:",
-            false => "this will be changed:",
+            true => "this would change:",
+            false => "this will change:",
         })?;
         plan.changes.iter().try_for_each(|change| change.tell(output))
     }

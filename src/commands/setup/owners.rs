@@ -90,8 +90,10 @@ impl Situation<'_> {
         }
         if person.present && (others_serve || owners.len() > 1) {
             let default = if others_serve { owners.join(", ") } else { "all".to_owned() };
-            let question =
-                format!("for which owners is git to ask ghapp? all, or of {} [{default}]", and(&owners));
+            let question = format!(
+                "for which owners should git ask ghapp? all, or some of {} [{default}]",
+                and(&owners)
+            );
             rule.owners = person.answer(&question, &default, |answer| owners_of_answer(answer, &owners))?;
         } else if others_serve {
             rule.owners = owners;
@@ -186,7 +188,7 @@ pub(super) fn in_words(rules: &[Rule], options: &Options, helpers: &[Helper]) ->
         return match (helpers, options.keep_other_helpers) {
             ([], _) => format!("git will ask ghapp for all of {host}"),
             (_, true) => format!("git will ask {others}, then ghapp, for all of {host}"),
-            (_, false) => format!("git will ask ghapp for all of {host}, and {others} no longer"),
+            (_, false) => format!("git will ask ghapp instead of {others} for all of {host}"),
         };
     }
     let mut names: Vec<String> = Vec::new();
@@ -196,9 +198,11 @@ pub(super) fn in_words(rules: &[Rule], options: &Options, helpers: &[Helper]) ->
     names.dedup();
     let names = and(&names);
     match (helpers, options.keep_other_helpers) {
-        ([], _) => format!("git will ask ghapp for {names}, and no helper for all others"),
-        (_, true) => format!("git will ask {others}, then ghapp, for {names}, and {others} for all others"),
-        (_, false) => format!("git will ask ghapp for {names}, and {others} for all others"),
+        ([], _) => format!("git will ask ghapp for {names}, and no helper for anything else"),
+        (_, true) => {
+            format!("git will ask {others}, then ghapp, for {names}, and {others} for everything else")
+        }
+        (_, false) => format!("git will ask ghapp for {names}, and {others} for everything else"),
     }
 }
 

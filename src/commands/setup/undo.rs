@@ -24,17 +24,17 @@ pub(super) fn undo(
         journal.undo(which, world, &mut Vec::new())?;
     }
     if preview.is_empty() {
-        return output.line("setup has written nothing that could be taken back");
+        return output.line("there is nothing to undo: setup has written nothing");
     }
     if dry_run || person.present {
-        let heading = if dry_run { "this would be taken back:" } else { "this will be taken back:" };
+        let heading = if dry_run { "this would be undone:" } else { "this will be undone:" };
         output.line(heading)?;
         preview.iter().try_for_each(|line| output.line(&format!("  {line}")))?;
     }
     if dry_run {
         return Ok(());
     }
-    if person.present && !person.agrees("go on?")? {
+    if person.present && !person.agrees("continue?")? {
         return Err(Error::new("nothing was changed"));
     }
     let mut undone = Vec::new();
@@ -45,9 +45,16 @@ pub(super) fn undo(
 
 fn tell(undone: &[String], output: &mut Output<'_>) -> Result<()> {
     if !undone.is_empty() {
-        output.line("taken back:")?;
+        output.line("undone:")?;
     }
-    undone.iter().try_for_each(|text| output.line(&format!("  {text}")))
+    // A file that several runs of setup wrote to is one file.
+    let mut lines: Vec<&String> = Vec::new();
+    for line in undone {
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines.iter().try_for_each(|text| output.line(&format!("  {text}")))
 }
 
 /// Everything that setup wrote and this user may take back.
