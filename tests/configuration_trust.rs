@@ -100,7 +100,7 @@ fn a_buried_bare_repository_does_not_decide_which_way_the_jwt_takes() {
 }
 
 #[test]
-fn neither_do_worktrees_includes_and_variables_that_lead_to_a_repository() {
+fn worktrees_includes_and_variables_that_lead_to_a_repository_do_not_decide_it_either() {
     let env = TestEnv::new();
     let foreign = ForeignProxy::start();
     let folder = buried_repository(&env, "[include]\n\tpath = more\n");

@@ -115,7 +115,7 @@ fn a_fresh_token_that_they_never_accept_is_handed_out_with_a_warning() {
 }
 
 #[test]
-fn an_api_that_is_not_well_now_and_then_is_asked_again() {
+fn an_api_that_returns_503_now_and_then_is_asked_again() {
     for endpoint in [LOOKUP, MINT] {
         let effects = [500, 502, 503, 504].map(|status| answer(status, &[], "not well"));
         for effect in effects.into_iter().chain([Effect::Drop]) {
@@ -138,7 +138,7 @@ fn an_api_that_hangs_once_is_asked_again() {
 }
 
 #[test]
-fn an_api_that_stays_ill_ends_in_one_line() {
+fn an_api_that_keeps_returning_503_ends_in_one_line() {
     let cases = [
         (answer(503, &[], "down"), "https://api.github.com returned 503"),
         (Effect::Hang, "api.github.com did not answer in time"),

@@ -103,7 +103,7 @@ fn a_rate_limit_that_is_used_up_does_not_keep_a_known_owners_token_from_another_
 }
 
 #[test]
-fn an_api_that_is_down_does_not_keep_it_either() {
+fn an_api_that_is_down_does_not_keep_it_from_another_repository() {
     let env = TestEnv::new();
     let first = token(&env, "acme/widgets");
     env.fault(LOOKUP, 1_000_000, answer(503));

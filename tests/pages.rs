@@ -150,6 +150,20 @@ fn the_files_in_the_configuration_page_are_valid() {
 }
 
 #[test]
+fn the_tests_that_pages_name_exist() {
+    let mut count = 0;
+    for page in files("docs", "md") {
+        for name in read(&page).split("`tests/").skip(1).filter_map(|rest| rest.split('`').next()) {
+            let Some((file, test)) = name.split_once("::") else { continue };
+            let exists = read(format!("tests/{file}")).contains(&format!("\nfn {test}()"));
+            assert!(exists, "{}: {name}", page.display());
+            count += 1;
+        }
+    }
+    assert!(count > 10);
+}
+
+#[test]
 fn links_lead_to_files_that_exist() {
     for page in files("docs", "md").into_iter().chain(["README.md", "CONTRIBUTING.md"].map(PathBuf::from)) {
         let folder = page.parent().unwrap();

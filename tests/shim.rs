@@ -111,7 +111,7 @@ fn it_is_told_when_it_is_not_clear_which_token_is_meant_and_when_there_is_none()
     assert_eq!((unclear.code, unclear.stdout.as_str()), (Some(1), ""));
     assert_eq!(
         unclear.stderr,
-        "git-credential-ghapp: error: it is not clear whom this is for: acme or globex\n\
+        "git-credential-ghapp: error: it is not clear which owner is meant: acme or globex\n\
          git-credential-ghapp: hint: git-credential-ghapp exec --for acme, or run this in a clone\n"
     );
     env.github.world().installations.clear();
