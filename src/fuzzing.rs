@@ -18,6 +18,7 @@ use crate::names::{ApiUrl, Host, InstallationId, Repository, is_name};
 use crate::origin::Origin;
 use crate::terminal::escape;
 use crate::token::{Label, Token, is_token};
+use crate::vendor::GITHUB;
 use crate::world::Folders;
 
 /// A request of git.
@@ -48,7 +49,7 @@ pub fn request(bytes: &[u8]) {
     let Ok(config) = Config::of_file(file, Path::new("f"), &Folders::default()) else {
         panic!("the configuration of this check is not valid")
     };
-    if let Some(place) = request.place()
+    if let Some(place) = request.place(&|_, name| name == GITHUB.username)
         && let Ok(Some(_)) = select(place, &config)
     {
         assert_eq!(request.protocol.as_deref(), Some("https"));
@@ -107,7 +108,7 @@ pub fn config(bytes: &[u8]) {
 
 /// An answer of GitHub's.
 pub fn api_answer(bytes: &[u8]) {
-    if let Ok(granted) = AccessToken::parse(bytes) {
+    if let Ok(granted) = AccessToken::parse(bytes, &GITHUB) {
         assert!(is_token(granted.token.expose()));
     }
     if let Ok(installation) = serde_json::from_slice::<Installation>(bytes) {
@@ -127,7 +128,7 @@ pub fn cache_entry(bytes: &[u8]) {
             host: "github.com".to_owned(),
             api: "https://api.github.com".to_owned(),
             app: "7".to_owned(),
-            installation: Some(InstallationId(7)),
+            installation: Some(InstallationId::from(7)),
             owner: None,
             repositories: Vec::new(),
         });

@@ -22,6 +22,7 @@
 //! - [`command`]: a program that the configuration names
 //! - [`world`]: what surrounds one run of the program
 //! - [`token`], [`names`]: the words of git and GitHub as types
+//! - [`vendor`]: what differs between APIs for Apps, as data
 //! - [`origin`], [`terminal`], [`time`], [`secret`], [`files`], [`error`]: usable from everywhere
 
 #![forbid(unsafe_code)]
@@ -47,6 +48,7 @@ mod source;
 pub mod terminal;
 pub mod time;
 mod token;
+mod vendor;
 pub mod world;
 
 use std::ffi::{OsStr, OsString};

@@ -197,19 +197,68 @@ pub(crate) fn nearest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -
     (distance(&nearest) <= (nearest.len() / 4).max(1)).then_some(nearest)
 }
 
-/// The number of an App's installation on a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct InstallationId(pub(crate) u64);
+/// An App's installation on a host, as the host calls it: GitHub by a number, others by a name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct InstallationId(String);
+
+impl InstallationId {
+    /// Parses a number or a name. It becomes a part of a path.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        const LONGEST: usize = 100;
+        (is_name(text) && text.len() <= LONGEST).then(|| Self(text.to_owned()))
+    }
+
+    /// Whether it is a number, as all of GitHub's are.
+    pub(crate) fn is_number(&self) -> bool {
+        self.number().is_some()
+    }
+
+    /// The number, if it is one.
+    fn number(&self) -> Option<u64> {
+        self.0.parse().ok().filter(|number: &u64| number.to_string() == self.0)
+    }
+}
+
+impl From<u64> for InstallationId {
+    fn from(number: u64) -> Self {
+        Self(number.to_string())
+    }
+}
 
 impl fmt::Display for InstallationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for InstallationId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self.number() {
+            Some(number) => serializer.serialize_u64(number),
+            None => serializer.serialize_str(&self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for InstallationId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u64),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Number(number) => Ok(number.into()),
+            Written::Text(text) => {
+                Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not an installation"))
+            }
+        }
     }
 }
 
 /// An installation as a lookup found it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct InstallationRef {
     pub(crate) id: InstallationId,
     /// The repository's number, known only if GitHub redirected from an old name: that name is of no use for

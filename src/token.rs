@@ -9,10 +9,7 @@ use zeroize::Zeroizing;
 use crate::names::InstallationId;
 use crate::secret::Secret;
 use crate::time::{Clock, Timestamp};
-
-/// The user name that GitHub expects beside an installation access token.
-/// <https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/authenticating-as-a-github-app-installation>
-pub(crate) const USERNAME: &str = "x-access-token";
+use crate::vendor::LONGEST_LIFETIME;
 
 /// An installation access token. All its times are by the local clock.
 #[derive(Debug)]
@@ -20,14 +17,10 @@ pub(crate) struct Token {
     pub(crate) secret: Secret,
     /// When it was minted, since the Unix epoch.
     minted_at: Duration,
-    /// For how many seconds it was given: from 0 to [`MAX_LIFETIME`].
+    /// For how many seconds it was given: from 0 to [`LONGEST_LIFETIME`].
     lifetime: i64,
 }
 
-/// The most that is believed of a token's lifetime, in seconds. GitHub gives tokens an hour, and one clock that is wrong must
-/// not make one last longer here.
-/// <https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/generating-an-installation-access-token-for-a-github-app>
-const MAX_LIFETIME: i64 = 3600;
 /// How far a token may come from the future: clocks are corrected all the time, and those of two machines that share a
 /// folder differ a little.
 const TOLERATED_STEP: Duration = Duration::from_secs(10);
@@ -76,10 +69,10 @@ impl Label {
 }
 
 impl Token {
-    /// A token that was minted just now, and for how many seconds it is valid.
-    pub(crate) fn minted(secret: Secret, lifetime: i64, clock: Clock) -> Self {
+    /// A token that was minted just now, for how many seconds it is valid, and how much of that is believed.
+    pub(crate) fn minted(secret: Secret, lifetime: i64, longest: i64, clock: Clock) -> Self {
         let minted_at = clock.began() + clock.elapsed();
-        Self { secret, minted_at, lifetime: lifetime.clamp(0, MAX_LIFETIME) }
+        Self { secret, minted_at, lifetime: lifetime.clamp(0, longest) }
     }
 
     /// When it expires.
@@ -119,7 +112,7 @@ impl Token {
     /// Reads what a store kept; `None` if that is damaged, or of another version.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let Stored::<Secret, ()> { token, minted_at, lifetime, .. } = serde_json::from_slice(bytes).ok()?;
-        let is_usable = is_token(token.expose()) && (0..=MAX_LIFETIME).contains(&lifetime);
+        let is_usable = is_token(token.expose()) && (0..=LONGEST_LIFETIME).contains(&lifetime);
         is_usable.then_some(Self { secret: token, minted_at, lifetime })
     }
 }

@@ -11,6 +11,8 @@ const API: &[&str] = &[
     "GET /app",
     "GET /app/installations",
     "GET /app/installations/{id}",
+    "GET /app/organizations/{org}/installation",
+    "POST /app/installations/{id}/accessTokens",
     "POST /app/installations/{id}/access_tokens",
     "GET /installation/repositories",
     "DELETE /installation/token",

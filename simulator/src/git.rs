@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::server::{Answer, Asked};
+use crate::vendor;
 use crate::world::{Anonymous, Repository, World};
 
 /// What is to be done for a request.
@@ -73,7 +74,10 @@ fn credential(world: &mut World, asked: &Asked) -> Credential {
     let Some(header) = asked.header("authorization") else { return Credential::None };
     let decoded = header.strip_prefix("Basic ").and_then(|text| STANDARD.decode(text).ok());
     let pair = decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-    let Some(password) = pair.strip_prefix("x-access-token:") else { return Credential::Invalid };
+    let (host, its) = vendor::USERNAME;
+    let username = if asked.host == host { its } else { "x-access-token" };
+    let password = pair.strip_prefix(username).and_then(|rest| rest.strip_prefix(':'));
+    let Some(password) = password else { return Credential::Invalid };
     let now = world.now();
     let live = world.tokens.iter().position(|it| it.text == password && !it.revoked && it.expires_at > now);
     live.map_or(Credential::Invalid, Credential::Token)

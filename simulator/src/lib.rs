@@ -14,6 +14,7 @@ mod jwt;
 mod limits;
 mod rest;
 mod server;
+mod vendor;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub use endpoint::{Endpoint, NoSuchEndpoint};
 pub use file::Invalid;
 pub use rest::api_path;
+pub use vendor::{Expiry, Vendor};
 pub use world::{Anonymous, App, Effect, Fault, Installation, Repository, Request, Selection, Token, World};
 
 /// The key of the App `acme-ci`, in PKCS#1.

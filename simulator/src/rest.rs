@@ -7,18 +7,27 @@ use serde_json::{Value, json};
 use crate::jwt;
 use crate::limits::{Principal, Standing};
 use crate::server::{Answer, Asked};
+use crate::vendor;
 use crate::world::{App, Installation, Repository, Token, World};
 
 /// The versions that the REST API has. <https://docs.github.com/en/rest/about-the-rest-api/api-versions>
 const VERSIONS: [&str; 2] = ["2022-11-28", "2026-03-10"];
 
-/// The path within the REST API, if the request is one: everything on `api.` hosts, `/api/v3` elsewhere.
+/// The path within the REST API, if the request is one: everything on `api.` hosts, `/api/v3` elsewhere, and `/api/rest` for
+/// another vendor's API.
 #[must_use]
 pub fn api_path<'p>(host: &str, path: &'p str) -> Option<&'p str> {
-    if host.starts_with("api.") { Some(path) } else { path.strip_prefix("/api/v3") }
+    if host.starts_with("api.") {
+        Some(path)
+    } else {
+        path.strip_prefix("/api/v3").or_else(|| path.strip_prefix(vendor::BASE))
+    }
 }
 
 pub(crate) fn answer(world: &mut World, asked: &Asked, path: &str) -> Answer {
+    if !asked.host.starts_with("api.") && asked.path.starts_with(vendor::BASE) {
+        return vendor::answer(world, asked, path);
+    }
     if asked.header("user-agent").is_none() {
         let html = "<html>Request forbidden by administrative rules.</html>";
         return Answer::new(403, "text/html", html.as_bytes().to_vec());
@@ -43,7 +52,7 @@ pub(crate) fn answer(world: &mut World, asked: &Asked, path: &str) -> Answer {
 }
 
 /// Who asks.
-enum Caller {
+pub(crate) enum Caller {
     Nobody,
     /// An App, with a JWT.
     App(App),
@@ -53,7 +62,7 @@ enum Caller {
     Refused(u16, &'static str),
 }
 
-fn caller(world: &mut World, asked: &Asked) -> Caller {
+pub(crate) fn caller(world: &mut World, asked: &Asked) -> Caller {
     let Some(header) = asked.header("authorization") else { return Caller::Nobody };
     let now = world.now();
     let text = header.strip_prefix("Bearer ").or(header.strip_prefix("token ")).unwrap_or_default();

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::endpoint::Endpoint;
 use crate::limits::Windows;
+use crate::vendor::Vendor;
 
 /// How many characters a long token has.
 const LONG_TOKEN: usize = 520;
@@ -178,6 +179,8 @@ pub struct World {
     /// Whether tokens have the form of 2026, 520 characters, unless the mint's header
     /// `X-GitHub-Stateless-S2S-Token` says otherwise. An Enterprise Server gives short ones only.
     pub long_tokens: bool,
+    /// What another vendor's API on the same hosts is like.
+    pub vendor: Vendor,
     /// How many requests an App, and an installation, may make in an hour; none on an Enterprise Server.
     pub rate_limit: u32,
     /// How anonymous clients are answered for public repositories.
@@ -211,6 +214,7 @@ impl World {
             tokens: Vec::new(),
             token_lifetime: 3600,
             long_tokens: true,
+            vendor: Vendor::default(),
             rate_limit: 5000,
             anonymous: Anonymous::Served,
             clock_offset: 0,

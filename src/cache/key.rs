@@ -13,7 +13,7 @@ pub(crate) struct TokenKey(String);
 impl TokenKey {
     /// The key of the tokens of an App's installation, narrowed to `scope`. Installations are numbered per
     /// host, so the API is a part of it.
-    pub(crate) fn new(api: &ApiUrl, app_id: &str, installation: InstallationId, scope: &Scope) -> Self {
+    pub(crate) fn new(api: &ApiUrl, app_id: &str, installation: &InstallationId, scope: &Scope) -> Self {
         let mut repositories: Vec<String> = scope
             .repositories
             .iter()

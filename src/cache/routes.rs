@@ -109,7 +109,7 @@ impl Cache<'_> {
     /// Remembers the installation on an owner.
     pub(crate) fn remember_owner(&self, key: &RouteKey, owner: &OwnerRoute) {
         let OwnerRoute { installation, covers, covers_all } = owner;
-        let (found, covers) = (Some(*installation), Some(covers.to_string()));
+        let (found, covers) = (Some(installation.clone()), Some(covers.to_string()));
         let (at, learnt, covers_all) = (self.world.clock.now(), Learnt::Lookup, *covers_all);
         self.write_route(key, &Route { found, at, learnt, covers, covers_all });
     }

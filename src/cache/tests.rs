@@ -107,7 +107,7 @@ fn grant(token: &Token) -> Grant {
             host: "github.com".to_owned(),
             api: "https://api.github.com".to_owned(),
             app: "Iv1".to_owned(),
-            installation: Some(InstallationId(1)),
+            installation: Some(InstallationId::from(1)),
             owner: None,
             repositories: Vec::new(),
         },
@@ -117,12 +117,12 @@ fn grant(token: &Token) -> Grant {
 }
 
 fn key() -> TokenKey {
-    TokenKey::new(&Host::github().api(), "Iv1", InstallationId(1), &Scope::default())
+    TokenKey::new(&Host::github().api(), "Iv1", &InstallationId::from(1), &Scope::default())
 }
 
 /// A token that was minted so many seconds later, and lives for so many.
 fn token(text: &str, at: i64, lifetime: i64) -> Token {
-    Token::minted(Secret::new(text.to_owned()), lifetime, clock(at))
+    Token::minted(Secret::new(text.to_owned()), lifetime, 3600, clock(at))
 }
 
 /// A clock that starts so many seconds later.
@@ -163,7 +163,7 @@ fn who_waited_for_a_mint_takes_its_token_even_if_it_is_not_fresh() {
     let fixture = Fixture::new();
     // The second began before the first one minted; the token's lifetime is less than what counts as fresh.
     let (first, second) = (fixture.later(2), fixture.later(1));
-    let minted = Token::minted(Secret::new("ghs_x".to_owned()), 100, second.world.clock);
+    let minted = Token::minted(Secret::new("ghs_x".to_owned()), 100, 3600, second.world.clock);
     get_or_mint(&first, &key(), || Ok(minted)).unwrap();
     let taken = get_or_mint(&second, &key(), || panic!("it was minted meanwhile")).unwrap();
     assert_eq!(taken.secret.expose(), "ghs_x");
@@ -212,7 +212,7 @@ fn a_sealed_file_shows_nothing_and_opens_only_with_its_key_and_name() {
     let misses = |cache: &Cache<'_>, key: &TokenKey| get_or_mint(cache, key, unreachable).is_err();
     assert!(!misses(&cache, &key()));
     // Under the name of another token.
-    let other = TokenKey::new(&Host::github().api(), "Iv1", InstallationId(2), &Scope::default());
+    let other = TokenKey::new(&Host::github().api(), "Iv1", &InstallationId::from(2), &Scope::default());
     std::fs::copy(&file, fixture.path().join("tokens").join(other.name())).unwrap();
     assert!(misses(&cache, &other));
     // With the key of another App.
@@ -234,7 +234,7 @@ fn a_sealed_file_shows_nothing_and_opens_only_with_its_key_and_name() {
 fn routes_are_looked_up_once_and_what_is_missing_soon_again() {
     let fixture = Fixture::new();
     let route = |name: &str| RouteKey::new(&Host::github().api(), "Iv1", "repository", name);
-    let found = InstallationRef { id: InstallationId(7), repository_id: Some(9) };
+    let found = InstallationRef { id: InstallationId::from(7), repository_id: Some(9) };
     let turn = |cache: &Cache<'_>, name: &str| {
         let key = route(name);
         match cache.turn_to_look_up(&key, || cache.route(&key)) {
@@ -244,10 +244,13 @@ fn routes_are_looked_up_once_and_what_is_missing_soon_again() {
     };
     let cache = fixture.later(0);
     assert_eq!((cache.route(&route("a/b")), turn(&cache, "a/b")), (None, None));
-    cache.remember_route(&route("a/b"), Some(found), Learnt::Lookup);
-    assert_eq!((cache.route(&route("a/b")), turn(&cache, "a/b")), (Some(Some(found)), Some(Some(found))));
+    cache.remember_route(&route("a/b"), Some(found.clone()), Learnt::Lookup);
+    assert_eq!(
+        (cache.route(&route("a/b")), turn(&cache, "a/b")),
+        (Some(Some(found.clone())), Some(Some(found.clone())))
+    );
     let day = 24 * 3600;
-    assert_eq!(fixture.later(day - 1).route(&route("a/b")), Some(Some(found)));
+    assert_eq!(fixture.later(day - 1).route(&route("a/b")), Some(Some(found.clone())));
     let next_day = fixture.later(day);
     assert_eq!((next_day.route(&route("a/b")), turn(&next_day, "a/b")), (None, None));
     assert_eq!(next_day.old_route(&route("a/b")), Some(found));
@@ -270,13 +273,13 @@ fn an_owners_installation_is_remembered_but_that_it_covers_everything_only_for_a
     let key = RouteKey::new(&Host::github().api(), "Iv1", "owner", "a");
     assert!(fixture.later(0).owner_route(&key).is_none());
     let covers = Repository::parse("a/b").unwrap();
-    let owner = OwnerRoute { installation: InstallationId(7).into(), covers, covers_all: true };
+    let owner = OwnerRoute { installation: InstallationId::from(7).into(), covers, covers_all: true };
     fixture.later(0).remember_owner(&key, &owner);
     for (at, covers_all) in [(0, true), (3599, true), (3600, false), (-1, false), (9 * 24 * 3600, false)] {
         let owner = fixture.later(at).owner_route(&key).unwrap();
         assert_eq!(
             (owner.installation.id, owner.covers_all),
-            (InstallationId(7), covers_all),
+            (InstallationId::from(7), covers_all),
             "after {at} s"
         );
     }
@@ -310,7 +313,7 @@ fn every_field_that_changes_a_token_changes_its_key() {
                     scope(vec![], &[("contents", "read"), ("workflows", "write")]),
                     scope(name("a"), &[("contents", "read")]),
                 ] {
-                    let key = TokenKey::new(api, app_id, InstallationId(installation), &scope);
+                    let key = TokenKey::new(api, app_id, &InstallationId::from(installation), &scope);
                     assert!(keys.insert(key.name().to_owned()));
                     count += 1;
                 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result, cause};
 use crate::names::{Host, Place};
 use crate::secret::Secret;
 use crate::source::{TokenSource, with_token};
-use crate::token::{Need, USERNAME};
+use crate::token::Need;
 use crate::world::{SECRET_VARIABLES, World};
 
 /// What is to be run.
@@ -81,7 +81,7 @@ pub(super) fn give(
     world: &World<'_>,
 ) {
     give_token(command, token, &selected.rule.host, more);
-    give_git_the_token(command, &selected.place, world);
+    give_git_the_token(command, &selected.place, &selected.rule.vendor().username, world);
 }
 
 /// Runs a command in the place of this process, without this program's secrets; gives its exit code.
@@ -127,7 +127,7 @@ fn give_token(command: &mut Command, token: &Secret, host: &Host, more: &[String
 
 /// Where the private key is in the environment, git below the command finds no key any more. It takes the token instead, from
 /// the variable in which it is anyway, and only for what the token is for.
-fn give_git_the_token(command: &mut Command, place: &Place, world: &World<'_>) {
+fn give_git_the_token(command: &mut Command, place: &Place, username: &str, world: &World<'_>) {
     if !SECRET_VARIABLES.iter().any(|name| world.variables.path(name).is_some()) {
         return;
     }
@@ -137,7 +137,7 @@ fn give_git_the_token(command: &mut Command, place: &Place, world: &World<'_>) {
         None => format!("https://{}", place.host()),
     };
     let answer = format!(
-        "!f() {{ test \"$1\" = get && echo username={USERNAME} && echo \"password=${variable}\"; }}; f"
+        "!f() {{ test \"$1\" = get && echo username={username} && echo \"password=${variable}\"; }}; f"
     );
     // <https://git-scm.com/docs/git-config#ENVIRONMENT>
     let handed_down = world.variables.path("GIT_CONFIG_COUNT");

@@ -14,7 +14,11 @@ pub(super) fn of_bot(
     token: &Secret,
 ) -> Result<(String, String), Failure> {
     let github = source.github()?;
-    let slug = github.app()?.slug;
+    let app = github.app()?.ok_or_else(|| {
+        Error::new(format!("{} does not say who the App is in commits", rule.api))
+            .hint("leave out --identity, and set user.name and user.email")
+    })?;
+    let slug = app.slug;
     if !is_name(&slug) {
         return Err(Error::new(format!(
             "{} says that the App is called {slug:?}, which is no name",

@@ -93,9 +93,10 @@ pub(super) fn use_for_git(installation: &Installation) -> String {
     match installation.contents() {
         _ if installation.is_suspended() => "nothing: it is suspended",
         _ if installation.owner().is_none() => "nothing: it covers no repositories",
-        Some("read") => "read",
-        Some(_) => "read and write",
-        None => "nothing: no permission on contents",
+        None => "what the server allows",
+        Some(Some("read")) => "read",
+        Some(Some(_)) => "read and write",
+        Some(None) => "nothing: no permission on contents",
     }
     .to_owned()
 }

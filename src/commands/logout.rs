@@ -230,7 +230,7 @@ impl std::fmt::Display for Filter {
 fn owner_of(token: &Cached, config: &Config, world: &World<'_>) -> Result<String> {
     let label = &token.label;
     // A command is told of the host alone where the tokens are for all of it.
-    let Some(installation) = label.installation else { return Ok(String::new()) };
+    let Some(installation) = &label.installation else { return Ok(String::new()) };
     let unclear = |why: &str| {
         Error::new(format!(
             "it is not clear whose token that of installation {installation} on {} is, so it is kept: {why}",

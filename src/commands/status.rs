@@ -57,7 +57,7 @@ pub(super) fn status(
     let row = |it: &Cached| {
         let label = &it.label;
         let (host, app) = (label.host.clone(), label.app.clone());
-        let installation = label.installation.map_or_else(String::new, |it| it.to_string());
+        let installation = label.installation.as_ref().map_or_else(String::new, |it| it.to_string());
         let expires = soon(it.expires_at, now);
         [it.whom(), host, app, installation, expires, it.store.to_owned(), what_it_may(it)]
     };
@@ -69,7 +69,8 @@ pub(super) fn status(
 
 /// An App that works.
 struct Standing {
-    app: AppInfo,
+    /// As GitHub describes it; other APIs may not.
+    app: Option<AppInfo>,
     installations: Vec<Installation>,
 }
 
@@ -93,8 +94,11 @@ fn tell(rule: &Rule, standing: &Result<Standing>, output: &mut Output<'_>) -> Re
             let owners: Vec<String> = installations.iter().map(owner).collect();
             let where_to = if owners.is_empty() { "nothing".to_owned() } else { owners.join(", ") };
             output.word(Colour::Good, "ok     ")?;
-            output
-                .line(&format!("  {} ({}) on {}: installed on {where_to}", app.slug, rule.app_id, rule.host))
+            let who = match app {
+                Some(app) => format!("{} ({})", app.slug, rule.app_id),
+                None => rule.app_id.clone(),
+            };
+            output.line(&format!("  {who} on {}: installed on {where_to}", rule.host))
         }
         Err(why) => {
             output.word(Colour::Bad, "failure")?;
@@ -113,7 +117,7 @@ fn app_as_json(rule: &Rule, standing: &Result<Standing>) -> Value {
     });
     match standing {
         Ok(Standing { app, installations }) => {
-            value["slug"] = json!(app.slug);
+            value["slug"] = json!(app.as_ref().map(|app| &app.slug));
             value["installed_on"] = installations.iter().filter_map(Installation::owner).collect();
         }
         Err(why) => {

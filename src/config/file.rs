@@ -1,5 +1,6 @@
 //! The configuration file: TOML in which every mistake is an error with its place.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -12,6 +13,7 @@ use crate::cache;
 use crate::error::{Error, Result};
 use crate::names::Host;
 use crate::origin::{Origin, SourceFile};
+use crate::vendor::{self, GITHUB, Vendor};
 use crate::world::Folders;
 
 /// Reads a file's rules, and what it says about the cache. What it names relatively is relative to its folder.
@@ -30,6 +32,8 @@ struct Reader<'r> {
 
 /// The table that holds a rule.
 const APP: &str = "app";
+/// The table in it that holds what differs between its API and GitHub's.
+const API: &str = "api";
 
 impl Reader<'_> {
     fn read(&self, cache: &mut cache::Settings) -> Result<Vec<Rule>> {
@@ -40,7 +44,7 @@ impl Reader<'_> {
         let table = table.get_ref();
         let general = |setting: &&Setting| matches!(setting.apply, Apply::ToAll(_));
         let general: Vec<&Setting> = SETTINGS.iter().filter(general).collect();
-        self.refuse_unknown(table, &general, &[APP])?;
+        self.refuse_unknown(table, &general, &[(APP, "[[app]]")])?;
         for (setting, value) in given(table, &general) {
             if let Apply::ToAll(apply) = setting.apply {
                 self.with(setting, value, |given| apply(cache, given))?;
@@ -62,7 +66,7 @@ impl Reader<'_> {
             .ok_or_else(|| self.unexpected(app, "a table that begins with [[app]]"))?;
         let of_rule = |setting: &&Setting| matches!(setting.apply, Apply::ToRule(_));
         let of_rule: Vec<&Setting> = SETTINGS.iter().filter(of_rule).collect();
-        self.refuse_unknown(table, &of_rule, &[])?;
+        self.refuse_unknown(table, &of_rule, &[(API, "[app.api]")])?;
         let mut draft = Draft::default();
         for (setting, value) in given(table, &of_rule) {
             if let Apply::ToRule(apply) = setting.apply {
@@ -73,11 +77,46 @@ impl Reader<'_> {
         let identity = draft.identity(None)?;
         let (app_id, origin) = draft.client()?.ok_or_else(|| missing("id"))?;
         let identity = identity.ok_or_else(|| missing("private-key"))?;
-        draft.check(&identity)?;
+        let vendor = self.vendor(table)?;
+        draft.check(&identity, vendor.as_ref().unwrap_or(&GITHUB))?;
         let mut rule = Rule::new(app_id, identity, Host::github(), origin, Source::File);
         draft.change(&mut rule);
+        rule.vendor = vendor.map(Rc::new);
         rule.check_list()?;
         Ok(rule)
+    }
+
+    /// What kind of API the rule's is, if it is not GitHub's.
+    fn vendor(&self, rule: &DeTable<'_>) -> Result<Option<Vendor>> {
+        let Some(table) = rule.get(API) else { return Ok(None) };
+        let keys = table
+            .get_ref()
+            .as_table()
+            .ok_or_else(|| self.unexpected(table, "a table that begins with [app.api]"))?;
+        let mut keys: Vec<_> = keys.iter().collect();
+        keys.sort_by_key(|(key, _)| key.span().start);
+        let mut vendor = Vendor::other();
+        for (name, value) in keys {
+            let taken = match vendor::KEYS.iter().find(|key| key.name == name.get_ref().as_ref()) {
+                Some(key) => match self.value(Shape::Text, value)? {
+                    Value::Text(text) => vendor.set(key, &text),
+                    _ => Ok(()),
+                },
+                None if name.get_ref() == vendor::HEADERS => match self.value(Shape::Pairs, value)? {
+                    Value::Pairs(headers) => vendor.set_headers(&headers),
+                    _ => Ok(()),
+                },
+                None => {
+                    let names = vendor::KEYS.iter().map(|key| key.name).chain([vendor::HEADERS]);
+                    return Err(self.unknown(name, names.map(|name| format!("`{name}`")).collect()));
+                }
+            };
+            taken.map_err(|why| {
+                Error::new(format!("{} in [app.api]: {why} ({})", name.get_ref(), self.at(&value.span())))
+                    .hint("see docs/vendors.md for what each key may be")
+            })?;
+        }
+        Ok(Some(vendor))
     }
 
     /// Hands a value to the setting's check.
@@ -145,16 +184,22 @@ impl Reader<'_> {
     }
 
     /// The first key that is no setting is an error.
-    fn refuse_unknown(&self, table: &DeTable<'_>, known: &[&Setting], tables: &[&str]) -> Result<()> {
-        let is_known = |key: &str| tables.contains(&key) || known.iter().any(|setting| setting.key == key);
+    fn refuse_unknown(&self, table: &DeTable<'_>, known: &[&Setting], tables: &[(&str, &str)]) -> Result<()> {
+        let is_known = |key: &str| {
+            tables.iter().any(|(name, _)| *name == key) || known.iter().any(|setting| setting.key == key)
+        };
         let unknown = table.keys().filter(|key| !is_known(key.get_ref())).min_by_key(|key| key.span().start);
         let Some(key) = unknown else { return Ok(()) };
         let settings = known.iter().map(|setting| format!("`{}`", setting.key));
-        let mut names: Vec<String> =
-            settings.chain(tables.iter().map(|name| format!("`[[{name}]]`"))).collect();
+        let names = settings.chain(tables.iter().map(|(_, shown)| format!("`{shown}`")));
+        Err(self.unknown(key, names.collect()))
+    }
+
+    /// That a key is none of those that there are.
+    fn unknown(&self, key: &Spanned<Cow<'_, str>>, mut names: Vec<String>) -> Error {
         let last = names.pop().unwrap_or_default();
         let expected = format!("{} or {last}", names.join(", "));
-        Err(self.mistake(&key.span(), format!("unknown setting `{}`, expected {expected}", key.get_ref())))
+        self.mistake(&key.span(), format!("unknown setting `{}`, expected {expected}", key.get_ref()))
     }
 
     fn unexpected(&self, value: &Spanned<DeValue<'_>>, expected: &str) -> Error {

@@ -19,6 +19,7 @@ use crate::files::{is_absent, read_text};
 use crate::names::{ApiUrl, Host, InstallationId, Repository};
 use crate::origin::{Origin, SourceFile};
 use crate::token::Permissions;
+use crate::vendor::{GITHUB, Vendor};
 use crate::world::{Folders, World};
 
 pub(crate) use select::{Selected, select};
@@ -44,6 +45,8 @@ pub(crate) struct Rule {
     pub(crate) host: Host,
     /// The only API that sees its JWT.
     pub(crate) api: ApiUrl,
+    /// What kind of API that is, if it is not GitHub's.
+    vendor: Option<Rc<Vendor>>,
     /// The owners that it answers for, in lower case. With `repositories` empty too: every owner.
     pub(crate) owners: Vec<String>,
     /// Single repositories that it answers for.
@@ -92,6 +95,7 @@ impl Rule {
             app_id,
             identity,
             api: host.api(),
+            vendor: None,
             host,
             owners: Vec::new(),
             repositories: Vec::new(),
@@ -102,6 +106,16 @@ impl Rule {
             origin,
             source,
         }
+    }
+
+    /// What kind of API it is.
+    pub(crate) fn vendor(&self) -> &Vendor {
+        self.vendor.as_deref().unwrap_or(&GITHUB)
+    }
+
+    /// Makes its API one of the kind that another rule's is.
+    pub(crate) fn take_vendor(&mut self, other: &Self) {
+        self.vendor.clone_from(&other.vendor);
     }
 
     /// What a token reaches. A command is told of the repository unless the rule says otherwise: nobody else knows whether
@@ -242,6 +256,11 @@ impl Config {
         let mut config = Self::default();
         config.add_file(SourceFile::new(path.to_owned(), text.to_owned()), folders)?;
         Ok(config)
+    }
+
+    /// Whether tokens for a host go with this user name.
+    pub(crate) fn is_username(&self, host: &Host, name: &str) -> bool {
+        self.rules.iter().any(|rule| rule.host == *host && rule.vendor().username == name)
     }
 
     fn add_file(&mut self, file: SourceFile, folders: &Folders) -> Result<()> {

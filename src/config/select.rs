@@ -91,7 +91,7 @@ fn for_host<'c>(host: &Host, rules: &[&'c Rule]) -> Result<Selected<'c>> {
     let mut owners: Vec<&String> = rule.named_owners().collect();
     owners.sort_unstable();
     owners.dedup();
-    let place = match (rule.installation, owners.as_slice()) {
+    let place = match (&rule.installation, owners.as_slice()) {
         (Some(_), _) | (None, []) => Place::Host(host.clone()),
         (None, [owner]) => Place::Owner(host.clone(), (*owner).clone()),
         (None, owners) => {

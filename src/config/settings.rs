@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::names::{ApiUrl, Host, InstallationId, Repository, is_name};
 use crate::origin::Origin;
 use crate::token::Permissions;
+use crate::vendor::Vendor;
 use crate::world::{PRIVATE_KEY, Variables, World};
 
 /// A setting: a key of the file, a flag and a variable that mean the same.
@@ -272,16 +273,15 @@ pub(crate) static SETTINGS: &[Setting] = &[
         variable: "GHAPP_INSTALLATION_ID",
         placeholder: "N",
         help: "use this installation instead of looking it up",
-        shape: Shape::Number,
+        shape: Shape::TextOrNumber,
         apply: ToRule(|draft, given| {
-            let number = given.number()?;
-            let id = u64::try_from(number).map_err(|_| {
-                Error::new(format!("{number} is not the number of an installation ({})", given.origin))
-            })?;
-            draft.installation = Some((InstallationId(id), given.origin.clone()));
+            draft.installation = Some((given.parsed(installation)?, given.origin.clone()));
             Ok(())
         }),
-        written: |rule| rule.installation.and_then(|id| i64::try_from(id.0).ok()).map(Value::Number),
+        written: |rule| {
+            let id = rule.installation.as_ref().map(ToString::to_string);
+            id.map(|id| id.parse().map_or(Value::Text(id), Value::Number))
+        },
     },
     Setting {
         key: "scope",
@@ -474,6 +474,13 @@ fn repository(text: &str, origin: &Origin) -> Result<Repository> {
     Repository::parse(text).ok_or_else(|| Error::new(format!("{text:?} is not OWNER/REPOSITORY ({origin})")))
 }
 
+fn installation(text: &str, origin: &Origin) -> Result<InstallationId> {
+    InstallationId::parse(text.trim()).filter(|_| !text.starts_with('-')).ok_or_else(|| {
+        Error::new(format!("{text} is not the number of an installation ({origin})"))
+            .hint("git-credential-ghapp installations lists them")
+    })
+}
+
 fn scope(text: &str, origin: &Origin) -> Result<RuleScope> {
     RuleScope::ALL.into_iter().find(|scope| scope.name() == text).ok_or_else(|| {
         Error::new(format!("there is no scope {text:?} ({origin})"))
@@ -566,8 +573,15 @@ impl Draft {
         }
     }
 
-    /// An error if the rule says what only an App's tokens can be.
-    pub(super) fn check(&self, identity: &Identity) -> Result<()> {
+    /// An error if the rule says what only an App's tokens can be, or what only another API has.
+    pub(super) fn check(&self, identity: &Identity, vendor: &Vendor) -> Result<()> {
+        if let Some((id, origin)) = &self.installation
+            && vendor.is_github
+            && !id.is_number()
+        {
+            let what = format!("{:?} is not a number ({origin})", id.to_string());
+            return Err(Error::new(what).hint("git-credential-ghapp installations lists them"));
+        }
         if identity.token_command().is_none() {
             return Ok(());
         }
@@ -643,7 +657,7 @@ impl Draft {
         if let Some(repositories) = repositories {
             rule.repositories = repositories;
         }
-        rule.installation = self.installation.map(|(id, _)| id).or(rule.installation);
+        rule.installation = self.installation.map(|(id, _)| id).or_else(|| rule.installation.take());
         rule.scope = self.scope.map(|(scope, _)| scope).or(rule.scope);
         if let Some((permissions, _)) = self.permissions {
             rule.permissions = permissions;
@@ -785,7 +799,7 @@ pub(super) fn apply(config: &mut Config, flags: &Flags, world: &World<'_>) -> Re
             rule
         }
     };
-    draft.check(&rule.identity)?;
+    draft.check(&rule.identity, rule.vendor())?;
     draft.change(rule);
     rule.check_list()
 }
@@ -832,6 +846,7 @@ fn new_rule<'c>(
     let mut rule = Rule::new(app_id.to_owned(), identity, host, origin.clone(), Source::Call);
     if let Some(known) = known {
         rule.api = known.api.clone();
+        rule.vendor.clone_from(&known.vendor);
     }
     config.rules.push(rule);
     let last = config.rules.len() - 1;

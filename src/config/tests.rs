@@ -107,7 +107,7 @@ fn a_file_with_every_setting_is_read() {
     assert_eq!(rule.api.to_string(), "https://api.ghe.example");
     assert_eq!(rule.owners, ["acme"]);
     assert_eq!(rule.repositories[0].to_string(), "other/infra");
-    assert_eq!(rule.installation, Some(InstallationId(42)));
+    assert_eq!(rule.installation, Some(InstallationId::from(42)));
     assert!(rule.per_repository() && !rule.quit_on_failure);
     assert_eq!(rule.permissions.len(), 2);
     assert!(!format!("{config:?}").contains("[[app]]"), "the file is in the debug output");
@@ -126,9 +126,10 @@ fn a_setting_that_is_not_known_is_told_with_all_that_are() {
     };
     let (general, of_an_app) = EVERY_SETTING.split_once("[[app]]\n").unwrap();
     assert_eq!(told("x = 1\n"), [names(general), vec!["[[app]]".to_owned()]].concat());
-    // A rule has one of the sources.
+    // A rule has one of the sources, and perhaps another vendor's API.
     let of_an_app: Vec<String> = names(of_an_app)
         .into_iter()
+        .chain(["[app.api]".to_owned()])
         .flat_map(|name| match name.as_str() {
             "private-key" => SOURCES.iter().map(|source| (*source).to_owned()).collect(),
             _ => vec![name],
@@ -269,7 +270,7 @@ fn the_environment_alone_is_enough() {
     let [rule] = config.rules.as_slice() else { panic!("{config:?}") };
     assert_eq!((rule.app_id.as_str(), rule.api.to_string().as_str()), ("12345", "https://api.acme.ghe.com"));
     assert_eq!(rule.owners, ["acme", "labs"]);
-    assert_eq!(rule.installation, Some(InstallationId(7)));
+    assert_eq!(rule.installation, Some(InstallationId::from(7)));
     let key = rule.identity.only_key().unwrap();
     assert!(key.file().is_none() && key.setting().is_none());
     assert_eq!(config.cache.store, StoreKind::parse("none").unwrap());

@@ -15,7 +15,6 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result};
 use crate::names::{Host, Repository};
 use crate::secret::Secret;
-use crate::token::USERNAME;
 use crate::world::World;
 
 /// How long a fresh token may take to reach git's servers. Seconds were seen; GitHub's support advises to wait for ten.
@@ -43,6 +42,8 @@ pub(crate) enum Service {
 pub(crate) struct GitServer<'a> {
     agent: Agent,
     host: &'a Host,
+    /// What stands beside the token.
+    username: &'a str,
     world: &'a World<'a>,
     /// How long it is waited for one answer, or for a token to be accepted.
     patience: Duration,
@@ -53,14 +54,25 @@ pub(crate) struct GitServer<'a> {
 impl<'a> GitServer<'a> {
     /// The server that git itself would talk to, by git's network settings. A connection to it is opened at once, while
     /// something else is done. Nothing is waited for longer than `deadline`.
-    pub(crate) fn new(host: &'a Host, world: &'a World<'a>, deadline: Duration) -> Result<Self> {
+    pub(crate) fn new(
+        host: &'a Host,
+        username: &'a str,
+        world: &'a World<'a>,
+        deadline: Duration,
+    ) -> Result<Self> {
         let address = format!("https://{host}/");
-        Ok(Self::reached(super::network::agent_ahead(&address, world)?, host, world, deadline))
+        Ok(Self::reached(super::network::agent_ahead(&address, world)?, host, username, world, deadline))
     }
 
     /// The same, reached by this agent.
-    pub(crate) fn reached(agent: Agent, host: &'a Host, world: &'a World<'a>, deadline: Duration) -> Self {
-        Self { agent, host, world, patience: PROPAGATION.min(deadline), is_first: Cell::new(true) }
+    pub(crate) fn reached(
+        agent: Agent,
+        host: &'a Host,
+        username: &'a str,
+        world: &'a World<'a>,
+        deadline: Duration,
+    ) -> Self {
+        Self { agent, host, username, world, patience: PROPAGATION.min(deadline), is_first: Cell::new(true) }
     }
 
     /// Whether the server accepts a token for this. `false` also if there is no answer.
@@ -111,7 +123,7 @@ impl<'a> GitServer<'a> {
             Service::Push => "git-receive-pack",
         };
         let url = format!("https://{}/{repository}.git/info/refs?service={service}", self.host);
-        let pair = Zeroizing::new(format!("{USERNAME}:{}", token.expose()));
+        let pair = Zeroizing::new(format!("{}:{}", self.username, token.expose()));
         let basic = Zeroizing::new(format!("Basic {}", *Zeroizing::new(STANDARD.encode(pair.as_bytes()))));
         let send = || {
             let request = self

@@ -2,13 +2,17 @@
 //!
 //! Fields are those of <https://docs.github.com/rest/apps/apps>; all others are skipped.
 
-use serde::de::Error as _;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::names::{Host, InstallationId, is_name};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 use crate::token::{Granted, Permissions, is_token, may_use_contents};
+use crate::vendor::Vendor;
 
 /// The App as GitHub knows it.
 #[derive(Debug, Deserialize)]
@@ -76,14 +80,17 @@ pub(crate) struct Installation {
     /// Its number.
     pub(crate) id: InstallationId,
     /// The page on which an owner manages it.
-    #[serde(default, deserialize_with = "perhaps_an_address")]
+    #[serde(default, alias = "htmlUrl", deserialize_with = "perhaps_an_address")]
     pub(crate) html_url: Option<String>,
     /// Where it is; absent or without a login for installations on an enterprise, which never cover repositories.
     account: Option<Account>,
     /// `all` or `selected` repositories.
+    #[serde(alias = "repositorySelection")]
     pub(crate) repository_selection: Option<String>,
-    suspended_at: Option<String>,
-    /// What it may do.
+    #[serde(alias = "suspendedAt")]
+    suspended_at: Option<IgnoredAny>,
+    /// What it may do, as far as that is said in GitHub's way.
+    #[serde(default, deserialize_with = "perhaps_permissions")]
     pub(crate) permissions: Option<Permissions>,
 }
 
@@ -136,14 +143,23 @@ impl Installation {
         self.suspended_at.is_some()
     }
 
-    /// What it may do with contents: `read`, `write`, or nothing.
-    pub(crate) fn contents(&self) -> Option<&str> {
-        self.permissions.as_ref()?.get("contents").map(String::as_str)
+    /// What it may do with contents: `read`, `write`, or nothing. `None`: that is not said.
+    pub(crate) fn contents(&self) -> Option<Option<&str>> {
+        let permissions = self.permissions.as_ref().filter(|_| self.speaks_of_permissions_as_github())?;
+        Some(permissions.get("contents").map(String::as_str))
     }
 
     /// Whether git can use a token of this installation.
     pub(crate) fn is_usable(&self) -> bool {
-        self.owner().is_some() && !self.is_suspended() && may_use_contents(self.permissions.as_ref())
+        let says_contents = self.speaks_of_permissions_as_github();
+        self.owner().is_some()
+            && !self.is_suspended()
+            && (!says_contents || may_use_contents(self.permissions.as_ref()))
+    }
+
+    /// Whether permissions are called as GitHub calls them, where everybody may read metadata.
+    fn speaks_of_permissions_as_github(&self) -> bool {
+        self.permissions.as_ref().is_some_and(|it| it.contains_key("metadata") || it.contains_key("contents"))
     }
 }
 
@@ -177,31 +193,85 @@ pub(crate) enum BadToken {
 }
 
 impl AccessToken {
-    /// Reads the answer to a mint.
+    /// Reads the answer to a mint. Its fields are called as the vendor says.
     ///
     /// # Errors
     /// See [`BadToken`].
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, BadToken> {
-        #[derive(Deserialize)]
-        struct Fields {
-            token: Secret,
-            expires_at: String,
-            permissions: Option<Permissions>,
-            repository_selection: Option<String>,
-            repositories: Option<Vec<RepositoryInfo>>,
-        }
-        let Fields { token, expires_at, permissions, repository_selection, repositories } =
-            serde_json::from_slice(body).map_err(BadToken::Malformed)?;
+    pub(crate) fn parse(body: &[u8], vendor: &Vendor) -> Result<Self, BadToken> {
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let fields = Fields { vendor }.deserialize(&mut json);
+        let (token, expires_at, granted) =
+            fields.and_then(|fields| json.end().map(|()| fields)).map_err(BadToken::Malformed)?;
         if !is_token(token.expose()) {
             return Err(BadToken::NotAscii);
         }
-        let Ok(time) = expires_at.parse::<jiff::Timestamp>() else {
-            return Err(BadToken::NoTime(expires_at));
+        let Some(expires_at) = Timestamp::parse(&expires_at) else {
+            return Err(BadToken::NoTime(
+                expires_at.as_str().map_or_else(|| expires_at.to_string(), str::to_owned),
+            ));
         };
-        let repositories = repositories.map(|list| list.into_iter().map(|it| it.full_name).collect());
-        let granted = Granted { permissions, repository_selection, repositories };
-        Ok(Self { token, expires_at: Timestamp(time.as_second()), granted })
+        Ok(Self { token, expires_at, granted })
     }
+}
+
+/// The fields of the answer to a mint. The token goes from the answer to a [`Secret`], with no copy in between.
+struct Fields<'v> {
+    vendor: &'v Vendor,
+}
+
+impl<'de> DeserializeSeed<'de> for Fields<'_> {
+    type Value = (Secret, Value, Granted);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Fields<'_> {
+    type Value = (Secret, Value, Granted);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with a token")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        #[derive(Deserialize)]
+        struct FullName {
+            #[serde(alias = "fullName")]
+            full_name: String,
+        }
+        let (mut token, mut expires_at, mut granted) = (None, None, Granted::default());
+        while let Some(key) = map.next_key::<String>()? {
+            if key == self.vendor.token {
+                token = Some(map.next_value()?);
+            } else if key == self.vendor.expires_at {
+                expires_at = Some(map.next_value()?);
+            } else if key == "permissions" {
+                granted.permissions = permissions(&map.next_value()?);
+            } else if key == "repository_selection" || key == "repositorySelection" {
+                granted.repository_selection = map.next_value()?;
+            } else if key == "repositories" {
+                let list: Option<Vec<FullName>> = map.next_value()?;
+                granted.repositories = list.map(|list| list.into_iter().map(|it| it.full_name).collect());
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        let missing = |name: &str| A::Error::custom(format_args!("missing field {name}"));
+        let token = token.ok_or_else(|| missing(&self.vendor.token))?;
+        let expires_at = expires_at.ok_or_else(|| missing(&self.vendor.expires_at))?;
+        Ok((token, expires_at, granted))
+    }
+}
+
+/// Permissions in GitHub's way. What else stands there is no reason to refuse an answer.
+fn perhaps_permissions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Permissions>, D::Error> {
+    Ok(permissions(&Value::deserialize(deserializer)?))
+}
+
+fn permissions(value: &Value) -> Option<Permissions> {
+    let pair = |(name, level): (&String, &Value)| Some((name.clone(), level.as_str()?.to_owned()));
+    value.as_object()?.iter().map(pair).collect()
 }
 
 /// A name that becomes a part of a path, of a command or of a section in a configuration: it is one, or the answer is
@@ -257,11 +327,13 @@ mod tests {
             ("2027-01-15T10:00:00+02:00", Some(1_800_000_000)),
             ("2027-01-15T08:00:00.25Z", Some(1_800_000_000)),
             ("2027-01-15", None),
-            ("1800000000", None),
+            ("1800000000", Some(1_800_000_000)),
             ("", None),
         ] {
             let body = format!(r#"{{"token": "ghs_x", "expires_at": "{text}"}}"#);
-            let expires = AccessToken::parse(body.as_bytes()).ok().map(|token| token.expires_at.0);
+            let expires = AccessToken::parse(body.as_bytes(), &crate::vendor::GITHUB)
+                .ok()
+                .map(|token| token.expires_at.0);
             assert_eq!(expires, expected, "{text}");
         }
     }

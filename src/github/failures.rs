@@ -1,8 +1,11 @@
-//! What a refusal means. This is the one place that reads GitHub's English: its API has no codes for what went wrong.
+//! What a refusal means: by its status first. This is the one place that reads GitHub's English, since its API has no codes
+//! for what went wrong; what another vendor says is shown, and not read.
 
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::matters;
 use super::transport::Reply;
@@ -74,26 +77,52 @@ pub(crate) fn message(body: &[u8]) -> Option<String> {
     Some(body.message.chars().take(MAX_MESSAGE).collect())
 }
 
+/// GitHub's message; `None` in the answers of others, which are not read.
+fn english(reply: &Reply) -> Option<String> {
+    message(&reply.body).filter(|_| reply.is_github)
+}
+
+/// What the server says, to be shown.
+fn said(reply: &Reply) -> Option<String> {
+    if reply.is_github {
+        return message(&reply.body);
+    }
+    let body: Value = serde_json::from_slice(&reply.body).ok()?;
+    let said =
+        ["message", "msg", "error", "detail", "title"].iter().find_map(|name| body.get(name)?.as_str());
+    Some(said?.chars().take(MAX_MESSAGE).collect())
+}
+
 /// That the key that signed the JWT is none of the App's.
-pub(super) fn unknown_key(api: &ApiUrl, app_id: &str, hint: &str) -> Failure {
-    let what = format!("{api} refused the App's JWT: the private key is not one of App {app_id}");
-    Failure::Refused(Error::new(what).hint(hint))
+pub(super) fn unknown_key(api: &ApiUrl, app_id: &str, reply: &Reply, hint: &str) -> Failure {
+    let why = match said(reply).filter(|_| !reply.is_github) {
+        Some(said) => said,
+        None => format!("the private key is not one of App {app_id}"),
+    };
+    Failure::Refused(Error::new(format!("{api} refused the App's JWT: {why}")).hint(hint))
 }
 
 /// Whether the times in the JWT are why it was refused.
 pub(super) fn is_about_times_of_jwt(reply: &Reply) -> bool {
     let is_about_times = |message: String| message.contains("('exp')") || message.contains("('iat')");
-    reply.status == 401 && message(&reply.body).is_some_and(is_about_times)
+    match reply.is_github {
+        true => reply.status == 401 && english(reply).is_some_and(is_about_times),
+        false => reply.status == 401 && reply.clock_offset.is_some_and(matters),
+    }
 }
 
 /// Whether the API has no such App. A 404 otherwise means that what was asked for is not there.
 pub(super) fn is_unknown_app(reply: &Reply) -> bool {
-    reply.status == 404 && message(&reply.body).as_deref() == Some("Integration not found")
+    reply.status == 404 && english(reply).as_deref() == Some("Integration not found")
 }
 
 /// Whether the key that signed the JWT is none of the App's.
 pub(super) fn is_unknown_key(reply: &Reply) -> bool {
-    reply.status == 401 && message(&reply.body).as_deref() == Some(UNKNOWN_KEY)
+    match reply.is_github {
+        true => reply.status == 401 && english(reply).as_deref() == Some(UNKNOWN_KEY),
+        // What else it can be is not said.
+        false => reply.status == 401 && !is_about_times_of_jwt(reply),
+    }
 }
 
 const UNKNOWN_KEY: &str = "A JSON web token could not be decoded";
@@ -115,8 +144,7 @@ pub(super) fn rate_limit(reply: &Reply, now: Timestamp, clock_offset: i64) -> Op
     let number = |name| reply.header(name).and_then(|text| text.trim().parse::<i64>().ok());
     let retry_after = number("retry-after");
     let is_used_up = number("x-ratelimit-remaining") == Some(0);
-    let message = message(&reply.body);
-    let says_so = || message.as_ref().is_some_and(|it| it.to_ascii_lowercase().contains("rate limit"));
+    let says_so = || english(reply).is_some_and(|it| it.to_ascii_lowercase().contains("rate limit"));
     let is_limited = match reply.status {
         429 => true,
         403 => is_used_up || retry_after.is_some() || says_so(),
@@ -127,7 +155,11 @@ pub(super) fn rate_limit(reply: &Reply, now: Timestamp, clock_offset: i64) -> Op
     // Without a time GitHub asks for a minute at least.
     let seconds = retry_after.or(until_reset).unwrap_or(60).clamp(1, LONGEST_LIMIT);
     let wait = Duration::from_secs(seconds.unsigned_abs());
-    is_limited.then_some(RateLimit { wait, is_of_api: message.is_some() })
+    let is_of_api = match reply.is_github {
+        true => message(&reply.body).is_some(),
+        false => serde_json::from_slice::<IgnoredAny>(&reply.body).is_ok(),
+    };
+    is_limited.then_some(RateLimit { wait, is_of_api })
 }
 
 /// That a rate limit is used up until a time.
@@ -144,11 +176,16 @@ pub(super) fn limited_by_another(api: &ApiUrl, reply: &Reply) -> Failure {
 
 fn not_the_api(api: &ApiUrl, reply: &Reply) -> Error {
     let kind = reply.header("content-type").unwrap_or("without a type");
-    let what = format!(
-        "{api} returned {} with an answer that does not come from GitHub's API ({kind})",
-        reply.status
-    );
-    Error::new(what).hint(CHECK_ADDRESS)
+    let status = reply.status;
+    let what = match reply.is_github {
+        true => {
+            format!("{api} returned {status} with an answer that does not come from GitHub's API ({kind})")
+        }
+        false => {
+            format!("{api} returned {status} with an answer that is not as [app.api] describes it ({kind})")
+        }
+    };
+    Error::new(what).hint(check_address(reply))
 }
 
 /// That the server returned an error of its own, which may pass.
@@ -161,27 +198,38 @@ pub(super) fn server_error(api: &ApiUrl, status: u16) -> Failure {
 const CHECK_ADDRESS: &str =
     "check host and api-url in the configuration, and whether a proxy answers instead";
 
+fn check_address(reply: &Reply) -> &'static str {
+    match reply.is_github {
+        true => CHECK_ADDRESS,
+        false => "check api-url and [app.api] in the configuration, and whether a proxy answers instead",
+    }
+}
+
 /// An answer that is not what the API gives. serde's own message could quote a value, which could be a token.
 pub(super) fn malformed(api: &ApiUrl, reply: &Reply, error: &serde_json::Error) -> Failure {
     let kind = reply.header("content-type").unwrap_or("without a type");
     let place = format!("line {} column {}", error.line(), error.column());
-    let what = format!("{api} sent an answer that does not come from GitHub's API ({kind}, {place})");
-    Failure::Refused(Error::new(what).hint(CHECK_ADDRESS))
+    let what = match reply.is_github {
+        true => format!("{api} sent an answer that does not come from GitHub's API ({kind}, {place})"),
+        false => format!("{api} sent an answer that is not as [app.api] describes it ({kind}, {place})"),
+    };
+    Failure::Refused(Error::new(what).hint(check_address(reply)))
 }
 
 /// What a refusal means of a request with the App's JWT that is not about minting.
 pub(super) fn refusal(api: &ApiUrl, app_id: &str, reply: &Reply) -> Failure {
-    let message = message(&reply.body);
+    let message = said(reply);
+    let whose = if reply.is_github { "GitHub's" } else { "the server's" };
     Failure::Refused(match (reply.status, message.as_deref()) {
         (404, Some(_)) if is_unknown_app(reply) => Error::new(format!("there is no App {app_id} on {api}"))
             .hint("compare the App ID with the App's settings page, and check that the App belongs to this host"),
-        (401, Some(message)) if is_about_times_of_jwt(reply) => match reply.clock_offset {
+        (401, message) if is_about_times_of_jwt(reply) => match reply.clock_offset {
             Some(offset) if matters(offset) => {
                 let offset = describe_offset(offset);
-                Error::new(format!("{api} refused the App's JWT: this clock is {offset} GitHub's"))
+                Error::new(format!("{api} refused the App's JWT: this clock is {offset} {whose}"))
                     .hint("set the clock")
             }
-            _ => Error::new(format!("{api} refused the App's JWT: {message}"))
+            _ => Error::new(format!("{api} refused the App's JWT: {}", message.unwrap_or_default()))
                 .hint("set the clock, if it is not right"),
         },
         (401, Some(message)) => Error::new(format!("{api} refused the App's JWT: {message}")),
@@ -191,9 +239,9 @@ pub(super) fn refusal(api: &ApiUrl, app_id: &str, reply: &Reply) -> Failure {
 
 /// What a refusal means of a request with an installation access token.
 pub(super) fn token_refusal(api: &ApiUrl, reply: &Reply) -> Failure {
-    match (reply.status, message(&reply.body)) {
-        (401, Some(message)) => Failure::TokenRefused(
-            Error::new(format!("{api} refused the installation access token: {message}"))
+    match (reply.status, said(reply)) {
+        (401, said) if said.is_some() || !reply.is_github => Failure::TokenRefused(
+            Error::new(format!("{api} refused the installation access token: {}", said.unwrap_or_default()))
                 .hint("it was revoked or has expired; git-credential-ghapp token --fresh mints a new one"),
         ),
         _ => Failure::Refused(other_refusal(api, reply)),
@@ -201,8 +249,8 @@ pub(super) fn token_refusal(api: &ApiUrl, reply: &Reply) -> Failure {
 }
 
 fn other_refusal(api: &ApiUrl, reply: &Reply) -> Error {
-    match (reply.status, message(&reply.body)) {
-        (403, Some(message)) if message.contains("IP allow list") => {
+    match (reply.status, said(reply)) {
+        (403, Some(message)) if reply.is_github && message.contains("IP allow list") => {
             Error::new(message).hint("let an organisation owner add this address to the IP allow list")
         }
         (status, Some(message)) => Error::new(format!("{api} returned {status}: {message}")),
@@ -221,20 +269,20 @@ pub(super) fn mint_refusal(
     api: &ApiUrl,
     app_id: &str,
     reply: &Reply,
-    installation: InstallationId,
+    installation: &InstallationId,
     fix: impl Fn(&str) -> String,
 ) -> Failure {
-    let message = message(&reply.body).unwrap_or_default();
+    let message = said(reply).unwrap_or_default();
     let refused = |what: String, step: &str| Failure::Refused(Error::new(what).hint(fix(step)));
     match reply.status {
         404 if !is_unknown_app(reply) => Failure::Gone(
             Error::new(format!("App {app_id} has no installation {installation} on {api}"))
                 .hint("install the App again, or correct installation-id in the configuration"),
         ),
-        403 if message.contains("suspended") => {
+        403 if reply.is_github && message.contains("suspended") => {
             refused(format!("installation {installation} of App {app_id} is suspended"), "unsuspend it")
         }
-        403 if message.contains("IP allow list") => refused(
+        403 if reply.is_github && message.contains("IP allow list") => refused(
             format!("installation {installation} of App {app_id} may not be used from here: {message}"),
             "add this machine's address to the IP allow list of the organisation",
         ),

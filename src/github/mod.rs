@@ -1,7 +1,6 @@
 //! GitHub's REST API, asked as an App: find an installation, mint a token.
 
 pub(crate) mod answers;
-mod endpoints;
 pub(crate) mod failures;
 mod transport;
 
@@ -23,12 +22,12 @@ use crate::names::{ApiUrl, Host, InstallationId, InstallationRef, Repository};
 use crate::secret::Secret;
 use crate::time::{Timestamp, describe, describe_offset};
 use crate::token::{Granted, Permissions, RepositoryRef, Scope, Token, is_within};
+use crate::vendor::{GITHUB, Vendor, path};
 use crate::world::World;
 
 use answers::{
     AccessToken, AppInfo, BadToken, Installation, RepositoriesPage, RepositoryInfo, User, repository_number,
 };
-use endpoints::{GITHUB, path};
 pub(crate) use failures::{Failure, rate_limited};
 use failures::{
     endless, is_about_times_of_jwt, is_unknown_app, is_unknown_key, malformed, mint_refusal, refusal,
@@ -55,6 +54,7 @@ const PATIENT: u32 = 10;
 pub(crate) struct GitHub<'a> {
     transport: Transport<'a>,
     api: &'a ApiUrl,
+    vendor: &'a Vendor,
     app: Rc<App<'a>>,
     world: &'a World<'a>,
     deadline: Duration,
@@ -99,28 +99,30 @@ struct AccessTokenRequest<'a> {
 
 impl Lookup {
     fn new(found: &Installation, repository_id: Option<u64>) -> Self {
-        let installation = InstallationRef { id: found.id, repository_id };
+        let installation = InstallationRef { id: found.id.clone(), repository_id };
         let covers_all = found.repository_selection.as_deref() == Some("all");
         Self { installation, owner: found.owner().map(str::to_ascii_lowercase), covers_all }
     }
 }
 
 impl<'a> GitHub<'a> {
-    /// An API, whom to ask it as, how long it may take in all, and by how many seconds its clock is known to be ahead.
+    /// An API, of which kind it is, whom to ask it as, how long it may take in all, and by how many seconds its clock is known to be ahead.
     pub(crate) fn new(
         way: Way,
         api: &'a ApiUrl,
+        vendor: &'a Vendor,
         app: Rc<App<'a>>,
         world: &'a World<'a>,
         deadline: Duration,
         clock_offset: i64,
     ) -> Self {
-        let transport = Transport::new(way, api, app.id(), world, GITHUB.headers, deadline);
+        let transport = Transport::new(way, api, app.id(), world, vendor, deadline);
         let clock_offset = Cell::new(if can_be_corrected(clock_offset) { clock_offset } else { 0 });
         let (corrected, accepted) = (Cell::new(false), Cell::new(false));
         Self {
             transport,
             api,
+            vendor,
             app,
             world,
             deadline,
@@ -160,13 +162,21 @@ impl<'a> GitHub<'a> {
         &self,
         repository: &Repository,
     ) -> Result<Option<Lookup>, Failure> {
+        if self.vendor.installation_of_repository.is_empty() {
+            return self.installation_of_owner(&repository.owner);
+        }
         let values = [("owner", repository.owner.as_str()), ("repository", &repository.name)];
-        self.look_up(&path(GITHUB.installation_of_repository, &values))
+        self.look_up(&path(&self.vendor.installation_of_repository, &values))
     }
 
     /// The installation on an owner, a user or an organisation.
     pub(crate) fn installation_of_owner(&self, owner: &str) -> Result<Option<Lookup>, Failure> {
-        self.look_up(&path(GITHUB.installation_of_owner, &[("owner", owner)]))
+        if self.vendor.installation_of_owner.is_empty() {
+            let is_its =
+                |it: &Installation| it.owner().is_some_and(|login| login.eq_ignore_ascii_case(owner));
+            return Ok(self.find_installation(self.deadline, is_its)?.map(|found| Lookup::new(&found, None)));
+        }
+        self.look_up(&path(&self.vendor.installation_of_owner, &[("owner", owner)]))
     }
 
     fn look_up(&self, path: &str) -> Result<Option<Lookup>, Failure> {
@@ -201,7 +211,7 @@ impl<'a> GitHub<'a> {
     pub(crate) fn only_installation(&self, host: &Host) -> Result<Option<Lookup>, Failure> {
         let mut usable: Vec<Installation> = Vec::new();
         // git waits for this one.
-        let (path, in_all) = (GITHUB.installations, self.deadline);
+        let (path, in_all) = (&self.vendor.installations, self.deadline);
         self.pages(path, PER_PAGE, in_all, Credential::App, |page: Vec<Installation>| {
             usable.extend(page.into_iter().filter(Installation::is_usable));
             if usable.len() > 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -225,12 +235,16 @@ impl<'a> GitHub<'a> {
         &self,
         each: impl FnMut(Vec<Installation>) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
-        self.pages(GITHUB.installations, PER_PAGE, self.deadline * PATIENT, Credential::App, each)
+        self.pages(&self.vendor.installations, PER_PAGE, self.deadline * PATIENT, Credential::App, each)
     }
 
     /// One of the App's installations; `None` if there is no such one.
-    pub(crate) fn installation(&self, id: InstallationId) -> Result<Option<Installation>, Failure> {
-        let path = path(GITHUB.installation, &[("installation", &id.to_string())]);
+    pub(crate) fn installation(&self, id: &InstallationId) -> Result<Option<Installation>, Failure> {
+        // Of another vendor's API only the list is described.
+        if !self.vendor.is_github {
+            return self.find_installation(self.deadline * PATIENT, |it| it.id == *id);
+        }
+        let path = path(&self.vendor.installation, &[("installation", &id.to_string())]);
         let reply = self.get(&self.api.endpoint(&path), Credential::App)?;
         match reply.status {
             200 => self.parse(&reply).map(Some),
@@ -239,15 +253,42 @@ impl<'a> GitHub<'a> {
         }
     }
 
-    /// The App itself.
-    pub(crate) fn app(&self) -> Result<AppInfo, Failure> {
-        let reply = self.get(&self.api.endpoint(GITHUB.app), Credential::App)?;
-        if reply.status == 200 { self.parse(&reply) } else { Err(self.refusal(&reply, Credential::App)) }
+    /// The first installation that is meant.
+    fn find_installation(
+        &self,
+        in_all: Duration,
+        is_meant: impl Fn(&Installation) -> bool,
+    ) -> Result<Option<Installation>, Failure> {
+        let mut found = None;
+        let each = |page: Vec<Installation>| {
+            found = page.into_iter().find(&is_meant);
+            if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        self.pages(&self.vendor.installations, PER_PAGE, in_all, Credential::App, each)?;
+        Ok(found)
+    }
+
+    /// The App itself. `None`: of another vendor's API it is not described where that is, so only that the App is known there
+    /// is found out.
+    pub(crate) fn app(&self) -> Result<Option<AppInfo>, Failure> {
+        if !self.vendor.is_github {
+            let first = |_: Vec<Installation>| ControlFlow::Break(());
+            return self
+                .pages(&self.vendor.installations, 1, self.deadline, Credential::App, first)
+                .map(|()| None);
+        }
+        let reply = self.get(&self.api.endpoint(&self.vendor.app), Credential::App)?;
+        if reply.status == 200 {
+            self.parse(&reply).map(Some)
+        } else {
+            Err(self.refusal(&reply, Credential::App))
+        }
     }
 
     /// Whether the key is one of the App's, which GitHub knows until somebody deletes it on the settings page.
     pub(crate) fn accepts_key(&self) -> Result<bool, Failure> {
-        let reply = self.get(&self.api.endpoint(GITHUB.app), Credential::App)?;
+        let path = if self.vendor.is_github { &self.vendor.app } else { &self.vendor.installations };
+        let reply = self.get(&self.api.endpoint(path), Credential::App)?;
         match reply.status {
             200 => Ok(true),
             _ if is_unknown_key(&reply) => Ok(false),
@@ -259,7 +300,7 @@ impl<'a> GitHub<'a> {
     /// any more. A token that git cannot use is an error, unless it is for something else.
     pub(crate) fn mint(
         &self,
-        installation: InstallationId,
+        installation: &InstallationId,
         scope: &Scope,
         not_for_git: bool,
     ) -> Result<(Token, Granted), Failure> {
@@ -274,13 +315,13 @@ impl<'a> GitHub<'a> {
         let request = AccessTokenRequest { repositories, repository_ids, permissions };
         let body =
             serde_json::to_vec(&request).map_err(|e| Error::new(format!("cannot write the request: {e}")))?;
-        let path = path(GITHUB.access_tokens, &[("installation", &installation.to_string())]);
+        let path = path(&self.vendor.access_tokens, &[("installation", &installation.to_string())]);
         // The answer describes each repository that was named.
         let limit = if scope.repositories.len() > 1 { MAX_LONG_ANSWER } else { MAX_ANSWER };
         let url = self.api.endpoint(&path);
         let reply = self.send(&Method::POST, &url, Some(&body), limit, Credential::App)?;
         let (api, app) = (self.api, self.app.id());
-        if reply.status != 201 {
+        if !matches!(reply.status, 200 | 201) {
             let fix = |step: &str| self.fix(installation, step);
             if is_unknown_key(&reply) {
                 return Err(self.refusal(&reply, Credential::App));
@@ -290,7 +331,7 @@ impl<'a> GitHub<'a> {
                 None => mint_refusal(api, app, &reply, installation, fix),
             });
         }
-        let minted = AccessToken::parse(&reply.body).map_err(|bad| match bad {
+        let minted = AccessToken::parse(&reply.body, self.vendor).map_err(|bad| match bad {
             BadToken::Malformed(e) => malformed(api, &reply, &e),
             BadToken::NotAscii => {
                 Error::new(format!("{api} sent a token with characters that git's protocol does not allow"))
@@ -300,7 +341,12 @@ impl<'a> GitHub<'a> {
                 Error::new(format!("{api} sent a token with an expiry that is not a time: {text:?}")).into()
             }
         })?;
-        if !minted.is_usable() && !not_for_git {
+        if !self.vendor.is_github && !is_confirmed(scope, &minted.granted) {
+            let what = format!("{api} does not say that the token is as narrow as it was asked for");
+            let hint = "leave out scope and permissions: [app.api] does not describe how to narrow a token";
+            return Err(Error::new(what).hint(hint).into());
+        }
+        if !minted.is_usable() && self.vendor.is_github && !not_for_git {
             let what = format!(
                 "installation {installation} of App {app} lacks the permission Contents, so git cannot use its token"
             );
@@ -317,7 +363,8 @@ impl<'a> GitHub<'a> {
             let what = format!("{api} sent a token that has expired already, {} ago", describe(lifetime));
             return Err(Error::new(what).hint("ask who runs this server whether its clock is right").into());
         }
-        Ok((Token::minted(minted.token, lifetime, clock), minted.granted))
+        let token = Token::minted(minted.token, lifetime, self.vendor.longest_lifetime, clock);
+        Ok((token, minted.granted))
     }
 
     /// The repositories that a token is for. `each` gets every page as it comes, and may break off.
@@ -326,29 +373,34 @@ impl<'a> GitHub<'a> {
         token: &Secret,
         each: impl FnMut(RepositoriesPage) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
+        if !self.vendor.is_github {
+            let what = format!("it is not described how to list the repositories of a token of {}", self.api);
+            return Err(Error::new(what)
+                .hint("look at the server itself; [app.api] has no such list")
+                .into());
+        }
         let in_all = self.deadline * PATIENT;
-        self.pages(GITHUB.repositories, PER_PAGE, in_all, Credential::Token(token), each)
+        self.pages(&self.vendor.repositories, PER_PAGE, in_all, Credential::Token(token), each)
     }
 
-    /// One of the repositories that a token is for; `None` if it is for none.
+    /// One of the repositories that a token is for; `None` if it is for none, or if that is not known: no such list of
+    /// another vendor's API is described.
     pub(crate) fn any_repository(&self, token: &Secret) -> Result<Option<RepositoryInfo>, Failure> {
+        if !self.vendor.is_github {
+            return Ok(None);
+        }
         let mut first = None;
-        self.pages(
-            GITHUB.repositories,
-            1,
-            self.deadline,
-            Credential::Token(token),
-            |page: RepositoriesPage| {
-                first = page.repositories.into_iter().next();
-                ControlFlow::Break(())
-            },
-        )?;
+        let each = |page: RepositoriesPage| {
+            first = page.repositories.into_iter().next();
+            ControlFlow::Break(())
+        };
+        self.pages(&self.vendor.repositories, 1, self.deadline, Credential::Token(token), each)?;
         Ok(first)
     }
 
     /// The number of the user that the App's commits belong to.
     pub(crate) fn bot(&self, slug: &str, token: &Secret) -> Result<u64, Failure> {
-        let url = self.api.endpoint(&path(GITHUB.bot, &[("slug", slug)]));
+        let url = self.api.endpoint(&path(&self.vendor.bot, &[("slug", slug)]));
         let reply = self.get(&url, Credential::Token(token))?;
         if reply.status == 200 {
             Ok(self.parse::<User>(&reply)?.id)
@@ -449,8 +501,9 @@ impl<'a> GitHub<'a> {
         }
         self.corrected.set(true);
         if matters(offset) {
+            let whose = if self.vendor.is_github { "GitHub's" } else { "the server's" };
             let what =
-                format!("this clock is {} GitHub's, whose time is used instead", describe_offset(offset));
+                format!("this clock is {} {whose}, whose time is used instead", describe_offset(offset));
             self.world.terminal.warning(&Error::new(what).hint("set the clock"));
             self.clock_offset.set(offset);
         } else {
@@ -469,14 +522,14 @@ impl<'a> GitHub<'a> {
         match credential {
             Credential::Token(_) => token_refusal(self.api, reply),
             Credential::App if is_unknown_key(reply) => {
-                unknown_key(self.api, self.app.id(), self.app.hint_if_refused())
+                unknown_key(self.api, self.app.id(), reply, self.app.hint_if_refused())
             }
             Credential::App => refusal(self.api, self.app.id(), reply),
         }
     }
 
     /// That permissions were asked for that the installation does not have, if that is why a mint was refused.
-    fn not_granted(&self, reply: &Reply, installation: InstallationId, scope: &Scope) -> Option<Failure> {
+    fn not_granted(&self, reply: &Reply, installation: &InstallationId, scope: &Scope) -> Option<Failure> {
         if reply.status != 422 || scope.permissions.is_empty() {
             return None;
         }
@@ -498,12 +551,23 @@ impl<'a> GitHub<'a> {
     }
 
     /// A step, and the address where an owner takes it, as far as GitHub tells.
-    fn fix(&self, installation: InstallationId, step: &str) -> String {
+    fn fix(&self, installation: &InstallationId, step: &str) -> String {
         match self.installation(installation).ok().flatten().and_then(|found| found.html_url) {
             Some(page) => format!("{step}: {page}"),
             None => format!("{step}, in the owner's settings of installed GitHub Apps"),
         }
     }
+}
+
+/// Whether an answer says that a token is as narrow as it was asked for.
+fn is_confirmed(scope: &Scope, granted: &Granted) -> bool {
+    let repositories = granted.repositories.as_ref().map_or(usize::MAX, Vec::len);
+    let may = |(name, level): (&String, &String)| {
+        name == "metadata" || is_within(level, scope.permissions.get(name).map(String::as_str))
+    };
+    (scope.repositories.is_empty() || repositories <= scope.repositories.len())
+        && (scope.permissions.is_empty()
+            || granted.permissions.as_ref().is_some_and(|granted| granted.iter().all(may)))
 }
 
 /// Makes a token invalid, at the API that gave it. That takes the token only, no App and no key; `client` is whose it is, for
@@ -517,9 +581,9 @@ pub(crate) fn revoke(
     world: &World<'_>,
     deadline: Duration,
 ) -> Result<(), Failure> {
-    let transport = Transport::new(way, api, client, world, GITHUB.headers, deadline);
+    let transport = Transport::new(way, api, client, world, &GITHUB, deadline);
     let authorization = Zeroizing::new(format!("Bearer {}", token.expose()));
-    let url = api.endpoint(GITHUB.revoke);
+    let url = api.endpoint(&GITHUB.revoke);
     let request = ApiRequest {
         method: &Method::DELETE,
         url: &url,

@@ -1,5 +1,6 @@
 //! HTTP requests to an API: retries, deadlines, and what a connection can fail of. It knows no App.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::io;
 use std::sync::mpsc;
@@ -17,6 +18,7 @@ use crate::git::network::Way;
 use crate::names::ApiUrl;
 use crate::secret::without;
 use crate::time::Timestamp;
+use crate::vendor::Vendor;
 use crate::world::{UNTIL_TOLD, World};
 
 /// How long one answer may take, at most and at least.
@@ -39,7 +41,7 @@ pub(super) struct Transport<'a> {
     /// Who asks, for messages.
     client: &'a str,
     world: &'a World<'a>,
-    headers: &'static [(&'static str, &'static str)],
+    vendor: &'a Vendor,
     /// How long the API may take in all, and how long it took so far.
     deadline: Cell<Duration>,
     spent: Cell<Duration>,
@@ -106,6 +108,8 @@ pub(super) struct Reply {
     /// How many seconds the API's clock is ahead of the local one, if the answer says what time it is, and if it is certain
     /// that the API says so.
     pub(super) clock_offset: Option<i64>,
+    /// Whether GitHub's words are in it.
+    pub(super) is_github: bool,
 }
 
 impl Reply {
@@ -145,7 +149,7 @@ impl<'a> Transport<'a> {
         api: &'a ApiUrl,
         client: &'a str,
         world: &'a World<'a>,
-        headers: &'static [(&'static str, &'static str)],
+        vendor: &'a Vendor,
         deadline: Duration,
     ) -> Self {
         Self {
@@ -153,7 +157,7 @@ impl<'a> Transport<'a> {
             api,
             client,
             world,
-            headers,
+            vendor,
             deadline: Cell::new(deadline),
             spent: Cell::new(Duration::ZERO),
             clock_offset: Cell::new(None),
@@ -242,10 +246,11 @@ impl<'a> Transport<'a> {
         let answered = if self.world.is_watched() && timeout > UNTIL_TOLD {
             self.perform_and_tell(request, timeout, left)
         } else {
-            perform(&self.way.agent, self.headers, request, timeout)
+            perform(&self.way.agent, &self.vendor.headers, request, timeout)
         };
         let (status, headers, body) = answered.map_err(|e| self.explain(e, request))?;
-        let mut reply = Reply { status, headers, body, clock_offset: None };
+        let is_github = self.vendor.is_github;
+        let mut reply = Reply { status, headers, body, clock_offset: None, is_github };
         reply.redact(request.secret());
         let date = reply.header("date").filter(|_| self.way.verified);
         reply.clock_offset = date
@@ -262,7 +267,7 @@ impl<'a> Transport<'a> {
         timeout: Duration,
         left: Duration,
     ) -> Result<Answered, ureq::Error> {
-        let (agent, headers) = (&self.way.agent, self.headers);
+        let (agent, headers) = (&self.way.agent, &*self.vendor.headers);
         thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
             let started = thread::Builder::new().spawn_scoped(scope, move || {
@@ -378,14 +383,14 @@ type Answered = (u16, HeaderMap, Zeroizing<Vec<u8>>);
 /// Sends a request once.
 fn perform(
     agent: &Agent,
-    headers: &[(&str, &str)],
+    headers: &[(Cow<'static, str>, Cow<'static, str>)],
     request: ApiRequest<'_>,
     timeout: Duration,
 ) -> Result<Answered, ureq::Error> {
     let ApiRequest { method, url, body, authorization, limit } = request;
     let mut request = Request::builder().method(method).uri(url).header("Authorization", authorization);
     for (name, value) in headers {
-        request = request.header(*name, *value);
+        request = request.header(&**name, &**value);
     }
     let mut response = match body {
         Some(body) => {

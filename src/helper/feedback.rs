@@ -30,7 +30,8 @@ fn with_source(
     work: impl FnOnce(&TokenSource<'_>, &Place, &Secret),
 ) {
     // A request that no rule can be chosen for was never answered with a token.
-    if let (Some(password), Some(place)) = (&request.password, request.place())
+    if let (Some(password), Some(place)) =
+        (&request.password, request.place(&|host, name| config.is_username(host, name)))
         && is_token(password.expose())
         && let Ok(Some(selected)) = select(place, config)
     {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::protocol::{Answer, Request};
-use crate::config::{Config, Selected, select};
+use crate::config::{Config, Rule, Selected, select};
 use crate::error::{Error, Result};
 use crate::names::Host;
 use crate::source::{Outcome, TokenSource};
@@ -24,7 +24,9 @@ pub(super) fn get(
         world.terminal.warning(&nothing_configured(world));
         return Ok(());
     }
-    let selected = request.place().map_or(Ok(None), |place| select(place, config));
+    let selected = request
+        .place(&|host, name| config.is_username(host, name))
+        .map_or(Ok(None), |place| select(place, config));
     let quits = match &selected {
         Ok(Some(selected)) => selected.rule.quit_on_failure,
         // It is not clear which rule is meant: it is each one for this host.
@@ -67,7 +69,7 @@ fn answer(
         Outcome::Issued(issued) => {
             world.terminal.trace(|| {
                 let remaining = issued.token.remaining(world.clock);
-                match issued.installation {
+                match &issued.installation {
                     Some(it) => format!("answered: token of installation {}, {remaining} s left", it.id),
                     None => format!("answered: token of {}, {remaining} s left", rule.client()),
                 }
@@ -77,7 +79,7 @@ fn answer(
                 return Err(Error::new(format!("the token for {place} expired before git could get it"))
                     .hint(format!("ask who runs {} how long its tokens live", rule.api)));
             }
-            Ok(Some(credential(issued.token, request)))
+            Ok(Some(credential(issued.token, rule, request)))
         }
         // A rule for every owner is also asked about repositories that somebody else's credential may reach.
         Outcome::NotInstalled(why) if !rule.names_what_it_is_for() => {
@@ -89,9 +91,10 @@ fn answer(
 }
 
 /// A token for git. A git that understands that comes back once should this token be refused.
-fn credential(token: Token, request: &Request) -> Answer {
+fn credential(token: Token, rule: &Rule, request: &Request) -> Answer {
     let may_come_back = request.understands_state && request.refused.is_none();
     Answer::Credential {
+        username: rule.vendor().username.to_string(),
         expires_at: token.expires_at(),
         come_back: may_come_back.then(|| token.secret.fingerprint()),
         password: token.secret,

@@ -10,7 +10,7 @@ use crate::error::{Error, Result, cause};
 use crate::names::{Host, Place, Repository};
 use crate::secret::Secret;
 use crate::time::Timestamp;
-use crate::token::{USERNAME, is_token};
+use crate::token::is_token;
 
 /// The most that is read of one request, in bytes. git's lines have at most 65,535 bytes each.
 pub(crate) const MAX_REQUEST: usize = 1024 * 1024;
@@ -68,12 +68,16 @@ impl Request {
     }
 
     /// What git asks about. `None`: nothing that a token of ours could be for.
-    pub(crate) fn place(&self) -> Option<Place> {
-        let is_ours = matches!(self.username.as_deref(), None | Some("" | USERNAME));
-        if self.protocol.as_deref() != Some("https") || !is_ours {
+    /// `is_ours` tells whether our tokens for a host go with a user name.
+    pub(crate) fn place(&self, is_ours: &dyn Fn(&Host, &str) -> bool) -> Option<Place> {
+        if self.protocol.as_deref() != Some("https") {
             return None;
         }
         let host = Host::parse(self.host.as_deref()?)?;
+        let username = self.username.as_deref().filter(|name| !name.is_empty());
+        if username.is_some_and(|name| !is_ours(&host, name)) {
+            return None;
+        }
         match self.path.as_deref().filter(|path| !path.is_empty()) {
             Some(path) => Repository::from_path(path).map(|repository| Place::Repository(host, repository)),
             None => Some(Place::Host(host)),
@@ -130,6 +134,8 @@ fn plain(value: &[u8]) -> Option<&str> {
 pub(crate) enum Answer {
     /// Use this credential.
     Credential {
+        /// The user name that goes with the token.
+        username: String,
         /// The installation access token.
         password: Secret,
         /// When git must stop using it, by the local clock.
@@ -154,7 +160,7 @@ impl Answer {
             return Err(Error::new("the token has characters that git's protocol does not allow"));
         }
         let text = Zeroizing::new(match self {
-            Self::Credential { password, expires_at, come_back } => {
+            Self::Credential { username, password, expires_at, come_back } => {
                 let (before, after) = match come_back {
                     Some(fingerprint) => (
                         "capability[]=authtype\ncapability[]=state\n",
@@ -163,7 +169,7 @@ impl Answer {
                     None => ("", String::new()),
                 };
                 format!(
-                    "{before}username={USERNAME}\npassword={}\npassword_expiry_utc={}\n{after}",
+                    "{before}username={username}\npassword={}\npassword_expiry_utc={}\n{after}",
                     password.expose(),
                     expires_at.0
                 )
@@ -193,6 +199,14 @@ mod tests {
 
     fn read(input: &[u8]) -> Result<Request> {
         Request::read(input)
+    }
+
+    fn is_ours(_: &Host, name: &str) -> bool {
+        name == username()
+    }
+
+    fn username() -> String {
+        crate::vendor::GITHUB.username.to_string()
     }
 
     #[test]
@@ -272,7 +286,7 @@ mod tests {
     fn only_https_and_only_our_user_name_are_a_place() {
         let place = |line: &str| {
             let input = format!("protocol=https\nhost=github.com\npath=a/b\n{line}\n");
-            read(input.as_bytes()).unwrap().place().map(|place| place.to_string())
+            read(input.as_bytes()).unwrap().place(&is_ours).map(|place| place.to_string())
         };
         let repository = Some("https://github.com/a/b".to_owned());
         assert_eq!(place(""), repository);
@@ -283,7 +297,7 @@ mod tests {
         {
             assert_eq!(place(line), None, "{line}");
         }
-        assert_eq!(read(b"protocol=https\n").unwrap().place(), None);
+        assert_eq!(read(b"protocol=https\n").unwrap().place(&is_ours), None);
     }
 
     #[test]
@@ -295,13 +309,23 @@ mod tests {
         };
         let password = Secret::new("ghs_x".to_owned());
         assert_eq!(
-            write(Answer::Credential { password, expires_at: Timestamp(1_800_000_000), come_back: None }),
+            write(Answer::Credential {
+                username: username(),
+                password,
+                expires_at: Timestamp(1_800_000_000),
+                come_back: None
+            }),
             "username=x-access-token\npassword=ghs_x\npassword_expiry_utc=1800000000\n"
         );
         let password = Secret::new("ghs_x".to_owned());
         let come_back = Some("0123".to_owned());
         assert_eq!(
-            write(Answer::Credential { password, expires_at: Timestamp(1_800_000_000), come_back }),
+            write(Answer::Credential {
+                username: username(),
+                password,
+                expires_at: Timestamp(1_800_000_000),
+                come_back
+            }),
             "capability[]=authtype\ncapability[]=state\nusername=x-access-token\npassword=ghs_x\n\
              password_expiry_utc=1800000000\nstate[]=ghapp.0123\ncontinue=1\n"
         );
@@ -317,7 +341,7 @@ mod tests {
         #[test]
         fn an_answer_has_no_line_that_was_not_meant(token in ".{0,40}", at in any::<i64>()) {
             let mut out = Vec::new();
-            let answer = Answer::Credential { password: Secret::new(token.clone()), expires_at: Timestamp(at), come_back: None };
+            let answer = Answer::Credential { username: username(), password: Secret::new(token.clone()), expires_at: Timestamp(at), come_back: None };
             match answer.write(&mut out) {
                 Ok(()) => {
                     let expected = format!("username=x-access-token\npassword={token}\npassword_expiry_utc={at}\n");

@@ -1,5 +1,6 @@
 //! From a rule and a place to an installation access token: the whole story on one page.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -78,7 +79,7 @@ pub(crate) struct Issued {
 #[derive(Clone, Copy)]
 enum Mint<'r> {
     /// GitHub mints it, of this installation.
-    Of(InstallationRef),
+    Of(&'r InstallationRef),
     /// A command gives it.
     Command(&'r TokenCommand),
 }
@@ -86,7 +87,7 @@ enum Mint<'r> {
 impl Mint<'_> {
     fn installation(self) -> Option<InstallationRef> {
         match self {
-            Self::Of(installation) => Some(installation),
+            Self::Of(installation) => Some(installation.clone()),
             Self::Command(_) => None,
         }
     }
@@ -191,7 +192,7 @@ impl<'a> TokenSource<'a> {
                     Some(issued) => return Ok(Outcome::Issued(issued)),
                     None => self.look_up_in_turn(place)?,
                 },
-                Route::Installation(installation) => match self.token_of(installation, place, need) {
+                Route::Installation(installation) => match self.token_of(&installation, place, need) {
                     // The App was installed anew: its installation has another number now.
                     Err(Failure::Gone(_)) if may_be_gone => {
                         may_be_gone = false;
@@ -206,8 +207,8 @@ impl<'a> TokenSource<'a> {
 
     /// The route to a place: as configured, as remembered, or as GitHub says.
     fn route(&self, place: &Place) -> Result<Route, Failure> {
-        if let Some(id) = self.rule.installation {
-            return Ok(Route::Installation(id.into()));
+        if let Some(id) = &self.rule.installation {
+            return Ok(Route::Installation(id.clone().into()));
         }
         let remembered = || {
             let route = self.cache.route(&self.route_key(place)).map(Route::from);
@@ -225,7 +226,7 @@ impl<'a> TokenSource<'a> {
 
     /// The installation on the owner of a repository, if another repository's lookup told.
     fn owner_route(&self, place: &Place) -> Option<OwnerRoute> {
-        place.repository().and_then(|_| self.cache.owner_route(&self.owner_key(place)))
+        self.routed(place).repository().and_then(|_| self.cache.owner_route(&self.owner_key(place)))
     }
 
     /// The route as GitHub says, unless another process asks at this moment.
@@ -248,14 +249,15 @@ impl<'a> TokenSource<'a> {
 
     /// Asks GitHub for the installation, whatever is remembered, and remembers the answer.
     pub(crate) fn look_up_afresh(&self, place: &Place) -> Result<Option<InstallationRef>, Failure> {
+        let place = &*self.routed(place);
         let found = self.github().and_then(|github| match place {
             Place::Repository(_, repository) => github.installation_of_repository(repository),
             Place::Owner(_, owner) => github.installation_of_owner(owner),
             Place::Host(host) => github.only_installation(host),
         });
         let found = self.note_rate_limit(found)?;
-        let installation = found.as_ref().map(|found| found.installation);
-        self.cache.remember_route(&self.route_key(place), installation, Learnt::Lookup);
+        let installation = found.as_ref().map(|found| found.installation.clone());
+        self.cache.remember_route(&self.route_key(place), installation.clone(), Learnt::Lookup);
         // The owner is who GitHub says: a repository that moved is found under its old name too.
         if let (Some(Lookup { installation, owner: Some(owner), covers_all }), Some(repository)) =
             (found, place.repository())
@@ -271,7 +273,7 @@ impl<'a> TokenSource<'a> {
     /// The token of the owner's installation, if that covers this repository too, which needs no request to the API.
     /// `None`: GitHub has to be asked. It knows of repositories that moved, and of those outside the installation.
     fn token_of_owner(&self, owner: &OwnerRoute, place: &Place, need: Need<'_>) -> Option<Issued> {
-        let (installation, repository) = (owner.installation, place.repository()?);
+        let (installation, repository) = (&owner.installation, place.repository()?);
         self.world.terminal.trace(|| format!("route: perhaps installation {}, the owner's", installation.id));
         let names_it = !self.repositories(place).is_empty();
         let issued = if names_it {
@@ -295,7 +297,7 @@ impl<'a> TokenSource<'a> {
         let accepts = |server: &GitServer<'_>| server.accepts(&issued.token.secret, service, repository);
         let is_covered = names_it || self.git_server().is_ok_and(accepts);
         is_covered.then(|| {
-            self.cache.remember_route(&self.route_key(place), Some(installation), Learnt::Probe);
+            self.cache.remember_route(&self.route_key(place), Some(installation.clone()), Learnt::Probe);
             issued
         })
     }
@@ -303,7 +305,7 @@ impl<'a> TokenSource<'a> {
     /// A token of an installation: a cached one, or one that is minted by one process at a time, and probed.
     pub(crate) fn token_of(
         &self,
-        installation: InstallationRef,
+        installation: &InstallationRef,
         place: &Place,
         need: Need<'_>,
     ) -> Result<Issued, Failure> {
@@ -312,8 +314,9 @@ impl<'a> TokenSource<'a> {
 
     fn obtain(&self, mint: Mint<'_>, place: &Place, need: Need<'_>) -> Result<Issued, Failure> {
         let key = self.token_key(mint, place);
-        let installation = mint.installation();
-        let cached = |token, key| Ok(Issued { token, installation, key, granted: None, command_took: None });
+        let cached = |token, key| {
+            Ok(Issued { token, installation: mint.installation(), key, granted: None, command_took: None })
+        };
         if let Some(token) = self.cache.fresh(&key, need) {
             return cached(token, key);
         }
@@ -337,7 +340,8 @@ impl<'a> TokenSource<'a> {
                     self.cache.expire_route(&self.route_key(place));
                     self.cache.forget_route(&self.owner_key(place));
                 }
-                self.cache.keep(&key, &token, &self.grant(installation, place, &granted, &token));
+                self.cache.keep(&key, &token, &self.grant(mint, place, &granted, &token));
+                let installation = mint.installation();
                 Ok(Issued { token, installation, key, granted: Some(granted), command_took })
             }
             (Err(Failure::Unreachable(why) | Failure::Limited(why, _)), Some(token))
@@ -363,7 +367,7 @@ impl<'a> TokenSource<'a> {
     ) -> Result<(Token, Granted), Failure> {
         // Another time it may succeed, and what is cached may help until then.
         let given = command.token(&self.told(place), self.world).map_err(Failure::Unreachable)?;
-        let token = Token::minted(given.0, given.1, self.world.clock);
+        let token = Token::minted(given.0, given.1, self.rule.vendor().longest_lifetime, self.world.clock);
         if need.is_refused(&token) {
             return Err(command.gave_it_again().into());
         }
@@ -382,7 +386,7 @@ impl<'a> TokenSource<'a> {
 
     fn mint(
         &self,
-        installation: InstallationRef,
+        installation: &InstallationRef,
         place: &Place,
         has_fallback: bool,
     ) -> Result<(Token, Granted), Failure> {
@@ -392,7 +396,7 @@ impl<'a> TokenSource<'a> {
                 github.be_brief();
             }
             let minted = github.mint(
-                installation.id,
+                &installation.id,
                 &self.scope(place, installation),
                 self.narrowing_is_without_contents(),
             )?;
@@ -419,7 +423,8 @@ impl<'a> TokenSource<'a> {
         }
         let address = format!("https://{}/", self.rule.host);
         let agent = (self.network.git)(&address, self.world)?;
-        let server = GitServer::reached(agent, &self.rule.host, self.world, self.settings.deadline);
+        let username = &self.rule.vendor().username;
+        let server = GitServer::reached(agent, &self.rule.host, username, self.world, self.settings.deadline);
         Ok(self.git_server.get_or_init(|| server))
     }
 
@@ -457,7 +462,15 @@ impl<'a> TokenSource<'a> {
         let gits_address = format!("https://{}/", self.rule.host);
         let way = (self.network.api)(&api.endpoint("/"), &gits_address, self.world)?;
         let app = Rc::clone(&self.app);
-        let github = GitHub::new(way, api, app, self.world, self.settings.deadline, state.clock_offset);
+        let github = GitHub::new(
+            way,
+            api,
+            self.rule.vendor(),
+            app,
+            self.world,
+            self.settings.deadline,
+            state.clock_offset,
+        );
         Ok(self.github.get_or_init(|| github))
     }
 
@@ -502,8 +515,8 @@ impl<'a> TokenSource<'a> {
             return Some(self.token_key(Mint::Command(command), place));
         }
         let remembered = || self.cache.old_route(&self.route_key(place));
-        let installation = self.rule.installation.map(InstallationRef::from).or_else(remembered)?;
-        Some(self.token_key(Mint::Of(installation), place))
+        let configured = self.rule.installation.clone().map(InstallationRef::from);
+        Some(self.token_key(Mint::Of(&configured.or_else(remembered)?), place))
     }
 
     /// How a call would come to the installation of a place.
@@ -541,14 +554,26 @@ impl<'a> TokenSource<'a> {
         match mint {
             Mint::Of(installation) => {
                 let scope = self.scope(place, installation);
-                TokenKey::new(&self.rule.api, &self.rule.app_id, installation.id, &scope)
+                TokenKey::new(&self.rule.api, &self.rule.app_id, &installation.id, &scope)
             }
             Mint::Command(command) => TokenKey::of_command(&command.command.words(), &self.told(place)),
         }
     }
 
+    /// What is looked up for a place: the owner of a repository where the API has no installation of a repository.
+    fn routed<'p>(&self, place: &'p Place) -> Cow<'p, Place> {
+        match place {
+            Place::Repository(host, repository)
+                if self.rule.vendor().installation_of_repository.is_empty() =>
+            {
+                Cow::Owned(Place::Owner(host.clone(), repository.owner.clone()))
+            }
+            place => Cow::Borrowed(place),
+        }
+    }
+
     fn route_key(&self, place: &Place) -> RouteKey {
-        let (kind, name) = place.kind_and_name();
+        let (kind, name) = self.routed(place).kind_and_name();
         RouteKey::new(&self.rule.api, &self.rule.app_id, kind, &name)
     }
 
@@ -589,7 +614,7 @@ impl<'a> TokenSource<'a> {
     }
 
     /// What the token is narrowed to.
-    fn scope(&self, place: &Place, installation: InstallationRef) -> Scope {
+    fn scope(&self, place: &Place, installation: &InstallationRef) -> Scope {
         let by = |repository: &Repository| match installation.repository_id {
             Some(id) if place.repository() == Some(repository) => RepositoryRef::Id(id),
             _ => RepositoryRef::Name(repository.name.clone()),
@@ -608,13 +633,7 @@ impl<'a> TokenSource<'a> {
         !permissions.is_empty() && !may_use_contents(Some(permissions))
     }
 
-    fn grant(
-        &self,
-        installation: Option<InstallationRef>,
-        place: &Place,
-        granted: &Granted,
-        token: &Token,
-    ) -> Grant {
+    fn grant(&self, mint: Mint<'_>, place: &Place, granted: &Granted, token: &Token) -> Grant {
         /// With more the label would be larger than the token, and some stores have little room.
         const MOST_LABELLED: usize = 8;
         let repositories = self.repositories(place);
@@ -623,7 +642,7 @@ impl<'a> TokenSource<'a> {
             host: self.rule.host.to_string(),
             api: self.rule.api.to_string(),
             app: self.rule.app_id.clone(),
-            installation: installation.map(|it| it.id),
+            installation: mint.installation().map(|it| it.id),
             owner: place.owner().map(str::to_owned),
             repositories: repositories.into_iter().filter(|_| is_few).map(ToString::to_string).collect(),
         };
@@ -635,6 +654,7 @@ impl<'a> TokenSource<'a> {
         // Where the App's page is, only GitHub knows. Without it the message is less of a help, but still true.
         let page = self.cache.app_page(&self.api_key()).or_else(|| {
             let info = self.github().ok()?.app().ok()?;
+            let info = info?;
             let page = AppPage { install: info.install_page(), slug: info.slug };
             self.cache.remember_app_page(&self.api_key(), &page);
             Some(page)

@@ -87,7 +87,7 @@ fn examine_places(
         let repositories = rule.repositories.iter().map(|it| Place::Repository(host(), it.clone()));
         let owners = rule.owners.iter().map(|owner| Place::Owner(host(), owner.clone()));
         let every = installations.iter().filter(|it| {
-            !rule.names_what_it_is_for() && rule.installation.is_none_or(|pinned| pinned == it.id)
+            !rule.names_what_it_is_for() && rule.installation.as_ref().is_none_or(|pinned| *pinned == it.id)
         });
         let every = every.filter_map(|it| Some(Place::Owner(host(), it.owner()?.to_ascii_lowercase())));
         places.extend(repositories.chain(owners).chain(every).map(|place| (rule, place)));

@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::git;
 use crate::git::config::{self, Helper};
 use crate::names::{Host, Place};
-use crate::token::USERNAME;
 use crate::world::World;
 
 pub(super) fn examine_git(report: &mut Report<'_, '_>) -> Result<()> {
@@ -42,7 +41,12 @@ pub(super) fn url_as_written(name: &str, place: &Place) -> String {
 }
 
 /// Whether the URL as it was written keeps git from asking a helper: by SSH, unencrypted, or with a credential in it.
-pub(super) fn examine_url(url: &str, place: &Place, report: &mut Report<'_, '_>) -> Result<()> {
+pub(super) fn examine_url(
+    url: &str,
+    place: &Place,
+    username: &str,
+    report: &mut Report<'_, '_>,
+) -> Result<()> {
     let by_ssh = |url: &str| url.starts_with("ssh://") || (url.contains('@') && !url.contains("://"));
     let is_plain = |url: &str| url.starts_with("http://");
     if by_ssh(url) || is_plain(url) {
@@ -65,7 +69,8 @@ pub(super) fn examine_url(url: &str, place: &Place, report: &mut Report<'_, '_>)
         return report.failure("git's URL", what.hint(hint));
     }
     match place::userinfo(url) {
-        None | Some(USERNAME) => Ok(()),
+        None => Ok(()),
+        Some(user) if user == username => Ok(()),
         Some(user) => {
             let what = if user.contains(':') {
                 "the URL has a password in it, so git asks no helper"
@@ -92,7 +97,9 @@ pub(super) fn examine_gits_side(
     examine_rewriting(&url, report)?;
     examine_helpers(&url, place, &config::helpers(&url)?, report)?;
     examine_path(&url, host, configuration, report)?;
-    if let Some(user) = config::for_url("credential.username", &url).filter(|user| user != USERNAME) {
+    if let Some(user) =
+        config::for_url("credential.username", &url).filter(|user| *user != rule.vendor().username)
+    {
         let what = Error::new(format!(
             "git asks for the password of the user {user}, and this helper answers only for x-access-token"
         ));

@@ -219,8 +219,13 @@ pub(super) fn examine_app(
         Some(_) => report.ok("clock", "right to within seconds")?,
         None => report.warning("clock", Error::new("the server does not say what time it is"))?,
     }
-    let name = app.name.as_ref().unwrap_or(&app.slug);
-    report.ok("App", format!("{name}{}, {}", app.of_owner(), app.html_url))?;
+    match &app {
+        Some(app) => {
+            let name = app.name.as_ref().unwrap_or(&app.slug);
+            report.ok("App", format!("{name}{}, {}", app.of_owner(), app.html_url))?;
+        }
+        None => report.ok("App", format!("{}, which this API does not describe", source.app().id()))?,
+    }
     Ok(true)
 }
 
@@ -231,7 +236,7 @@ pub(super) fn examine_installation(
     report: &mut Report<'_, '_>,
 ) -> Result<()> {
     let routing = source.routing(&selected.place);
-    let found = match selected.rule.installation {
+    let found = match selected.rule.installation.clone() {
         Some(id) => Some(id.into()),
         // Whatever is remembered: that may be what is wrong.
         None => match source.look_up_afresh(&selected.place) {
@@ -239,9 +244,9 @@ pub(super) fn examine_installation(
             Err(why) => return report.failure("installation", why.into_error()),
         },
     };
-    examine_route(&routing, found, selected, report)?;
+    examine_route(&routing, found.as_ref(), selected, report)?;
     if let Some(InstallationRef { id, .. }) = found {
-        let details = source.github().and_then(|github| github.installation(id));
+        let details = source.github().and_then(|github| github.installation(&id));
         match details {
             Ok(Some(details)) => {
                 let owner = details.owner().unwrap_or("an enterprise").to_owned();
@@ -280,14 +285,14 @@ pub(super) fn examine_installation(
 /// How a call comes to the installation, and whether what it remembered was right.
 fn examine_route(
     routing: &Routing,
-    found: Option<InstallationRef>,
+    found: Option<&InstallationRef>,
     Selected { rule, place }: &Selected<'_>,
     report: &mut Report<'_, '_>,
 ) -> Result<()> {
     let owner = place.owner().unwrap_or_default();
     match (routing, found) {
         (Routing::Remembered(old, _), Some(found)) if old.id != found.id => {
-            let (old, new) = (old.id, found.id);
+            let (old, new) = (&old.id, &found.id);
             let what = format!("installation {old} was remembered, but GitHub says {new}, which is used from now on");
             report.warning("route", Error::new(what))
         }
@@ -332,8 +337,13 @@ pub(super) fn examine_git_server(
     let Place::Repository(host, repository) = &selected.place else {
         return report.ok("probe", "skipped, because no repository was named");
     };
-    let probe =
-        |token: &Token| GitServer::new(host, world, PATIENCE)?.probe(repository, &token.secret, PATIENCE);
+    let probe = |token: &Token| {
+        GitServer::new(host, &selected.rule.vendor().username, world, PATIENCE)?.probe(
+            repository,
+            &token.secret,
+            PATIENCE,
+        )
+    };
     let mut probed = probe(&issued.token);
     if matches!(probed, Ok(401)) && !issued.token.is_new(world.clock) {
         // It was revoked since it was cached: git gets a new one, and so does this.

@@ -64,7 +64,7 @@ fn examine_name(name: &str, config: &Config, world: &World<'_>, report: &mut Rep
     let why = why_this_rule(&selected);
     report.ok("rule", format!("{} answers for {place}: {why} ({})", rule.client(), rule.origin))?;
     let url = git::url_as_written(name, place);
-    git::examine_url(&url, place, report)?;
+    git::examine_url(&url, place, &rule.vendor().username, report)?;
     // What is in front of an @ may be a secret. It was judged; git is not called with it, as arguments are public.
     let url = place::without_user(&url);
     git::examine_gits_side(&url, place, rule, config, world, report)?;

@@ -51,7 +51,7 @@ impl Check<'_> {
                 first.get_or_insert_with(|| repository.clone());
             }
             for (place, installation) in installed_on(rule, self.installations) {
-                let token_of = |need: Need<'_>| source.token_of(installation, &place, need);
+                let token_of = |need: Need<'_>| source.token_of(&installation, &place, need);
                 with_token(token_of, |issued| {
                     if first.is_none() {
                         first = source.probe_any_repository(&issued.token)?;

@@ -249,7 +249,8 @@ impl<'s> Setup<'s> {
                 let before = own_rules.first().and_then(|rule| rule.identity.only_key()?.setting());
                 key::where_it_goes(options, rule, app, before.as_deref(), &present.file, person, world)?
             }
-            None => KeyPlace { name: None, change: None },
+            // Where nobody says what the App is called, the key stays where it is.
+            None => KeyPlace { name: rule.identity.only_key().and_then(KeySource::setting), change: None },
         };
         plan.changes.extend(place.change.iter().cloned());
         let (change, written) =
@@ -270,8 +271,8 @@ impl<'s> Setup<'s> {
         let identity = match (options.identity, app) {
             (true, Some(app)) => Some(bot(rule, app, installations, config, &present.file, world)?),
             (true, None) => {
-                let what = format!("{} is no App, which has an identity", rule.client());
-                return Err(Error::new(what).hint("leave out --identity"));
+                let what = format!("it cannot be found out who {} is in commits", rule.client());
+                return Err(Error::new(what).hint("leave out --identity, and set user.name and user.email"));
             }
             (false, _) => None,
         };
@@ -405,7 +406,7 @@ fn bot(
             .hint(app.install_hint()));
     };
     let source = TokenSource::new(rule, config, world);
-    let token_of = |need: Need<'_>| source.token_of(installation, &place, need);
+    let token_of = |need: Need<'_>| source.token_of(&installation, &place, need);
     let of_bot = with_token(token_of, |issued| identity::of_bot(rule, &source, &issued.token.secret))?;
     let (name, address) = of_bot;
     Ok(Identity { name, address, file: file.with_file_name(format!("identity-{}.gitconfig", app.slug)) })
@@ -415,13 +416,13 @@ fn bot(
 fn installed_on(rule: &Rule, installations: &[Installation]) -> Vec<(Place, InstallationRef)> {
     let named = |owner: &str| rule.named_owners().any(|named| named.eq_ignore_ascii_case(owner));
     let fits = |it: &&Installation| {
-        let pinned = rule.installation.is_none_or(|pinned| pinned == it.id);
+        let pinned = rule.installation.as_ref().is_none_or(|pinned| *pinned == it.id);
         let owner = it.owner().unwrap_or_default();
         pinned && if rule.names_what_it_is_for() { named(owner) } else { it.is_usable() }
     };
     let place = |it: &Installation| {
         let owner = it.owner().unwrap_or_default().to_ascii_lowercase();
-        (Place::Owner(rule.host.clone(), owner), it.id.into())
+        (Place::Owner(rule.host.clone(), owner), it.id.clone().into())
     };
     let count = if rule.names_what_it_is_for() { usize::MAX } else { 1 };
     installations.iter().filter(fits).take(count).map(place).collect()

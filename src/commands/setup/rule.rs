@@ -54,6 +54,10 @@ pub(super) fn write(
     if affected.is_empty() {
         let mut table = Table::new();
         fill(&mut table, rule, true, KeyName::Is(key));
+        // What another vendor's API is like only the App's rules say that are there.
+        if let Some(api) = own.first().and_then(|index| table_of_api(text, *index)) {
+            table.insert(API, value(api));
+        }
         // At the end, so that what is there stays as it is to the last blank.
         let blank = if after.is_empty() { "" } else { "\n" };
         let end = if after.is_empty() || after.ends_with('\n') { "" } else { "\n" };
@@ -65,6 +69,19 @@ pub(super) fn write(
     rules.retain(|(index, _)| affected.contains(index));
     let change = (after != text).then(|| Change::file(file.clone(), before.clone(), after));
     Ok((change, rules.into_iter().map(|(_, rule)| rule).collect()))
+}
+
+/// The table in a rule that describes its API.
+const API: &str = "api";
+
+/// That of the rule at an index, to stand on one line.
+fn table_of_api(text: &str, index: usize) -> Option<InlineTable> {
+    let document: DocumentMut = text.parse().ok()?;
+    let api = document.get("app")?.as_array_of_tables()?.get(index)?.get(API)?.clone();
+    match api.into_table() {
+        Ok(table) => Some(table.into_inline_table()),
+        Err(item) => item.as_inline_table().cloned(),
+    }
 }
 
 /// The text with the rule at an index changed: to what a rule says, or only to its key.

@@ -19,6 +19,7 @@ use crate::config::{Config, Flags, Rule, SETTINGS, SOURCES, Setting};
 use crate::error::{Error, Result};
 use crate::github::Failure;
 use crate::github::answers::{AppInfo, Installation};
+use crate::names::Host;
 use crate::source::TokenSource;
 use crate::world::{PRIVATE_KEY, World};
 
@@ -26,7 +27,7 @@ use crate::world::{PRIVATE_KEY, World};
 const PAUSE: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The App as it is named, and as GitHub knows it; or a command that gives tokens.
+/// The App as it is named, and as GitHub knows it; or one of another vendor, or a command that gives tokens.
 pub(super) struct Subject {
     /// The flags, with what a person typed and what the configuration says.
     pub(super) flags: Flags,
@@ -34,7 +35,7 @@ pub(super) struct Subject {
     pub(super) config: Config,
     /// The rule that they make.
     pub(super) rule: Rule,
-    /// `None` where a command gives the tokens.
+    /// `None` where a command gives the tokens, or where another vendor's API does not describe the App.
     pub(super) app: Option<AppInfo>,
     pub(super) installations: Vec<Installation>,
 }
@@ -52,7 +53,7 @@ impl Subject {
     ) -> Result<Self> {
         for tries in 1.. {
             let (flags, typed) = complete(options, given, present, journal, world, person)?;
-            let refused = match Self::as_github_knows(flags, world) {
+            let refused = match Self::as_github_knows(flags, present, world) {
                 Ok(subject) => return Ok(subject),
                 Err(failure @ (Failure::Unreachable(_) | Failure::Limited(..))) => return Err(failure.into()),
                 Err(failure) => Error::from(failure),
@@ -65,16 +66,22 @@ impl Subject {
         Err(nothing_configured())
     }
 
-    fn as_github_knows(flags: Flags, world: &World<'_>) -> Result<Self, Failure> {
+    fn as_github_knows(flags: Flags, present: &Present, world: &World<'_>) -> Result<Self, Failure> {
         // Checked like any other configuration, as if the flags stood on git's helper line.
-        let config = Config::load_without_files(&flags, world)?;
-        let Some(rule) = config.rules.last().cloned() else { return Err(nothing_configured().into()) };
+        let mut config = Config::load_without_files(&flags, world)?;
+        let Some(rule) = config.rules.last_mut() else { return Err(nothing_configured().into()) };
+        // What flags cannot say of another vendor's API is in the file.
+        let is_it = |it: &&Rule| it.app_id == rule.app_id && it.host == rule.host;
+        if let Some(known) = present.rules.iter().find(is_it) {
+            rule.take_vendor(known);
+        }
+        let rule = rule.clone();
         let source = TokenSource::new(&rule, &config, world);
         if rule.identity.token_command().is_some() {
             return Ok(Self { flags, rule: rule.clone(), app: None, installations: Vec::new(), config });
         }
         source.app().check_key()?;
-        let app = Some(source.github()?.app()?);
+        let app = source.github()?.app()?;
         let installations = installations_of(&source)?;
         Ok(Self { flags, rule: rule.clone(), app, installations, config })
     }
@@ -99,9 +106,14 @@ impl Subject {
 
     /// Shows the App, where it is installed, and where it is not.
     pub(super) fn tell(&self, world: &World<'_>, output: &mut Output<'_>) -> Result<()> {
-        let Self { app: Some(app), rule, installations, .. } = self else { return Ok(()) };
+        let Self { app, rule, installations, .. } = self;
+        if rule.identity.token_command().is_some() {
+            return Ok(());
+        }
         let installed = count(installations.len(), "installation", "installations");
-        output.line(&format!("App {}{} on {}, {installed}", app.slug, app.of_owner(), rule.host))?;
+        let who =
+            app.as_ref().map_or_else(|| rule.client(), |app| format!("App {}{}", app.slug, app.of_owner()));
+        output.line(&format!("{who} on {}, {installed}", rule.host))?;
         let rows: Vec<[String; 4]> = installations
             .iter()
             .map(|it| [owner(it), it.id.to_string(), selection(it), use_for_git(it)])
@@ -109,17 +121,21 @@ impl Subject {
         if !rows.is_empty() {
             output.table(["OWNER", "ID", "REPOSITORIES", "GIT CAN"], &rows)?;
         }
+        let hint = || match app {
+            Some(app) => app.install_hint(),
+            None => "install it, and run setup again".to_owned(),
+        };
         let covered = |owner: &str| {
             installations.iter().any(|it| it.owner().is_some_and(|it| it.eq_ignore_ascii_case(owner)))
         };
         for owner in rule.named_owners() {
             if !covered(owner) {
-                let what = format!("the App is not installed on {owner}");
-                world.terminal.warning(&Error::new(what).hint(app.install_hint()));
+                let what = Error::new(format!("the App is not installed on {owner}"));
+                world.terminal.warning(&what.hint(hint()));
             }
         }
         if installations.is_empty() {
-            world.terminal.warning(&Error::new("the App is not installed anywhere").hint(app.install_hint()));
+            world.terminal.warning(&Error::new("the App is not installed anywhere").hint(hint()));
         }
         Ok(())
     }
@@ -179,6 +195,7 @@ fn complete(
         // The flag is one of this program's.
         let _ = flags.set("app-id", OsString::from(answer));
     }
+    take_known_host(&mut flags, present, is_set("GHAPP_HOST"), is_set("GHAPP_API_URL"));
     let named = match &options.rotate_key {
         Some(path) => vec![path.display().to_string()],
         None => flags.each("private-key").map(str::to_owned).collect(),
@@ -234,6 +251,28 @@ fn only_app(flags: &mut Flags, present: &Present, world: &World<'_>) -> Result<(
             let each: Vec<String> = several.iter().map(|rule| format!("--app-id {}", rule.app_id)).collect();
             Err(Error::new("several Apps are configured").hint(format!("say which: {}", each.join(" or "))))
         }
+    }
+}
+
+/// Names the host of an App that is configured for one host only, and the API that it is configured with there.
+fn take_known_host(flags: &mut Flags, present: &Present, host_is_set: bool, api_is_set: bool) {
+    let is_it = |rule: &&Rule| Some(rule.app_id.as_str()) == flags.last("app-id");
+    let known: Vec<&Rule> = present.rules.iter().filter(is_it).collect();
+    let Some((first, rest)) = known.split_first() else { return };
+    if !host_is_set
+        && !flags.has("host")
+        && first.host != Host::github()
+        && rest.iter().all(|rule| rule.host == first.host)
+    {
+        flags.replace("host", vec![first.host.to_string()]);
+    }
+    let host = flags.last("host").map(str::to_ascii_lowercase);
+    let same_host = known.iter().find(|rule| host.as_deref() == Some(rule.host.to_string().as_str()));
+    if let Some(rule) = same_host.filter(|rule| rule.api != rule.host.api())
+        && !api_is_set
+        && !flags.has("api-url")
+    {
+        flags.replace("api-url", vec![rule.api.to_string()]);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::config::Rule;
 use crate::error::{Error, Result, cause};
 use crate::files;
 use crate::source::Issued;
-use crate::token::{Granted, Token, USERNAME};
+use crate::token::{Granted, Token};
 
 /// How a token is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -66,8 +66,9 @@ impl Format {
                 let name = |text: &str| text.split(':').next().unwrap_or(text).to_owned();
                 let mut names = vec![name(&host.to_string()), name(rule.api.host())];
                 names.dedup();
+                let username = &rule.vendor().username;
                 for name in names {
-                    pieces.push(format!("{between}machine {name} login {USERNAME} password "));
+                    pieces.push(format!("{between}machine {name} login {username} password "));
                     between = "\n";
                 }
                 pieces.push("\n".to_owned());
@@ -86,7 +87,7 @@ fn json_pieces(issued: &Issued, granted: &Granted, rule: &Rule) -> Vec<String> {
         "host": rule.host.to_string(),
         "api": rule.api.to_string(),
         "app": rule.app_id,
-        "installation": issued.installation.map(|it| it.id),
+        "installation": issued.installation.as_ref().map(|it| &it.id),
         "permissions": granted.permissions,
         "repository_selection": granted.repository_selection,
         "repositories": granted.repositories,
