@@ -329,3 +329,93 @@ fn a_sealed_file_is_sealed_under_a_random_secret_in_the_keyring() {
     token(&broker.get());
     assert_eq!(broker.calls().len(), 2);
 }
+
+#[test]
+fn logout_of_everything_forgets_what_files_were_sealed_under() {
+    let broker = with_script(JSON, "");
+    let first = broker.get();
+    if first.stderr.contains("not cached") {
+        return skip("the kernel's keyring cannot be used here");
+    }
+    // A copy of the sealed file, as a backup has it.
+    let folder = broker.env.cache().join("tokens");
+    let sealed = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let (name, content) = (sealed.file_name().unwrap().to_owned(), std::fs::read(&sealed).unwrap());
+    broker.env.helper(["logout", "--all", "--keep-remote"], "").ok();
+    run(broker.env.command("mkdir").args(["-m", "700", "-p"]).arg(&folder), b"").ok();
+    std::fs::write(folder.join(name), content).unwrap();
+    token(&broker.get());
+    assert_eq!(broker.calls().len(), 2);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_inherits_neither_locks_nor_connections() {
+    let list = "ls -l /proc/self/fd >>\"$HOME/open\"";
+    let count = |text: &str| text.lines().filter(|line| line.contains(" -> ")).count();
+    let read = |env: &TestEnv| std::fs::read_to_string(env.home().join("open")).unwrap();
+    let broker = with_script(&format!("{list}; {JSON}"), "");
+    // What this test itself was started with is there for every program.
+    let usual = count(&run(broker.env.command("ls").args(["-l", "/proc/self/fd"]), b"").ok());
+    token(&broker.get());
+    assert_eq!(count(&read(&broker.env)), usual, "{}", read(&broker.env));
+    // The second signature is made while the lock is held and GitHub's connections are open.
+    if common::has("openssl") {
+        let env = TestEnv::bare();
+        env.write_private("home/acme.pem", github_simulator::ACME_KEY);
+        let sign = format!("{list}; openssl dgst -sha256 -sign acme.pem");
+        env.configure(&format!(
+            "[[app]]\nid = '{}'\nsign-command = ['sh', '-c', '''{sign}''']\n",
+            common::ACME_APP
+        ));
+        token(&env.get("github.com", "acme/widgets"));
+        let open = read(&env);
+        let calls = open.matches("total 0").count();
+        assert_eq!(count(&open), usual * calls, "{open}");
+    }
+    let env = TestEnv::new();
+    let told = env.helper(["exec", "--for", "acme/widgets", "--", "ls", "-l", "/proc/self/fd"], "").ok();
+    assert_eq!(count(&told), usual, "{told}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_secret_is_in_the_arguments_or_the_environment_of_what_is_run() {
+    if !common::has("strace") {
+        return skip("strace is not installed");
+    }
+    let traced = |env: &TestEnv, arguments: &[&str], input: &str| {
+        let file = env.folder.path().join("trace");
+        let mut command = env.command("strace");
+        command.args(["-f", "-qq", "-v", "-s", "65536", "-e", "trace=execve", "-o"]).arg(&file);
+        command.arg(env!("CARGO_BIN_EXE_git-credential-ghapp")).args(arguments);
+        let ran = run(&mut command, input.as_bytes());
+        (ran, std::fs::read_to_string(&file).unwrap_or_default())
+    };
+    let broker = with_script(JSON, "");
+    let (answer, trace) = traced(&broker.env, &["get"], REQUEST);
+    let Some(given) = answer.attribute("password") else { return skip("strace may not trace here") };
+    assert!(trace.contains("GHAPP_FOR_REPOSITORY=acme/widgets") && !trace.contains(given), "{trace}");
+    for arguments in [
+        &["token", "acme/widgets", "--fresh"][..],
+        &["doctor", "acme/widgets"],
+        &["setup", "--dry-run", "--token-command", "sh -c 'cat ~/token'", "--repository", "acme/widgets"],
+    ] {
+        let (ran, trace) = traced(&broker.env, arguments, "");
+        assert!(trace.contains("execve(") && !trace.contains(given), "{ran:?}");
+    }
+    let env = TestEnv::new();
+    for arguments in [
+        &["token", "--repository", "acme/widgets", "--permission", "contents=read"][..],
+        &["exec", "--for", "acme", "--permission", "contents=read", "--env", "T", "--", "sh", "-c", "echo"],
+    ] {
+        let (ran, trace) = traced(&env, arguments, "");
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let secret = env.github.world().tokens.last().unwrap().text.clone();
+        let argv = |line: &str| line.split("], [").next().unwrap_or_default().to_owned();
+        assert!(
+            !trace.lines().any(|line| argv(line).contains(&secret) || line.contains("eyJ0eXAi")),
+            "{trace}"
+        );
+    }
+}

@@ -178,6 +178,7 @@ impl Bench {
         }
         self.many();
         self.cold();
+        self.signing();
         self.parallel();
         let memory = |subject: &Subject| subject.memory().map(|peak| peak as f64 / 1024.0);
         let above = memory(&self.glibc).zip(memory(&self.empty)).map(|(ours, empty)| ours - empty);
@@ -324,6 +325,38 @@ impl Bench {
         report("cold get: requests", Some(asked as f64), 3.0);
         let made = self.github.world().connections - connections;
         report("cold get: connections, for two origins", Some(made as f64), 2.0);
+    }
+
+    /// What a cold `get` takes longer when a command signs, beyond what that command takes by itself.
+    fn signing(&self) {
+        const ROUNDS: usize = 21;
+        let with_key = self.cold_subject("with-key").with("GHAPP_CACHE", "none");
+        let signs = self.cold_subject("signs").with("GHAPP_CACHE", "none");
+        let key = self.folder.path().join("home/acme.pem").display().to_string();
+        let words = ["dgst", "-sha256", "-sign", &key];
+        let command = words.map(|word| format!("'{word}'")).join(", ");
+        let rule = format!("[[app]]\nid = '{APP}'\nsign-command = ['openssl', {command}]\n");
+        let config = self.folder.path().join("signs/.config/git-credential-ghapp/config.toml");
+        std::fs::write(config, rule).unwrap();
+        let name = "cold get with sign-command, beyond the command itself: ms";
+        let Some(program) = process::find("openssl") else { return report(name, None, 3.0) };
+        let openssl = Subject {
+            program,
+            arguments: words.map(str::to_owned).to_vec(),
+            variables: Vec::new(),
+            input: self.empty.input.clone(),
+        };
+        assert!(signs.answers());
+        let [mut keyed, mut signed, mut alone] = [const { Vec::new() }; 3];
+        for _ in 0..ROUNDS {
+            keyed.push(with_key.time());
+            signed.push(signs.time());
+            alone.push(openssl.time());
+        }
+        let beyond = median(&mut signed).as_secs_f64()
+            - median(&mut keyed).as_secs_f64()
+            - median(&mut alone).as_secs_f64();
+        report(name, Some(beyond * 1000.0), 3.0);
     }
 
     fn parallel(&self) {

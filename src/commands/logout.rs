@@ -59,6 +59,11 @@ pub(super) fn logout(
     let done = remove_tokens(&chosen, way, &config, world, &mut troubles);
     if options.all {
         Cache::open(world, config.cache, None).forget_everything()?;
+        // Nothing is sealed under them any more.
+        for rule in &config.rules {
+            let source = TokenSource::new(rule, &config, world);
+            troubles.extend(source.cache().forget_sealing_secret().err());
+        }
     }
     for why in &troubles {
         world.terminal.warning(why);
