@@ -80,7 +80,7 @@ impl ApiStateKey {
 }
 
 /// A name within the cache: what all keys look like from outside.
-pub(super) trait Name {
+pub(crate) trait Name {
     fn name(&self) -> &str;
 }
 

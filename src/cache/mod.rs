@@ -8,6 +8,7 @@ mod folder;
 mod grants;
 mod key;
 mod lock;
+mod outages;
 mod refusals;
 mod routes;
 mod store;
@@ -26,7 +27,7 @@ pub(crate) use api_state::ApiState;
 pub(crate) use app_pages::AppPage;
 use folder::{Folder, Kind, LOCKS, UNFINISHED};
 pub(crate) use grants::Grant;
-pub(crate) use key::{ApiStateKey, RouteKey, TokenKey};
+pub(crate) use key::{ApiStateKey, Name, RouteKey, TokenKey};
 use lock::{Lock, LockOutcome};
 pub(crate) use routes::{Learnt, LookupTurn, OwnerRoute};
 pub(crate) use store::{Effort, Sealer, StoreKind};
@@ -267,7 +268,13 @@ impl<'a> Cache<'a> {
         if let Some(folder) = self.folder()
             && self.is_first_time_today("swept")
         {
-            for kind in store::KINDS.into_iter().chain([grants::KIND, refusals::KIND, UNFINISHED, LOCKS]) {
+            for kind in store::KINDS.into_iter().chain([
+                grants::KIND,
+                outages::KIND,
+                refusals::KIND,
+                UNFINISHED,
+                LOCKS,
+            ]) {
                 folder.sweep(kind, DAY, self.world.clock);
             }
             for kind in [routes::KIND, app_pages::KIND] {
@@ -369,8 +376,16 @@ impl<'a> Cache<'a> {
     /// # Errors
     /// If the folder is not one that is used, or a file cannot be removed.
     pub(crate) fn forget_everything(&self) -> Result<()> {
-        let own =
-            [api_state::KIND, app_pages::KIND, grants::KIND, refusals::KIND, routes::KIND, TOLD, UNFINISHED];
+        let own = [
+            api_state::KIND,
+            app_pages::KIND,
+            grants::KIND,
+            outages::KIND,
+            refusals::KIND,
+            routes::KIND,
+            TOLD,
+            UNFINISHED,
+        ];
         match &self.folder {
             Ok(folder) => folder.clear(store::KINDS.into_iter().chain(own)),
             Err(_) if self.world.folders.cache.is_none() => Ok(()),

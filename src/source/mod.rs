@@ -37,8 +37,9 @@ pub(crate) struct TokenSource<'a> {
     git_server: OnceCell<GitServer<'a>>,
     /// To what a person narrows the tokens, beyond what the rule does.
     narrowing: Narrowing,
-    /// Whether GitHub is not asked while it is remembered that its rate limit is used up. A person may ask.
-    heeds_rate_limit: bool,
+    /// Whether GitHub is not asked while it is remembered that its rate limit is used up, or that it did not answer another
+    /// process since this one began. A person may ask.
+    heeds_trouble: bool,
 }
 
 /// To what a person narrows a token: never to more than the rule allows.
@@ -164,7 +165,7 @@ impl<'a> TokenSource<'a> {
             github,
             git_server,
             narrowing,
-            heeds_rate_limit: false,
+            heeds_trouble: false,
         }
     }
 
@@ -173,9 +174,10 @@ impl<'a> TokenSource<'a> {
         Self { narrowing, ..self }
     }
 
-    /// The same for git, which asks again and again: while a rate limit is used up it costs no request.
+    /// The same for git, which asks again and again: while a rate limit is used up it costs no request, and who
+    /// waited for a process that got no answer does not wait for one of its own.
     pub(crate) fn for_git(rule: &'a Rule, config: &Config, world: &'a World<'a>) -> Self {
-        Self { heeds_rate_limit: true, ..Self::new(rule, config, world) }
+        Self { heeds_trouble: true, ..Self::new(rule, config, world) }
     }
 
     /// A token for a place: a cached one, or a fresh one that git's server accepts already.
@@ -255,7 +257,7 @@ impl<'a> TokenSource<'a> {
             Place::Owner(_, owner) => github.installation_of_owner(owner),
             Place::Host(host) => github.only_installation(host),
         });
-        let found = self.note_rate_limit(found)?;
+        let found = self.note_trouble(found)?;
         let installation = found.as_ref().map(|found| found.installation.clone());
         self.cache.remember_route(&self.route_key(place), installation.clone(), Learnt::Lookup);
         // The owner is who GitHub says: a repository that moved is found under its old name too.
@@ -327,7 +329,7 @@ impl<'a> TokenSource<'a> {
         let began = Instant::now();
         let minted = match mint {
             Mint::Of(installation) => self.mint(installation, place, fallback.is_some()),
-            Mint::Command(command) => self.run(command, place, need),
+            Mint::Command(command) => self.run(command, &key, place, need),
         };
         let command_took = matches!(mint, Mint::Command(_)).then(|| began.elapsed());
         match (minted, fallback) {
@@ -362,11 +364,16 @@ impl<'a> TokenSource<'a> {
     fn run(
         &self,
         command: &TokenCommand,
+        key: &TokenKey,
         place: &Place,
         need: Need<'_>,
     ) -> Result<(Token, Granted), Failure> {
+        self.check_outage(key)?;
         // Another time it may succeed, and what is cached may help until then.
-        let given = command.token(&self.told(place), self.world).map_err(Failure::Unreachable)?;
+        let given = command.token(&self.told(place), self.world).map_err(|why| {
+            self.cache.note_outage(key, &why);
+            Failure::Unreachable(why)
+        })?;
         let token = Token::minted(given.0, given.1, self.rule.vendor().longest_lifetime, self.world.clock);
         if need.is_refused(&token) {
             return Err(command.gave_it_again().into());
@@ -404,7 +411,7 @@ impl<'a> TokenSource<'a> {
             self.cache.note_api_state(&self.api_key(), &state);
             Ok(minted)
         });
-        self.note_rate_limit(minted)
+        self.note_trouble(minted)
     }
 
     /// Waits until git's server accepts a token, and warns if it does not in time.
@@ -448,7 +455,8 @@ impl<'a> TokenSource<'a> {
         Ok(first)
     }
 
-    /// GitHub, asked as the App. An error: its rate limit is used up, or git's network settings are not usable.
+    /// GitHub, asked as the App. An error: its rate limit is used up, it did not answer the process that this one waited for,
+    /// or git's network settings are not usable.
     pub(crate) fn github(&self) -> Result<&GitHub<'a>, Failure> {
         if let Some(github) = self.github.get() {
             return Ok(github);
@@ -456,9 +464,10 @@ impl<'a> TokenSource<'a> {
         let Rule { api, app_id, .. } = self.rule;
         let state = self.cache.api_state(&self.api_key());
         let now = self.world.clock.now();
-        if let Some(until) = state.limited_until.filter(|_| self.heeds_rate_limit) {
+        if let Some(until) = state.limited_until.filter(|_| self.heeds_trouble) {
             return Err(rate_limited(api, app_id, until, now));
         }
+        self.check_outage(&self.api_key())?;
         let gits_address = format!("https://{}/", self.rule.host);
         let way = (self.network.api)(&api.endpoint("/"), &gits_address, self.world)?;
         let app = Rc::clone(&self.app);
@@ -474,17 +483,27 @@ impl<'a> TokenSource<'a> {
         Ok(self.github.get_or_init(|| github))
     }
 
+    /// Fails if the process that this one waited for got no answer.
+    fn check_outage(&self, key: &impl cache::Name) -> Result<(), Failure> {
+        let outage = self.cache.outage(key).filter(|_| self.heeds_trouble);
+        outage.map_or(Ok(()), |why| Err(Failure::Unreachable(why)))
+    }
+
     /// Until when GitHub is not asked for git, if it is remembered that its rate limit is used up.
     pub(crate) fn limited_until(&self) -> Option<Timestamp> {
         self.cache.api_state(&self.api_key()).limited_until
     }
 
-    /// Spares the next process a request that would be refused for the rate limit.
-    fn note_rate_limit<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
+    /// Spares the next process a request that would be refused for the rate limit, and those who wait for this one requests
+    /// that would not be answered.
+    fn note_trouble<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
         if let Err(Failure::Limited(_, until)) = &result {
             let key = self.api_key();
             let state = ApiState { limited_until: Some(*until), ..self.cache.api_state(&key) };
             self.cache.note_api_state(&key, &state);
+        }
+        if let (Err(Failure::Unreachable(why)), Some(_)) = (&result, self.github.get()) {
+            self.cache.note_outage(&self.api_key(), why);
         }
         result
     }

@@ -518,7 +518,9 @@ impl History {
                 let content = fs::read(&path).unwrap();
                 let is_json = || serde_json::from_slice::<serde_json::Value>(&content).is_ok();
                 let is_right = match kind.as_str() {
-                    "routes" | "apis" | "grants" | "refusals" | "pages" => is_digest(name) && is_json(),
+                    "routes" | "apis" | "grants" | "outages" | "refusals" | "pages" => {
+                        is_digest(name) && is_json()
+                    }
                     "told" => matches!(name, "swept" | "fallback") && is_json(),
                     "tokens" => is_digest(name) && content.first() == Some(&3) && content.len() > 60,
                     "locks" => died || self.running.get() > 0,
@@ -879,7 +881,7 @@ impl History {
         self.servers.covered.borrow_mut().insert(PLACES[0], true);
         self.servers.lifetime.set(HOUR);
         // One day counts as lately, before and after now.
-        let soon = &["unfinished", "locks", "tokens", "grants", "refusals"][..];
+        let soon = &["unfinished", "locks", "tokens", "grants", "outages", "refusals"][..];
         for (days, kinds) in [(2, &[][..]), (3, soon), (32, &["routes"])] {
             self.step(&Step::Pass(days * DAY))?;
             self.step(&get)?;
