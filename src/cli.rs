@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Args as _, CommandFactory as _, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
-use crate::config::{Flags, SETTINGS};
+use crate::config::{Flags, Setting};
 use crate::error::{Error, Result};
 use crate::helper::Operation;
 use crate::names::nearest;
@@ -91,7 +91,7 @@ impl clap::Args for Flags {
                 .allow_hyphen_values(true)
                 .value_parser(clap::value_parser!(OsString))
         };
-        let settings = SETTINGS.iter().map(|setting| {
+        let settings = Setting::with_flag().map(|setting| {
             flag(setting.flag, setting.placeholder, format!("{} [{}]", setting.help, setting.variable))
         });
         let help = "the configuration file, instead of the user's [GHAPP_CONFIG]".to_owned();
@@ -106,7 +106,7 @@ impl clap::Args for Flags {
 impl FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Self, clap::Error> {
         let mut flags = Self::default();
-        let names = SETTINGS.iter().map(|setting| setting.flag.trim_start_matches('-'));
+        let names = Setting::with_flag().map(|setting| setting.flag.trim_start_matches('-'));
         for name in names.chain(["config"]) {
             for value in matches.get_many::<OsString>(name).into_iter().flatten() {
                 flags.set(name, value.clone()).map_err(|_| {

@@ -131,6 +131,7 @@ pub fn cache_entry(bytes: &[u8]) {
             installation: Some(InstallationId::from(7)),
             owner: None,
             repositories: Vec::new(),
+            minted_elsewhere: false,
         });
         let kept = token.to_bytes(&label);
         assert_eq!(Label::from_bytes(&kept).as_ref(), Some(&label));

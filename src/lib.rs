@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! stdin → Request → Place → Rule → token source ──cached──→ Token → stdout
-//!                                    └─ none ─→ (lock) → sign → API → probe ─┘
+//!                                    └─ none ─→ shared cache ─ none ─→ (lock) → sign → API → probe ─┘
 //! ```
 //!
 //! The flow has one direction. A module imports only modules that stand below it in this list, which a test

@@ -55,6 +55,9 @@ pub(crate) struct Label {
     /// The full names of the repositories that it is narrowed to; empty: all that the installation covers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) repositories: Vec<String>,
+    /// Whether another machine minted it, and this one has it from the shared cache.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) minted_elsewhere: bool,
 }
 
 impl Label {
@@ -98,10 +101,21 @@ impl Token {
         since_began.contains(&self.minted_at) && self.remaining(clock) > 0
     }
 
+    /// The same token by a clock that is so many seconds ahead of the one that its times are by.
+    pub(crate) fn by_clock_ahead(self, seconds: i64) -> Self {
+        Self { minted_at: moved(self.minted_at, seconds), ..self }
+    }
+
     /// The token as a store keeps it, with its label.
     pub(crate) fn to_bytes(&self, label: &Label) -> Zeroizing<Vec<u8>> {
+        self.to_bytes_by_clock_ahead(label, 0)
+    }
+
+    /// The same, with times by a clock that is so many seconds ahead.
+    pub(crate) fn to_bytes_by_clock_ahead(&self, label: &Label, seconds: i64) -> Zeroizing<Vec<u8>> {
         let Self { secret, minted_at, lifetime } = self;
-        let stored = Stored { token: secret.expose(), minted_at: *minted_at, lifetime: *lifetime, label };
+        let minted_at = moved(*minted_at, seconds);
+        let stored = Stored { token: secret.expose(), minted_at, lifetime: *lifetime, label };
         // As large as a token of the long form needs, so that no copy stays behind unwiped.
         let mut bytes = Zeroizing::new(Vec::with_capacity(2048));
         // Text and numbers can always be written to memory.
@@ -115,6 +129,12 @@ impl Token {
         let is_usable = is_token(token.expose()) && (0..=LONGEST_LIFETIME).contains(&lifetime);
         is_usable.then_some(Self { secret: token, minted_at, lifetime })
     }
+}
+
+/// A time by a clock that is so many seconds ahead.
+fn moved(time: Duration, seconds: i64) -> Duration {
+    let by = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 { time.saturating_sub(by) } else { time.saturating_add(by) }
 }
 
 /// Whether a text can be a token: visible ASCII only, which git's lines can carry.

@@ -11,8 +11,11 @@ use crate::time::Clock;
 /// The variable that holds an App's private key. There is no flag for it: command lines are public.
 pub(crate) const PRIVATE_KEY: &str = "GHAPP_PRIVATE_KEY";
 
+/// The variable that holds the password of the shared cache. There is no flag for it either.
+pub(crate) const SHARED_CACHE_PASSWORD: &str = "GHAPP_SHARED_CACHE_PASSWORD";
+
 /// Variables that hold a secret of this program's, which no other program is given.
-pub(crate) const SECRET_VARIABLES: &[&str] = &[PRIVATE_KEY];
+pub(crate) const SECRET_VARIABLES: &[&str] = &[PRIVATE_KEY, SHARED_CACHE_PASSWORD];
 
 /// What surrounds one run of the program.
 pub struct World<'a> {

@@ -63,7 +63,7 @@ fn status() {
     let works = of("host api app ok slug installed_on");
     let fails = of("host api app ok error hint");
     let token = of(
-        "host api app installation owner repositories repository_selection permissions expires_at kept_in",
+        "host api app installation owner repositories repository_selection permissions expires_at kept_in minted_here",
     );
     assert_eq!(fields(&told["apps"][0]), works);
     assert_eq!(fields(&told["apps"][1]), fails);

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Cache;
 use super::folder::Kind;
 use super::key::{ApiStateKey, Name as _};
+use super::shared::Opened;
 use crate::time::Timestamp;
 
 pub(super) const KIND: Kind = Kind::of_digests("apis");
@@ -28,18 +29,42 @@ struct Noted {
     state: ApiState,
 }
 
+impl ApiState {
+    /// The same by a clock that is so many seconds ahead of the one that its times are by.
+    fn by_clock_ahead(self, seconds: i64) -> Self {
+        let limited_until = self.limited_until.map(|until| until.plus(seconds));
+        Self { clock_offset: self.clock_offset.saturating_sub(seconds), limited_until }
+    }
+}
+
 impl Cache<'_> {
+    /// Notes what the fleet knows of an API, for this run.
+    pub(super) fn note_fleets_api_state(&self, entry: &Opened) {
+        let ahead = self.shared.ahead();
+        let noted = entry.as_ref().and_then(|entry| serde_json::from_slice::<Noted>(entry).ok());
+        let now = self.world.clock.now().plus(ahead);
+        let noted = noted.filter(|noted| (0..=MEMORY).contains(&now.since(noted.at)));
+        self.fleets_api_state.set(noted.map(|noted| noted.state.by_clock_ahead(-ahead)));
+    }
+
     /// The state of an API, as it was last noted, as far as that can be believed.
     pub(crate) fn api_state(&self, key: &ApiStateKey) -> ApiState {
         let now = self.world.clock.now();
         let noted = self.noted_state(key).filter(|noted| (0..=MEMORY).contains(&now.since(noted.at)));
-        let mut state = noted.map(|noted| noted.state).unwrap_or_default();
+        let noted = noted.map(|noted| noted.state);
+        let mut state = noted.or(self.fleets_api_state.get()).unwrap_or_default();
         state.limited_until = state.limited_until.filter(|until| (1..=MEMORY).contains(&until.since(now)));
         state
     }
 
     /// Notes the state of an API. What cannot be noted is learnt again by the next process.
     pub(crate) fn note_api_state(&self, key: &ApiStateKey, state: &ApiState) {
+        if self.is_shared() {
+            let ahead = self.shared.ahead();
+            let (at, state) = (self.world.clock.now().plus(ahead), state.by_clock_ahead(ahead));
+            let noted = serde_json::to_vec(&Noted { at, state }).unwrap_or_default();
+            self.share(key.name(), &noted, MEMORY, None);
+        }
         // The usual state needs no note, but takes the place of another one: also of one that is not believed now, because
         // it comes from the future, and would be when that has come.
         if let Some(folder) = self.folder()

@@ -2,12 +2,13 @@
 //! gets, and nothing that `logout` drops, depends on them.
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::Cache;
 use super::folder::Kind;
 use super::key::{Name as _, TokenKey};
 use crate::time::Timestamp;
-use crate::token::{Granted, Label};
+use crate::token::{Granted, Label, Token};
 
 pub(super) const KIND: Kind = Kind::of_digests("grants");
 
@@ -20,6 +21,26 @@ pub(crate) struct Grant {
     pub(crate) granted: Granted,
     /// When it expires, by the local clock.
     pub(crate) expires_at: Timestamp,
+}
+
+/// What is shared of a token: the token, and what it is for, a line each. Its times are by a clock that is so many seconds
+/// ahead.
+pub(super) fn token_to_share(token: &Token, grant: &Grant, ahead: i64) -> Zeroizing<Vec<u8>> {
+    let mut entry = token.to_bytes_by_clock_ahead(&grant.label, ahead);
+    entry.push(b'\n');
+    // Text and numbers can always be written to memory.
+    let _ = serde_json::to_writer(&mut *entry, grant);
+    entry
+}
+
+/// The token and what it is for, as another machine shared them.
+pub(super) fn shared_token(entry: &[u8], ahead: i64) -> Option<(Token, Grant)> {
+    let end = entry.iter().position(|byte| *byte == b'\n')?;
+    let token = Token::from_bytes(&entry[..end])?.by_clock_ahead(-ahead);
+    let mut grant: Grant = serde_json::from_slice(&entry[end + 1..]).ok()?;
+    grant.label.minted_elsewhere = true;
+    grant.expires_at = token.expires_at();
+    Some((token, grant))
 }
 
 impl Cache<'_> {

@@ -7,7 +7,7 @@ use crate::secret::hex;
 use crate::token::{RepositoryRef, Scope};
 
 /// Names a cached token: a digest over everything that changes the token.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TokenKey(String);
 
 impl TokenKey {

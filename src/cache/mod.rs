@@ -11,8 +11,10 @@ mod lock;
 mod outages;
 mod refusals;
 mod routes;
+mod shared;
 mod store;
 
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -29,7 +31,9 @@ use folder::{Folder, Kind, LOCKS, UNFINISHED};
 pub(crate) use grants::Grant;
 pub(crate) use key::{ApiStateKey, Name, RouteKey, TokenKey};
 use lock::{Lock, LockOutcome};
-pub(crate) use routes::{Learnt, LookupTurn, OwnerRoute};
+pub(crate) use routes::{FleetRoute, Learnt, LookupTurn, OwnerRoute};
+use shared::Shared;
+pub(crate) use shared::{Address, FleetLease, FleetTurn, SharedSettings};
 pub(crate) use store::{Effort, Sealer, StoreKind};
 use store::{Opening, Store};
 
@@ -39,10 +43,10 @@ const DEFAULT_MIN_FRESH: i64 = 300;
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What was told, or done, in the last 24 hours.
-const TOLD: Kind = Kind::of_words("told", &["fallback", "swept"]);
+const TOLD: Kind = Kind::of_words("told", &["fallback", "swept", "shared-cache"]);
 
 /// How a [`Cache`] works.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// Where tokens are kept.
     pub(crate) store: StoreKind,
@@ -50,20 +54,28 @@ pub(crate) struct Settings {
     pub(crate) min_fresh: i64,
     /// How long GitHub may take in all.
     pub(crate) deadline: Duration,
+    /// Where a fleet of machines keeps what they share.
+    pub(crate) shared: SharedSettings,
 }
 
 impl Settings {
-    /// How long another process may take to look up or mint the same: GitHub and then the probe the deadline each, and the
-    /// private key its time.
+    /// How long another process may take to look up or mint the same: GitHub and then the probe the deadline each, the private
+    /// key its time, and other machines theirs.
     fn patience(&self) -> Duration {
         const PRIVATE_KEY: Duration = Duration::from_secs(5);
-        self.deadline * 2 + PRIVATE_KEY
+        let others = if self.shared.address.is_some() { shared::PATIENCE } else { Duration::ZERO };
+        self.deadline * 2 + PRIVATE_KEY + others
     }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { store: StoreKind::default(), min_fresh: DEFAULT_MIN_FRESH, deadline: DEFAULT_DEADLINE }
+        Self {
+            store: StoreKind::default(),
+            min_fresh: DEFAULT_MIN_FRESH,
+            deadline: DEFAULT_DEADLINE,
+            shared: SharedSettings::default(),
+        }
     }
 }
 
@@ -73,6 +85,11 @@ pub(crate) struct Cache<'a> {
     settings: Settings,
     sealer: Option<Rc<dyn Sealer + 'a>>,
     folder: Result<Folder<'a>>,
+    shared: Shared,
+    /// What the fleet knows of the API, as of the last look.
+    fleets_api_state: Cell<Option<ApiState>>,
+    /// When tokens under a name were refused on any machine, as of the last look.
+    fleets_refusals: RefCell<(TokenKey, Vec<Timestamp>)>,
 }
 
 /// What a store has under a name.
@@ -85,12 +102,13 @@ pub(crate) struct Entry {
 }
 
 /// What is to be done where no fresh token is cached.
-pub(crate) enum MintTurn {
-    /// Nothing: another process minted this one meanwhile.
+pub(crate) enum MintTurn<'c> {
+    /// Nothing: another process, or another machine, minted this one meanwhile.
     Minted(Token),
-    /// Mint one, while the others wait for the lock.
+    /// Mint one, while the others wait for the lock and the lease.
     Mint {
-        /// Held until it is dropped.
+        /// Held until they are dropped: first the lease, so that what is kept is there for all.
+        _lease: Option<FleetLease<'c>>,
         _lock: Option<Lock>,
         /// A cached token that is still valid, for when none can be minted.
         fallback: Option<Token>,
@@ -102,7 +120,7 @@ impl<'a> Cache<'a> {
     /// removed, but not read.
     pub(crate) fn open(
         world: &'a World<'a>,
-        settings: Settings,
+        settings: &Settings,
         sealer: Option<Rc<dyn Sealer + 'a>>,
     ) -> Self {
         let folder = match &world.folders.cache {
@@ -110,7 +128,15 @@ impl<'a> Cache<'a> {
             None => Err(Error::new("there is no cache folder: this user has no home")
                 .hint("set HOME or XDG_CACHE_HOME")),
         };
-        Self { world, settings, sealer, folder }
+        Self {
+            world,
+            settings: settings.clone(),
+            sealer,
+            folder,
+            shared: Shared::default(),
+            fleets_api_state: Cell::default(),
+            fleets_refusals: RefCell::default(),
+        }
     }
 
     fn folder(&self) -> Option<&Folder<'a>> {
@@ -138,13 +164,18 @@ impl<'a> Cache<'a> {
         self.cached(key).filter(|token| self.is_fresh(token) && !need.is_refused(token))
     }
 
-    /// Waits until this process may mint, or another one did.
+    /// Waits until this process may mint, or another one did: first of those on this machine, then of all machines.
     ///
     /// # Errors
     /// If too many tokens were refused lately.
-    pub(crate) fn turn_to_mint(&self, key: &TokenKey, need: Need<'_>) -> Result<MintTurn> {
-        if self.settings.store.is_none() {
-            return Ok(MintTurn::Mint { _lock: None, fallback: None });
+    pub(crate) fn turn_to_mint(
+        &self,
+        key: &TokenKey,
+        api: &ApiStateKey,
+        need: Need<'_>,
+    ) -> Result<MintTurn<'_>> {
+        if self.settings.store.is_none() && !self.is_shared() {
+            return Ok(MintTurn::Mint { _lease: None, _lock: None, fallback: None });
         }
         self.world.terminal.trace(|| "cache: no fresh token".to_owned());
         if let Err(why) = &self.folder {
@@ -169,8 +200,37 @@ impl<'a> Cache<'a> {
             }
             stale => stale.filter(|token| token.remaining(self.world.clock) > 0),
         };
+        let lease = match self.fleets_turn_to_mint(key, api, will_do) {
+            FleetTurn::Done((token, grant)) => {
+                self.keep_here(key, &token, &grant);
+                return Ok(MintTurn::Minted(token));
+            }
+            FleetTurn::Do(lease) => lease,
+        };
         self.check_refusal_limit(key)?;
-        Ok(MintTurn::Mint { _lock: lock, fallback })
+        Ok(MintTurn::Mint { _lease: lease, _lock: lock, fallback })
+    }
+
+    /// Waits until another machine minted a token that will do, or it is this one's turn.
+    fn fleets_turn_to_mint(
+        &self,
+        key: &TokenKey,
+        api: &ApiStateKey,
+        will_do: impl Fn(&Token) -> bool,
+    ) -> FleetTurn<'_, (Token, Grant)> {
+        let usable = |entry: &shared::Opened| {
+            grants::shared_token(entry.as_ref()?, self.shared.ahead()).filter(|(token, _)| will_do(token))
+        };
+        if let Some(found) = usable(&self.came_along(key.name())) {
+            return FleetTurn::Done(found);
+        }
+        let refusals = refusals::shared_name(key);
+        self.fleets_turn(key.name(), &[key.name(), &refusals, api.name()], 1, |entries| {
+            let [token, refusals, api] = entries else { return None };
+            self.note_fleets_refusals(key, refusals);
+            self.note_fleets_api_state(api);
+            usable(token)
+        })
     }
 
     /// Takes the lock of a name unless another process has `done` the work meanwhile, or says why `doing` goes
@@ -232,8 +292,17 @@ impl<'a> Cache<'a> {
         store.read(key).ok().flatten().and_then(|bytes| Token::from_bytes(&bytes))
     }
 
-    /// Writes to the first store that takes the token. That it is not the first of all is told once a day.
+    /// Keeps a token that was minted just now, here and for other machines.
     pub(crate) fn keep(&self, key: &TokenKey, token: &Token, grant: &Grant) {
+        self.keep_here(key, token, grant);
+        if self.is_shared() {
+            let entry = grants::token_to_share(token, grant, self.shared.ahead());
+            self.share(key.name(), &entry, token.remaining(self.world.clock), None);
+        }
+    }
+
+    /// Writes to the first store that takes the token. That it is not the first of all is told once a day.
+    fn keep_here(&self, key: &TokenKey, token: &Token, grant: &Grant) {
         let lifetime = u64::try_from(token.remaining(self.world.clock)).unwrap_or(0);
         if lifetime == 0 || self.settings.store.is_none() {
             return;

@@ -5,7 +5,9 @@
 
 use super::Cache;
 use super::folder::Kind;
+use super::grants::shared_token;
 use super::key::{Name as _, TokenKey};
+use super::shared::Opened;
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -15,6 +17,11 @@ pub(super) const KIND: Kind = Kind::of_digests("refusals");
 /// So many tokens may be refused within so many seconds before no new one is minted.
 const LIMIT: usize = 3;
 const WINDOW: i64 = 60;
+
+/// The name of the count that machines share.
+pub(super) fn shared_name(key: &TokenKey) -> String {
+    format!("refusals {}", key.name())
+}
 
 impl Cache<'_> {
     /// An error if so many tokens were refused within the last minute that another one would be too.
@@ -39,10 +46,42 @@ impl Cache<'_> {
                 }
             }
         }
+        dropped |= self.erase_shared(key, token);
         if dropped {
             self.count_refusal(key);
         }
         dropped
+    }
+
+    /// Drops the entry that other machines see, if it is exactly this token. Gives whether it is.
+    pub(crate) fn withdraw(&self, key: &TokenKey, token: &Secret) -> bool {
+        self.drop_shared(key.name(), |entry| {
+            shared_token(entry, self.shared.ahead()).is_some_and(|(shared, _)| shared.secret.matches(token))
+        })
+    }
+
+    /// The same for one that was refused, which other machines count too.
+    fn erase_shared(&self, key: &TokenKey, token: &Secret) -> bool {
+        if !self.withdraw(key, token) {
+            return false;
+        }
+        let name = shared_name(key);
+        let known = self.read_shared(&[&name]).and_then(|entries| entries.into_iter().next()).flatten();
+        self.note_fleets_refusals(key, &known);
+        let ahead = self.shared.ahead();
+        let refusals = self.refusals(key).into_iter().chain([self.world.clock.now()]);
+        let refusals: Vec<Timestamp> = refusals.map(|then| then.plus(ahead)).collect();
+        self.share(&name, &serde_json::to_vec(&refusals).unwrap_or_default(), WINDOW, None);
+        self.share_now();
+        true
+    }
+
+    /// Counts here what was refused elsewhere.
+    pub(super) fn note_fleets_refusals(&self, key: &TokenKey, entry: &Opened) {
+        let refusals = entry.as_ref().and_then(|entry| serde_json::from_slice::<Vec<Timestamp>>(entry).ok());
+        let ahead = self.shared.ahead();
+        let refusals: Vec<_> = refusals.into_iter().flatten().map(|then| then.plus(-ahead)).collect();
+        self.fleets_refusals.replace((key.clone(), refusals));
     }
 
     /// git's server accepted a token: if it is the one that is cached, the count begins anew.
@@ -56,6 +95,8 @@ impl Cache<'_> {
         {
             // A count that stays is forgotten within a minute.
             let _ = folder.remove(KIND, key.name());
+            self.share(&shared_name(key), b"[]", WINDOW, None);
+            self.share_now();
         }
     }
 
@@ -72,6 +113,12 @@ impl Cache<'_> {
     fn refusals(&self, key: &TokenKey) -> Vec<Timestamp> {
         let all: Option<Vec<Timestamp>> = self.folder().and_then(|folder| folder.read_json(KIND, key.name()));
         let now = self.world.clock.now();
-        all.into_iter().flatten().filter(|then| (0..WINDOW).contains(&now.since(*then))).collect()
+        let is_recent = |then: &Timestamp| (0..WINDOW).contains(&now.since(*then));
+        let here: Vec<_> = all.into_iter().flatten().filter(is_recent).collect();
+        // Those of other machines have this one's among them.
+        let (of, everywhere) = &*self.fleets_refusals.borrow();
+        let everywhere: Vec<_> =
+            everywhere.iter().copied().filter(|then| of == key && is_recent(then)).collect();
+        if everywhere.len() > here.len() { everywhere } else { here }
     }
 }

@@ -75,7 +75,7 @@ impl Fixture {
         }));
         let store = StoreKind::parse("file").unwrap();
         let settings = Settings { store, ..Settings::default() };
-        Cache::open(world, settings, Some(Rc::new(Secretive(secret))))
+        Cache::open(world, &settings, Some(Rc::new(Secretive(secret))))
     }
 }
 
@@ -88,9 +88,9 @@ fn get_or_mint(
     if let Some(token) = cache.fresh(key, Need::Fresh) {
         return Ok(token);
     }
-    match cache.turn_to_mint(key, Need::Fresh).unwrap() {
+    match cache.turn_to_mint(key, &ApiStateKey::new(&Host::github().api(), "Iv1"), Need::Fresh).unwrap() {
         MintTurn::Minted(token) => Ok(token),
-        MintTurn::Mint { _lock, fallback } => match (mint(), fallback) {
+        MintTurn::Mint { _lease, _lock, fallback } => match (mint(), fallback) {
             (Ok(token), _) => {
                 cache.keep(key, &token, &grant(&token));
                 Ok(token)
@@ -110,6 +110,7 @@ fn grant(token: &Token) -> Grant {
             installation: Some(InstallationId::from(1)),
             owner: None,
             repositories: Vec::new(),
+            minted_elsewhere: false,
         },
         granted: Granted::default(),
         expires_at: token.expires_at(),
@@ -244,7 +245,7 @@ fn routes_are_looked_up_once_and_what_is_missing_soon_again() {
     };
     let cache = fixture.later(0);
     assert_eq!((cache.route(&route("a/b")), turn(&cache, "a/b")), (None, None));
-    cache.remember_route(&route("a/b"), Some(found.clone()), Learnt::Lookup);
+    cache.remember_route(&route("a/b"), Some(found.clone()), Learnt::Lookup, None);
     assert_eq!(
         (cache.route(&route("a/b")), turn(&cache, "a/b")),
         (Some(Some(found.clone())), Some(Some(found.clone())))
@@ -253,15 +254,15 @@ fn routes_are_looked_up_once_and_what_is_missing_soon_again() {
     assert_eq!(fixture.later(day - 1).route(&route("a/b")), Some(Some(found.clone())));
     let next_day = fixture.later(day);
     assert_eq!((next_day.route(&route("a/b")), turn(&next_day, "a/b")), (None, None));
-    assert_eq!(next_day.old_route(&route("a/b")), Some(found));
-    cache.remember_route(&route("a/c"), None, Learnt::Lookup);
+    assert_eq!(next_day.old_route(&route("a/b")), Some(found.clone()));
+    cache.remember_route(&route("a/c"), None, Learnt::Lookup, None);
     assert_eq!(fixture.later(29).route(&route("a/c")), Some(None));
     // After 30 seconds, and for a clock that was set back, it is looked up again.
     for at in [30, -1] {
         assert_eq!(fixture.later(at).route(&route("a/c")), None, "after {at} s");
         assert_eq!(turn(&fixture.later(at), "a/c"), None);
     }
-    cache.forget_route(&route("a/b"));
+    cache.forget_route(&route("a/b"), &found);
     assert_eq!(cache.old_route(&route("a/b")), None);
     std::fs::write(fixture.path().join("routes").join(route("a/b").name()), "{").unwrap();
     assert_eq!(cache.old_route(&route("a/b")), None);
@@ -274,7 +275,7 @@ fn an_owners_installation_is_remembered_but_that_it_covers_everything_only_for_a
     assert!(fixture.later(0).owner_route(&key).is_none());
     let covers = Repository::parse("a/b").unwrap();
     let owner = OwnerRoute { installation: InstallationId::from(7).into(), covers, covers_all: true };
-    fixture.later(0).remember_owner(&key, &owner);
+    fixture.later(0).remember_owner(&key, &owner, &self::key());
     for (at, covers_all) in [(0, true), (3599, true), (3600, false), (-1, false), (9 * 24 * 3600, false)] {
         let owner = fixture.later(at).owner_route(&key).unwrap();
         assert_eq!(

@@ -48,7 +48,7 @@ fn is_of(label: &Label, rule: &Rule) -> bool {
 /// All tokens that are cached and have not expired, of all Apps, and why a store cannot tell. Those that expire last come
 /// last.
 pub(super) fn cached(config: &Config, world: &World<'_>) -> (Vec<Cached>, Vec<Error>) {
-    let cache = Cache::open(world, config.cache, None);
+    let cache = Cache::open(world, &config.cache, None);
     let sources: Vec<(&Rule, TokenSource<'_>)> =
         config.rules.iter().map(|rule| (rule, TokenSource::new(rule, config, world))).collect();
     let (entries, failures) = cache.entries();

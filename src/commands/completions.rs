@@ -13,7 +13,7 @@ use clap_complete::env::Shells;
 
 use super::output::Output;
 use crate::cache::StoreKind;
-use crate::config::{Config, Flags, SETTINGS, Setting};
+use crate::config::{Config, Flags, Setting};
 use crate::error::{Error, Result, cause};
 use crate::world::World;
 
@@ -87,7 +87,7 @@ pub(crate) fn candidates(
 /// The command line with what its values can be.
 fn with_candidates(mut definition: clap::Command, world: &World<'_>) -> clap::Command {
     let config = Config::load(&Flags::default(), world).unwrap_or_default();
-    for setting in SETTINGS {
+    for setting in Setting::with_flag() {
         let values = values(setting, &config);
         definition = definition.mut_arg(setting.name(), |arg| match setting.key {
             "private-key" => arg.value_hint(ValueHint::FilePath),

@@ -23,6 +23,9 @@ pub(crate) struct Options {
     /// Also tokens of Apps that are no longer configured, and everything else in the cache folder
     #[arg(long, conflicts_with = "name")]
     all: bool,
+    /// Also revoke tokens that other machines minted, and that this one has from the shared cache
+    #[arg(long, conflicts_with = "keep_remote")]
+    shared: bool,
     /// Remove the tokens here only, and do not revoke them at GitHub
     #[arg(long)]
     keep_remote: bool,
@@ -55,10 +58,14 @@ pub(super) fn logout(
         }
     }
     let others = total - chosen.len();
-    let way = Way { keeps_remote: options.keep_remote, removes_sealed: options.all };
+    let way = Way {
+        keeps_remote: options.keep_remote,
+        removes_sealed: options.all,
+        revokes_others: options.shared,
+    };
     let done = remove_tokens(&chosen, way, &config, world, &mut troubles);
     if options.all {
-        Cache::open(world, config.cache, None).forget_everything()?;
+        Cache::open(world, &config.cache, None).forget_everything()?;
         // Nothing is sealed under them any more.
         for rule in &config.rules {
             let source = TokenSource::new(rule, &config, world);
@@ -78,6 +85,15 @@ pub(super) fn logout(
         ),
         None => "no token is cached".to_owned(),
     })?;
+    if done.left > 0 {
+        let minted = count(
+            done.left,
+            "was minted by another machine and stays valid",
+            "were minted by others and stay valid",
+        );
+        output
+            .line(&format!("{minted}; to revoke for all machines: git-credential-ghapp logout --shared"))?;
+    }
     Ok(u8::from(!troubles.is_empty()))
 }
 
@@ -85,7 +101,7 @@ pub(super) fn logout(
 /// why not all of it was.
 pub(super) fn everything(config: &Config, world: &World<'_>) -> (Option<String>, Vec<Error>) {
     let (tokens, mut troubles) = cached(config, world);
-    let way = Way { keeps_remote: false, removes_sealed: true };
+    let way = Way { keeps_remote: false, removes_sealed: true, revokes_others: false };
     let done = remove_tokens(&tokens, way, config, world, &mut troubles);
     (done.in_words(), troubles)
 }
@@ -97,6 +113,8 @@ struct Way {
     keeps_remote: bool,
     /// Whether those are removed, too, that cannot be revoked because they cannot be opened.
     removes_sealed: bool,
+    /// Whether those are revoked, too, that another machine minted.
+    revokes_others: bool,
 }
 
 /// How many tokens were removed here, and how many revoked at GitHub.
@@ -104,6 +122,8 @@ struct Way {
 struct Done {
     removed: usize,
     revoked: usize,
+    /// How many are valid still, because another machine minted them.
+    left: usize,
 }
 
 impl Done {
@@ -125,17 +145,20 @@ fn remove_tokens(
     world: &World<'_>,
     troubles: &mut Vec<Error>,
 ) -> Done {
-    let cache = Cache::open(world, config.cache, None);
+    let cache = Cache::open(world, &config.cache, None);
     let mut done = Done::default();
     for token in tokens {
         if token.token.is_none() && !way.keeps_remote && !way.removes_sealed {
             troubles.push(cannot_be_opened(token));
             continue;
         }
-        let revocation = if way.keeps_remote { Ok(()) } else { revoke(token, config, world) };
+        let is_others = token.label.minted_elsewhere && !way.revokes_others;
+        let revokes = !way.keeps_remote && !is_others;
+        let revocation = if revokes { withdraw_and_revoke(token, config, world) } else { Ok(()) };
         let removal = cache.forget(&token.key);
         done.removed += usize::from(removal.is_ok());
-        done.revoked += usize::from(revocation.is_ok() && !way.keeps_remote);
+        done.revoked += usize::from(revocation.is_ok() && revokes);
+        done.left += usize::from(is_others && !way.keeps_remote);
         troubles.extend(removal.and(revocation.map_err(|why| still_valid(token, &why))).err());
     }
     done
@@ -250,6 +273,14 @@ fn owner_of(token: &Cached, config: &Config, world: &World<'_>) -> Result<String
         Some(installation) => Ok(installation.owner().unwrap_or_default().to_owned()),
         None => Err(unclear("there is no such installation any more")),
     }
+}
+
+/// Revokes a token, after other machines can no longer have it from the shared cache.
+fn withdraw_and_revoke(cached: &Cached, config: &Config, world: &World<'_>) -> Result<()> {
+    if let (Some(rule), Some(token)) = (cached.rule(config), &cached.token) {
+        TokenSource::new(rule, config, world).cache().withdraw(&cached.key, &token.secret);
+    }
+    revoke(cached, config, world)
 }
 
 /// Revokes a token at the API that gave it, as the token's own label says. It takes nothing that is configured.

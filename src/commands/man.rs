@@ -85,7 +85,8 @@ fn render(definition: &Command, page: &mut Vec<u8>) -> std::io::Result<()> {
     }
     roff.control("SH", ["SETTINGS"]);
     for setting in SETTINGS {
-        item(&mut roff, &format!("{} {}", setting.flag, setting.placeholder));
+        let name = if setting.flag.is_empty() { setting.key } else { setting.flag };
+        item(&mut roff, &format!("{name} {}", setting.placeholder));
         roff.text([roman(setting.help)]);
         roff.control("br", []);
         roff.text([italic("file: "), roman(setting.key), italic("; environment: "), roman(setting.variable)]);
@@ -93,6 +94,7 @@ fn render(definition: &Command, page: &mut Vec<u8>) -> std::io::Result<()> {
     roff.control("SH", ["ENVIRONMENT"]);
     for (name, text) in [
         ("GHAPP_PRIVATE_KEY", "the private key itself: PEM, PEM with \\n written out, or PEM in base64"),
+        ("GHAPP_SHARED_CACHE_PASSWORD", "the password of the shared cache"),
         ("GHAPP_CONFIG", "the configuration file, instead of the user's; the flag is --config"),
         (
             "GHAPP_TRACE",

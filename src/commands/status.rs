@@ -37,7 +37,11 @@ pub(super) fn status(
     if options.json {
         let apps: Vec<Value> = checked.iter().map(|(rule, standing)| app_as_json(rule, standing)).collect();
         let tokens: Vec<Value> = cached.iter().map(as_json).collect();
-        output.json(&json!({ "apps": apps, "tokens": tokens }))?;
+        let mut whole = json!({ "apps": apps, "tokens": tokens });
+        if let Some((address, _)) = &config.cache.shared.address {
+            whole["shared_cache"] = json!(address.to_string());
+        }
+        output.json(&whole)?;
         return Ok(u8::from(fails));
     }
     for (rule, standing) in &checked {
@@ -64,7 +68,21 @@ pub(super) fn status(
     let rows: Vec<_> = cached.iter().map(row).collect();
     output.line("")?;
     output.table(["FOR", "HOST", "APP", "INSTALLATION", "EXPIRES", "KEPT IN", "MAY"], &rows)?;
+    tell_of_sharing(config, &cached, output)?;
     Ok(u8::from(fails))
+}
+
+/// What other machines have of this, and what `logout` does about that.
+fn tell_of_sharing(config: &Config, cached: &[Cached], output: &mut Output<'_>) -> Result<()> {
+    let Some((address, _)) = &config.cache.shared.address else { return Ok(()) };
+    let elsewhere = cached.iter().filter(|it| it.label.minted_elsewhere).count();
+    output.line("")?;
+    output.line(&format!(
+        "shared with other machines in {address}; {elsewhere} of {} {} minted by another machine",
+        cached.len(),
+        if elsewhere == 1 { "was" } else { "were" }
+    ))?;
+    output.line("logout revokes what this machine minted, for all; logout --shared also what others minted")
 }
 
 /// An App that works.
@@ -141,6 +159,7 @@ fn as_json(it: &Cached) -> Value {
         "permissions": it.granted.permissions,
         "expires_at": time(it.expires_at),
         "kept_in": it.store,
+        "minted_here": !label.minted_elsewhere,
     })
 }
 

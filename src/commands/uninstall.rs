@@ -95,7 +95,7 @@ pub(super) fn uninstall(
     troubles.iter().for_each(&mut warn);
     let is_taken_back = troubles.is_empty();
     // What is remembered.
-    let removed = Cache::open(world, config.cache, None).remove();
+    let removed = Cache::open(world, &config.cache, None).remove();
     match (folder, removed) {
         // There was none, or this command made it.
         (None, _) => {}

@@ -147,6 +147,10 @@ impl Reader<'_> {
         };
         Ok(match shape {
             Shape::Text => Value::Text(text(value)?),
+            Shape::YesOrNo => {
+                let flag = value.get_ref().as_bool();
+                Value::Text(flag.ok_or_else(|| self.unexpected(value, "true or false"))?.to_string())
+            }
             Shape::Number => Value::Number(number(value)?),
             Shape::TextOrNumber if value.get_ref().is_integer() => Value::Text(number(value)?.to_string()),
             Shape::TextOrNumber => {

@@ -11,7 +11,7 @@ use crate::app::key::{self, KeySource};
 use crate::app::public_key::PublicKeyFile;
 use crate::app::sign_command::{self, SignCommand};
 use crate::app::token_command::{self, TokenCommand};
-use crate::cache::{self, StoreKind};
+use crate::cache::{self, Address, StoreKind};
 use crate::command::{self, ConfiguredCommand};
 use crate::error::{Error, Result};
 use crate::names::{ApiUrl, Host, InstallationId, Repository, is_name};
@@ -24,7 +24,7 @@ use crate::world::{PRIVATE_KEY, Variables, World};
 pub(crate) struct Setting {
     /// The key in the configuration file.
     pub(crate) key: &'static str,
-    /// The flag, with its dashes.
+    /// The flag, with its dashes. Empty: there is none, because command lines are public.
     pub(crate) flag: &'static str,
     /// The environment variable.
     pub(crate) variable: &'static str,
@@ -55,6 +55,8 @@ pub(super) enum Apply {
 pub(super) enum Shape {
     Text,
     Number,
+    /// `true` or `false`.
+    YesOrNo,
     TextOrNumber,
     List,
     /// A text, or a list of them.
@@ -75,6 +77,11 @@ pub(crate) enum Value {
 }
 
 impl Setting {
+    /// All that have a flag.
+    pub(crate) fn with_flag() -> impl Iterator<Item = &'static Self> {
+        SETTINGS.iter().filter(|setting| !setting.flag.is_empty())
+    }
+
     /// The flag's name, without its dashes.
     pub(crate) fn name(&self) -> &'static str {
         self.flag.trim_start_matches('-')
@@ -366,6 +373,59 @@ pub(crate) static SETTINGS: &[Setting] = &[
         }),
         written: |_| None,
     },
+    Setting {
+        key: "shared-cache",
+        flag: "",
+        variable: "GHAPP_SHARED_CACHE",
+        placeholder: "URL",
+        help: "the Redis or Valkey in which machines share tokens: rediss://USER@HOST:PORT/0",
+        shape: Shape::Text,
+        apply: ToAll(|settings, given| {
+            let address = shared_address(given.text(), &given.origin)?;
+            settings.shared.address = address.map(|address| (address, given.origin.clone()));
+            Ok(())
+        }),
+        written: |_| None,
+    },
+    Setting {
+        key: "shared-cache-password-file",
+        flag: "",
+        variable: "GHAPP_SHARED_CACHE_PASSWORD_FILE",
+        placeholder: "FILE",
+        help: "the file with the password of the shared cache; GHAPP_SHARED_CACHE_PASSWORD holds it itself",
+        shape: Shape::Text,
+        apply: ToAll(|settings, given| {
+            settings.shared.password_file = Some((given.resolve)(given.text()));
+            Ok(())
+        }),
+        written: |_| None,
+    },
+    Setting {
+        key: "shared-cache-ca",
+        flag: "",
+        variable: "GHAPP_SHARED_CACHE_CA",
+        placeholder: "FILE",
+        help: "the CA of the shared cache's certificate; default: those of the system",
+        shape: Shape::Text,
+        apply: ToAll(|settings, given| {
+            settings.shared.ca = Some((given.resolve)(given.text()));
+            Ok(())
+        }),
+        written: |_| None,
+    },
+    Setting {
+        key: "shared-cache-plain",
+        flag: "",
+        variable: "GHAPP_SHARED_CACHE_PLAIN",
+        placeholder: "BOOL",
+        help: "true: the shared cache may be reached without TLS over a network",
+        shape: Shape::YesOrNo,
+        apply: ToAll(|settings, given| {
+            settings.shared.plain = given.parsed(yes)?;
+            Ok(())
+        }),
+        written: |_| None,
+    },
 ];
 
 impl Given<'_> {
@@ -515,6 +575,26 @@ fn store(text: &str, origin: &Origin) -> Result<StoreKind> {
         Error::new(format!("there is no token store {text:?} ({origin})"))
             .hint(format!("the stores are {}", StoreKind::names().join(", ")))
     })
+}
+
+/// The address of the shared cache. An empty one means that there is none, whatever was configured before.
+fn shared_address(text: &str, origin: &Origin) -> Result<Option<Address>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let explained = |why: Error| {
+        let error = Error::new(format!("{} ({origin})", why.message()));
+        error.hint(why.next_step().unwrap_or_default())
+    };
+    Address::parse(text).map(Some).map_err(explained)
+}
+
+fn yes(text: &str, origin: &Origin) -> Result<bool> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Error::new(format!("{text:?} is neither true nor false ({origin})"))),
+    }
 }
 
 fn permissions(given: &Given<'_>) -> Result<Permissions> {
@@ -788,6 +868,7 @@ pub(super) fn apply(config: &mut Config, flags: &Flags, world: &World<'_>) -> Re
         draft.sources.retain(|(_, _, origin)| is_flag(origin));
     }
     draft.source()?;
+    config.cache.shared.check()?;
     let Some(first) = first else { return Ok(()) };
     let rule = match draft.client()? {
         Some((client, origin)) => new_rule(config, &client, &origin, &draft)?,
@@ -809,7 +890,9 @@ fn value(shape: Shape, text: &str) -> Value {
     let text = text.trim();
     let parts = || text.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty());
     match shape {
-        Shape::Text | Shape::TextOrNumber | Shape::OneOrMore | Shape::Command => Value::Text(text.to_owned()),
+        Shape::Text | Shape::YesOrNo | Shape::TextOrNumber | Shape::OneOrMore | Shape::Command => {
+            Value::Text(text.to_owned())
+        }
         Shape::Number => text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Number),
         Shape::List => Value::List(parts().map(str::to_owned).collect()),
         Shape::Pairs => {

@@ -79,6 +79,10 @@ const EVERY_SETTING: &str = r#"
 cache = "secret-service"
 min-fresh = 60
 deadline = 7
+shared-cache = "rediss://fleet@cache.example:6380/2"
+shared-cache-password-file = "password"
+shared-cache-ca = "ca.pem"
+shared-cache-plain = true
 [[app]]
 id = 12345
 private-key = "~/keys/acme.pem"
@@ -100,6 +104,10 @@ fn a_file_with_every_setting_is_read() {
         (StoreKind::parse("secret-service").unwrap(), 60)
     );
     assert_eq!(config.cache.deadline.as_secs(), 7);
+    let shared = &config.cache.shared;
+    assert_eq!(shared.address.as_ref().unwrap().0.to_string(), "rediss://cache.example:6380/2");
+    let file = |path: &Option<std::path::PathBuf>| path.as_ref().unwrap().ends_with("password");
+    assert!(file(&shared.password_file) && shared.ca.is_some() && shared.plain);
     let [rule] = config.rules.as_slice() else { panic!("{config:?}") };
     assert_eq!(rule.app_id, "12345");
     assert_eq!(key_path(rule), Path::new("/home/u/keys/acme.pem"));
@@ -155,7 +163,7 @@ fn mistakes_are_told_with_file_line_and_cause() {
         ),
         (
             "chache = \"file\"\n".to_owned(),
-            "config.toml, line 1, column 1: unknown setting `chache`, expected `cache`, `min-fresh`, `deadline` or",
+            "config.toml, line 1, column 1: unknown setting `chache`, expected `cache`, `min-fresh`, `deadline`, `shared-cache`",
         ),
         (
             "[[app]]\nid = \"1\"\n".to_owned(),

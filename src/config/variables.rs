@@ -10,6 +10,7 @@ const PREFIX: &str = "GHAPP_";
 /// Those that are no settings.
 const OTHERS: &[&str] = &[
     "GHAPP_PRIVATE_KEY",
+    "GHAPP_SHARED_CACHE_PASSWORD",
     "GHAPP_CONFIG",
     "GHAPP_TRACE",
     "GHAPP_INSIDE_COMMAND",

@@ -10,8 +10,8 @@ use ureq::Agent;
 use crate::app::App;
 use crate::app::token_command::TokenCommand;
 use crate::cache::{
-    self, ApiState, ApiStateKey, AppPage, Cache, Grant, Learnt, LookupTurn, MintTurn, OwnerRoute, RouteKey,
-    TokenKey,
+    self, ApiState, ApiStateKey, AppPage, Cache, FleetRoute, FleetTurn, Grant, Learnt, LookupTurn, MintTurn,
+    OwnerRoute, RouteKey, SharedSettings, TokenKey,
 };
 use crate::config::{Config, Rule, RuleScope};
 use crate::error::{Error, Result};
@@ -150,9 +150,13 @@ impl<'a> TokenSource<'a> {
     pub(crate) fn new(rule: &'a Rule, config: &Config, world: &'a World<'a>) -> Self {
         let app = Rc::new(App::new(&rule.app_id, &rule.identity, world));
         let sealer = Rc::clone(&app) as Rc<dyn cache::Sealer + 'a>;
-        let cache = Cache::open(world, config.cache, Some(sealer));
         let (github, git_server) = (OnceCell::new(), OnceCell::new());
-        let settings = config.cache;
+        let mut settings = config.cache.clone();
+        if rule.identity.token_command().is_some() {
+            // Machines have no secret in common that its tokens could be sealed under.
+            settings.shared = SharedSettings::default();
+        }
+        let cache = Cache::open(world, &settings, Some(sealer));
         let narrowing = Narrowing::default();
         let network = GITS_NETWORK;
         Self {
@@ -198,7 +202,7 @@ impl<'a> TokenSource<'a> {
                     // The App was installed anew: its installation has another number now.
                     Err(Failure::Gone(_)) if may_be_gone => {
                         may_be_gone = false;
-                        self.forget_route(place);
+                        self.forget_route(place, &installation);
                         self.look_up_in_turn(place)?
                     }
                     result => return Ok(Outcome::Issued(result?)),
@@ -222,7 +226,7 @@ impl<'a> TokenSource<'a> {
         // Of all repositories of an owner that nothing is known about, one is looked up, and the others wait for that.
         match self.cache.turn_to_look_up(&self.owner_key(place), remembered) {
             LookupTurn::Known(route) => Ok(route),
-            LookupTurn::LookUp { _lock } => self.look_up(place),
+            LookupTurn::LookUp { _lock } => self.look_up(place, Some(&self.owner_key(place))),
         }
     }
 
@@ -236,11 +240,18 @@ impl<'a> TokenSource<'a> {
         let key = self.route_key(place);
         match self.cache.turn_to_look_up(&key, || self.cache.route(&key)) {
             LookupTurn::Known(found) => Ok(found.into()),
-            LookupTurn::LookUp { _lock } => self.look_up(place),
+            LookupTurn::LookUp { _lock } => self.look_up(place, None),
         }
     }
 
-    fn look_up(&self, place: &Place) -> Result<Route, Failure> {
+    /// The route as another machine of the fleet learnt it, or as GitHub says. If an owner is given, the route of that will do.
+    fn look_up(&self, place: &Place, owner: Option<&RouteKey>) -> Result<Route, Failure> {
+        let owner = owner.filter(|_| place.repository().is_some());
+        let _lease = match self.cache.fleets_turn_to_look_up(&self.route_key(place), owner, &self.api_key()) {
+            FleetTurn::Done(FleetRoute::Place(found)) => return Ok(found.into()),
+            FleetTurn::Done(FleetRoute::Owner(owner)) => return Ok(Route::Owner(owner)),
+            FleetTurn::Do(lease) => lease,
+        };
         self.open_git_server(place);
         match (self.look_up_afresh(place), self.cache.old_route(&self.route_key(place))) {
             // An old answer is better than none.
@@ -259,15 +270,20 @@ impl<'a> TokenSource<'a> {
         });
         let found = self.note_trouble(found)?;
         let installation = found.as_ref().map(|found| found.installation.clone());
-        self.cache.remember_route(&self.route_key(place), installation.clone(), Learnt::Lookup);
+        let token = installation.as_ref().map(|it| self.token_key(Mint::Of(it), place));
+        let key = self.route_key(place);
+        self.cache.remember_route(&key, installation.clone(), Learnt::Lookup, token.as_ref());
         // The owner is who GitHub says: a repository that moved is found under its old name too.
         if let (Some(Lookup { installation, owner: Some(owner), covers_all }), Some(repository)) =
             (found, place.repository())
         {
-            let key = self.owner_key(&Place::Owner(place.host().clone(), owner));
+            let owner = Place::Owner(place.host().clone(), owner);
+            let key = self.owner_key(&owner);
+            let of_all = InstallationRef::from(installation.id);
+            let token = self.token_key(Mint::Of(&of_all), &owner);
             let covers = repository.clone();
-            let route = OwnerRoute { installation: installation.id.into(), covers, covers_all };
-            self.cache.remember_owner(&key, &route);
+            let route = OwnerRoute { installation: of_all, covers, covers_all };
+            self.cache.remember_owner(&key, &route, &token);
         }
         Ok(installation)
     }
@@ -299,7 +315,14 @@ impl<'a> TokenSource<'a> {
         let accepts = |server: &GitServer<'_>| server.accepts(&issued.token.secret, service, repository);
         let is_covered = names_it || self.git_server().is_ok_and(accepts);
         is_covered.then(|| {
-            self.cache.remember_route(&self.route_key(place), Some(installation.clone()), Learnt::Probe);
+            let token = Some(&issued.key);
+            self.cache.remember_route(
+                &self.route_key(place),
+                Some(installation.clone()),
+                Learnt::Probe,
+                token,
+            );
+            self.cache.share_now();
             issued
         })
     }
@@ -322,9 +345,10 @@ impl<'a> TokenSource<'a> {
         if let Some(token) = self.cache.fresh(&key, need) {
             return cached(token, key);
         }
-        let (_lock, fallback) = match self.cache.turn_to_mint(&key, need)? {
+        let (_lock, _lease, fallback) = match self.cache.turn_to_mint(&key, &self.api_key(), need)? {
             MintTurn::Minted(token) => return cached(token, key),
-            MintTurn::Mint { _lock, fallback } => (_lock, fallback),
+            // What is declared last ends first: the lease, with which other machines see the token.
+            MintTurn::Mint { _lease, _lock, fallback } => (_lock, _lease, fallback),
         };
         let began = Instant::now();
         let minted = match mint {
@@ -337,10 +361,11 @@ impl<'a> TokenSource<'a> {
                 if let Some(repository) = place.repository()
                     && !self.narrowing_is_without_contents()
                     && !self.is_accepted(&token, repository)?
+                    && let Mint::Of(installation) = mint
                 {
                     // Perhaps the repository moved to another owner.
-                    self.cache.expire_route(&self.route_key(place));
-                    self.cache.forget_route(&self.owner_key(place));
+                    self.cache.expire_route(&self.route_key(place), installation);
+                    self.cache.forget_route(&self.owner_key(place), installation);
                 }
                 self.cache.keep(&key, &token, &self.grant(mint, place, &granted, &token));
                 let installation = mint.installation();
@@ -606,10 +631,10 @@ impl<'a> TokenSource<'a> {
         }
     }
 
-    /// Forgets the route to a place, and the one to its owner.
-    fn forget_route(&self, place: &Place) {
-        self.cache.forget_route(&self.route_key(place));
-        self.cache.forget_route(&self.owner_key(place));
+    /// Forgets the route to a place, and the one to its owner, because there is no such installation.
+    fn forget_route(&self, place: &Place, gone: &InstallationRef) {
+        self.cache.forget_route(&self.route_key(place), gone);
+        self.cache.forget_route(&self.owner_key(place), gone);
     }
 
     fn api_key(&self) -> ApiStateKey {
@@ -664,6 +689,7 @@ impl<'a> TokenSource<'a> {
             installation: mint.installation().map(|it| it.id),
             owner: place.owner().map(str::to_owned),
             repositories: repositories.into_iter().filter(|_| is_few).map(ToString::to_string).collect(),
+            minted_elsewhere: false,
         };
         Grant { label, granted: granted.clone(), expires_at: token.expires_at() }
     }

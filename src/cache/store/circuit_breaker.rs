@@ -10,9 +10,9 @@ use crate::time::{Clock, Timestamp, Unfinished, no_thread, within};
 const DEADLINE: Duration = Duration::from_secs(1);
 /// How long a store that did not answer is not asked, in seconds.
 const PAUSE: i64 = 180;
-pub(super) const KIND: Kind = Kind::of_words("unhealthy", &["secret-service"]);
+pub(super) const KIND: Kind = Kind::of_words("unhealthy", &["secret-service", "shared-cache"]);
 
-pub(super) struct CircuitBreaker<'a> {
+pub(in crate::cache) struct CircuitBreaker<'a> {
     /// The name of the store's marker.
     store: &'static str,
     folder: Option<&'a Folder<'a>>,
@@ -20,7 +20,7 @@ pub(super) struct CircuitBreaker<'a> {
 }
 
 impl<'a> CircuitBreaker<'a> {
-    pub(super) fn new(store: &'static str, opening: &Opening<'a>) -> Self {
+    pub(in crate::cache) fn new(store: &'static str, opening: &Opening<'a>) -> Self {
         Self { store, folder: opening.folder, clock: opening.world.clock }
     }
 
@@ -49,12 +49,13 @@ impl<'a> CircuitBreaker<'a> {
     }
 
     /// Whether the store is not asked.
-    fn is_open(&self) -> bool {
+    pub(in crate::cache) fn is_open(&self) -> bool {
         let until: Option<Timestamp> = self.folder.and_then(|folder| folder.read_json(KIND, self.store));
         until.is_some_and(|until| (1..=PAUSE).contains(&until.since(self.clock.now())))
     }
 
-    fn open(&self) {
+    /// Lets the store be skipped for a while.
+    pub(in crate::cache) fn open(&self) {
         if let Some(folder) = self.folder {
             // Without the marker the next call waits once more; that is all.
             let _ = folder.write_json(KIND, self.store, &self.clock.now().plus(PAUSE));

@@ -20,8 +20,9 @@ use super::folder::{Folder, Kind};
 use super::key::TokenKey;
 use crate::world::World;
 
-pub(super) use sealed::forget_secret;
+pub(super) use circuit_breaker::CircuitBreaker;
 pub(crate) use sealed::{Effort, Sealer};
+pub(super) use sealed::{Sealing, forget_secret};
 
 /// The kinds of files that stores keep in the cache folder, for sweeping.
 pub(super) const KINDS: [Kind; 2] = [sealed::KIND, circuit_breaker::KIND];

@@ -153,6 +153,7 @@ pub(super) fn examine_stores(
             }
         }
     }
+    examine_shared_cache(source, report)?;
     examine_locks(source, report)?;
     let now = world.clock.now();
     let (cached, failures) = cached(config, world);
@@ -165,6 +166,29 @@ pub(super) fn examine_stores(
     let tokens: Vec<String> = tokens.collect();
     let listed = if tokens.is_empty() { "none".to_owned() } else { tokens.join(", ") };
     report.ok("cached tokens", listed)
+}
+
+/// Whether machines can share what they learn and mint. Without that each is by itself, as it would be anyway.
+fn examine_shared_cache(source: &TokenSource<'_>, report: &mut Report<'_, '_>) -> Result<()> {
+    let Some(address) = source.cache().shared_with() else { return Ok(()) };
+    match source.cache().test_shared() {
+        Ok(-1..=1) => report.ok("shared cache", format!("{address} works")),
+        Ok(ahead) => {
+            let offset = describe_offset(ahead);
+            report.ok("shared cache", format!("{address} works; this clock is {offset} its clock"))
+        }
+        Err(why) => {
+            let what = format!("{address} is not used, so this machine mints for itself: {}", why.message());
+            let what = Error::new(what);
+            report.warning(
+                "shared cache",
+                match why.next_step() {
+                    Some(step) => what.hint(step),
+                    None => what.hint("check that it runs, and that this machine may connect to it"),
+                },
+            )
+        }
+    }
 }
 
 /// Whether another process is stuck on the way to a token, for which everybody else waits.

@@ -1,0 +1,271 @@
+//! What is sent to Redis or Valkey, and how long that may take. Each exchange is one command, so one round trip.
+
+use std::path::Path;
+use std::time::Duration;
+
+use redis::io::tcp::TcpSettings;
+use redis::{
+    Client, Connection, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, RedisConnectionInfo, RedisError,
+    TlsCertificates, Value,
+};
+
+use super::address::{Address, At, SharedSettings};
+use crate::error::{Error, Result, cause};
+use crate::files::{read, read_secret};
+use crate::secret::{Secret, without};
+use crate::time::{Unfinished, no_thread, within};
+use crate::world::{SHARED_CACHE_PASSWORD, World};
+
+/// How long one exchange may take, connecting included.
+pub(super) const PATIENCE: Duration = Duration::from_millis(300);
+/// What the names of all keys begin with.
+pub(super) const PREFIX: &str = "ghapp:";
+
+/// Gives the engine's time, whether the lease was taken, what comes along with the first value that begins with a key's name,
+/// and the values of all keys but the first, which is the lease's. It is taken only where each value that is given is still
+/// there.
+const LOOK: &str = "\
+local out = {redis.call('TIME')[1], 0, false}
+local same = ARGV[1] ~= ''
+for i = 2, #KEYS do
+    local value = redis.call('GET', KEYS[i])
+    local known = ARGV[i + 1]
+    if known and (value or '') ~= known then same = false end
+    if value and not out[3] and string.sub(value, 1, 6) == 'ghapp:' then
+        out[3] = redis.call('GET', string.sub(value, 1, 70))
+    end
+    out[i + 2] = value
+end
+if same and redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then out[2] = 1 end
+return out";
+/// Keeps values, each for so many milliseconds, and ends a lease, if it is still the same.
+const KEEP: &str = "\
+for i = 2, #KEYS do redis.call('SET', KEYS[i], ARGV[2 * i - 2], 'PX', ARGV[2 * i - 1]) end
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1";
+/// Drops a value, if it is still the same.
+const DROP: &str = "\
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0";
+
+/// A connection to the engine, opened when it is first needed.
+#[derive(Default)]
+pub(super) struct Engine {
+    connection: Option<Connection>,
+}
+
+/// What one look showed.
+pub(super) struct Look {
+    /// What the engine's clock shows, in seconds since the Unix epoch.
+    pub(super) time: i64,
+    /// Whether the lease is held now.
+    pub(super) leased: bool,
+    /// The value under the key that the first value begins with.
+    pub(super) came_along: Option<Vec<u8>>,
+    pub(super) values: Vec<Option<Vec<u8>>>,
+}
+
+/// A lease that is taken, under its key.
+#[derive(Clone, Debug)]
+pub(super) struct Lease {
+    pub(super) key: String,
+    /// Tells this holder from all others.
+    pub(super) holder: String,
+    pub(super) lasts: Duration,
+}
+
+impl Engine {
+    /// Looks at the values of keys, and takes the lease if the values are those that are `known`, where none is an empty one.
+    pub(super) fn look(
+        &mut self,
+        settings: &SharedSettings,
+        world: &World<'_>,
+        lease: Option<&Lease>,
+        keys: &[String],
+        known: &[Vec<u8>],
+    ) -> Result<Look> {
+        let mut command = redis::cmd("EVAL");
+        let lease_key = lease.map_or(PREFIX, |lease| lease.key.as_str());
+        command.arg(LOOK).arg(keys.len() + 1).arg(lease_key).arg(keys);
+        command.arg(lease.map_or("", |lease| lease.holder.as_str()));
+        command.arg(lease.map_or(0, |lease| lease.lasts.as_millis() as u64)).arg(known);
+        let Value::Array(answer) = self.exchange(settings, world, command)? else { return Err(garbage()) };
+        let mut answer = answer.into_iter();
+        let time = bytes(answer.next())?.and_then(|time| std::str::from_utf8(&time).ok()?.parse().ok());
+        let leased = match answer.next() {
+            Some(Value::Int(leased)) => leased == 1,
+            _ => return Err(garbage()),
+        };
+        let came_along = bytes(answer.next())?;
+        let values: Vec<_> = keys.iter().map(|_| bytes(answer.next())).collect::<Result<_>>()?;
+        Ok(Look { time: time.ok_or_else(garbage)?, leased, came_along, values })
+    }
+
+    /// Keeps values under keys, and ends the lease.
+    pub(super) fn keep(
+        &mut self,
+        settings: &SharedSettings,
+        world: &World<'_>,
+        lease: Option<&Lease>,
+        entries: &[(String, Vec<u8>, Duration)],
+    ) -> Result<()> {
+        let mut command = redis::cmd("EVAL");
+        command.arg(KEEP).arg(entries.len() + 1).arg(lease.map_or(PREFIX, |lease| lease.key.as_str()));
+        for (key, ..) in entries {
+            command.arg(key);
+        }
+        command.arg(lease.map_or("", |lease| lease.holder.as_str()));
+        for (_, value, lasts) in entries {
+            command.arg(value).arg(lasts.as_millis() as u64);
+        }
+        self.exchange(settings, world, command).map(drop)
+    }
+
+    /// Drops the value of a key, if it is still this one.
+    pub(super) fn drop_if(
+        &mut self,
+        settings: &SharedSettings,
+        world: &World<'_>,
+        key: &str,
+        value: &[u8],
+    ) -> Result<()> {
+        let mut command = redis::cmd("EVAL");
+        command.arg(DROP).arg(1).arg(key).arg(value);
+        self.exchange(settings, world, command).map(drop)
+    }
+
+    /// Sends one command and waits for its answer, in a thread of its own that is abandoned when it takes too long.
+    fn exchange(
+        &mut self,
+        settings: &SharedSettings,
+        world: &World<'_>,
+        command: redis::Cmd,
+    ) -> Result<Value> {
+        let password = password(settings, world)?;
+        let (connected, client) = match self.connection.take() {
+            Some(connection) => (Some(connection), None),
+            None => (None, Some(client(settings, password.as_ref())?)),
+        };
+        let exchanged = within(PATIENCE, move || {
+            let mut connection = match (connected, client) {
+                (Some(connection), _) => connection,
+                (None, Some(client)) => client.get_connection_with_timeout(PATIENCE)?,
+                (None, None) => return Err(RedisError::from(std::io::Error::other("no connection"))),
+            };
+            let answer: Value = command.query(&mut connection)?;
+            Ok((connection, answer))
+        });
+        match exchanged {
+            Err(Unfinished::NotStarted(e)) => Err(no_thread("ask it", &e)),
+            Err(Unfinished::Late) => {
+                Err(Error::new(format!("it did not answer within {} ms", PATIENCE.as_millis())))
+            }
+            Ok(Ok((connection, answer))) => {
+                self.connection = Some(connection);
+                Ok(answer)
+            }
+            Ok(Err(why)) => Err(explain(&why, password.as_ref())),
+        }
+    }
+}
+
+fn garbage() -> Error {
+    Error::new("its answer makes no sense").hint("check that a Redis or Valkey listens there")
+}
+
+/// A value, if there is one.
+fn bytes(value: Option<Value>) -> Result<Option<Vec<u8>>> {
+    match value {
+        Some(Value::BulkString(bytes)) => Ok(Some(bytes)),
+        Some(Value::Nil) => Ok(None),
+        _ => Err(garbage()),
+    }
+}
+
+/// The password, if one is configured. The variable is stronger than the file.
+fn password(settings: &SharedSettings, world: &World<'_>) -> Result<Option<Secret>> {
+    /// The most that is read of its file, in bytes.
+    const LIMIT: u64 = 4096;
+    if let Some(password) = world.variables.text(SHARED_CACHE_PASSWORD)? {
+        return Ok(Some(Secret::new(password)));
+    }
+    let Some(path) = &settings.password_file else { return Ok(None) };
+    let unreadable =
+        |why: &str| Error::new(format!("its password in {} cannot be read: {why}", path.display()));
+    let content = read_secret(path, LIMIT, PATIENCE).map_err(|e| unreadable(&cause(&e)))?;
+    let text = std::str::from_utf8(&content).map_err(|_| unreadable("it is no text"))?;
+    Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())))
+}
+
+fn client(settings: &SharedSettings, password: Option<&Secret>) -> Result<Client> {
+    let Some((Address { user, database, at }, _)) = &settings.address else {
+        return Err(Error::new("there is no shared cache"));
+    };
+    let mut login = RedisConnectionInfo::default().set_db(*database).set_skip_set_lib_name();
+    if let Some(user) = user {
+        login = login.set_username(user);
+    }
+    if let Some(password) = password {
+        login = login.set_password(password.expose());
+    }
+    let address = match at {
+        At::Tls(host, port) => {
+            ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None }
+        }
+        At::Plain(host, port) => ConnectionAddr::Tcp(host.clone(), *port),
+        At::Socket(path) => ConnectionAddr::Unix(path.clone()),
+    };
+    let is_tls = matches!(at, At::Tls(..));
+    let opened = address.into_connection_info().and_then(|info| {
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let info = info.set_redis_settings(login).set_tcp_settings(tcp);
+        match settings.ca.as_deref().filter(|_| is_tls).map(ca).transpose()? {
+            Some(ca) => {
+                Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(ca) })
+            }
+            None => Client::open(info),
+        }
+    });
+    opened.map_err(|why| explain(&why, password))
+}
+
+fn ca(path: &Path) -> std::result::Result<Vec<u8>, RedisError> {
+    let unreadable =
+        |e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: {}", path.display(), cause(&e)));
+    read(path).map_err(|e| RedisError::from(unreadable(e)))
+}
+
+/// Why there is no answer, and what to do. Nothing of the password is in it, whatever the engine sends back.
+fn explain(why: &RedisError, password: Option<&Secret>) -> Error {
+    const WANTS_PASSWORD: &str = "it wants a password";
+    const REFUSES: &str = "it refuses the user or the password";
+    const LOGIN: &str = "check the user in shared-cache, and the password in shared-cache-password-file";
+    const COMMANDS: &str = "let its user run EVAL, TIME, GET, SET and DEL on the keys ghapp:*";
+    let mut text = match (why.code(), why.detail()) {
+        (Some(code), Some(detail)) => format!("it says {code} {detail}"),
+        (Some(code), None) => format!("it says {code}"),
+        (None, _) => why.to_string(),
+    };
+    if let Some(password) = password {
+        text = without(text, password.expose()).replace(password.expose(), "…");
+    }
+    // Who has not logged in may not even send so long a command.
+    if why.code() == Some("NOAUTH") || text.contains("unauthenticated") {
+        WANTS_PASSWORD.clone_into(&mut text);
+    } else if why.kind() == ErrorKind::AuthenticationFailed {
+        REFUSES.clone_into(&mut text);
+    }
+    let is_about_tls = text.contains("certificate") || text.contains("UnknownIssuer");
+    let error = Error::new(text.chars().take(300).collect::<String>());
+    match why.code() {
+        _ if error.message() == WANTS_PASSWORD || error.message() == REFUSES => error.hint(LOGIN),
+        Some("NOPERM") => error.hint(COMMANDS),
+        Some("READONLY") => error.hint("name the primary in shared-cache, not a replica"),
+        Some("OOM") => error.hint("raise its maxmemory, or let it evict: maxmemory-policy allkeys-lru"),
+        Some("MOVED" | "CROSSSLOT" | "CLUSTERDOWN") => {
+            error.hint("name an engine that is no cluster: what is shared fits on the smallest")
+        }
+        _ if is_about_tls => error.hint("name its CA in shared-cache-ca"),
+        _ => error,
+    }
+}
