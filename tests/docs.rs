@@ -109,7 +109,7 @@ fn page(name: &str) {
     let text = std::fs::read_to_string(format!("docs/{name}")).unwrap();
     let all = blocks(&text, "sh");
     assert!(!all.is_empty());
-    let tools = ["gh", "git-lfs", "cargo", "go", "pip", "npm", "curl"];
+    let tools = ["gh", "git-lfs", "cargo", "go", "pip", "npm", "curl", "redis-server"];
     let needed = |block: &str, tool: &str| match tool {
         "git-lfs" => block.contains("git lfs"),
         _ => block.lines().any(|line| {
@@ -149,6 +149,11 @@ fn page(name: &str) {
 #[test]
 fn containers_and_ci() {
     page("containers-and-ci.md");
+}
+
+#[test]
+fn fleets() {
+    page("fleets.md");
 }
 
 #[test]

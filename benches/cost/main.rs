@@ -2,12 +2,14 @@
 //!
 //! Whole processes, pinned to one core, in random order, medians. `cargo bench --bench cost -- counts` prints
 //! instructions and system calls instead, which do not depend on load; `-- check` compares those with
-//! `benches/cost/counts.txt` and fails where a warm `get` became dearer; `-- plots` draws the plots in `docs`.
+//! `benches/cost/counts.txt` and fails where a warm `get` became dearer; `-- plots` draws the plots in `docs`; `-- line`
+//! and `-- never-seen` measure only what is said there.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a measurement that cannot be made has failed")]
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "it prints figures about processes")]
 
 mod counts;
+mod line;
 mod plots;
 mod process;
 
@@ -29,6 +31,8 @@ fn main() {
         "counts" => print!("{}", Bench::new().counts()),
         "check" => counts::check(),
         "plots" => Bench::new().plots(),
+        "line" => Bench::new().through_a_line(),
+        "never-seen" => Bench::new().never_seen(),
         _ => Bench::new().measure(),
     }
 }
@@ -179,7 +183,9 @@ impl Bench {
         self.many();
         self.cold();
         self.signing();
+        self.through_a_line();
         self.parallel();
+        self.never_seen();
         let memory = |subject: &Subject| subject.memory().map(|peak| peak as f64 / 1024.0);
         let above = memory(&self.glibc).zip(memory(&self.empty)).map(|(ours, empty)| ours - empty);
         report("peak memory above an empty process, MiB", above, 4.0);
@@ -306,6 +312,37 @@ impl Bench {
         let medians = self.medians(&[("one", one), ("many", many)]);
         let ratio = medians[1].0.as_secs_f64() / medians[0].0.as_secs_f64();
         report("50 rules, 10,000 routes, 100 installations / one of each", Some(ratio), 1.25);
+    }
+
+    /// More repositories of one owner than GitHub lets an App ask about in an hour.
+    fn never_seen(&self) {
+        const REPOSITORIES: usize = 10_000;
+        {
+            let mut world = self.github.world();
+            world.rate_limit = 5000;
+            let widgets = world.repositories[0].clone();
+            let more = (0..REPOSITORIES).map(|number| github_simulator::Repository {
+                name: format!("never-seen-{number}"),
+                ..widgets.clone()
+            });
+            let more: Vec<_> = more.collect();
+            world.repositories.extend(more);
+        }
+        let mut subject = self.cold_subject("never-seen");
+        subject.input = self.folder.path().join("never-seen-request");
+        let count = |what: &str| self.github.world().count(what);
+        let lookup = "GET /repos/{owner}/{repo}/installation";
+        let mint = "POST /app/installations/{id}/access_tokens";
+        let (lookups, mints) = (count(lookup), count(mint));
+        let mut answered = 0;
+        for number in 0..REPOSITORIES {
+            let request = format!("protocol=https\nhost=github.com\npath=acme/never-seen-{number}\n");
+            std::fs::write(&subject.input, request).unwrap();
+            answered += usize::from(subject.answers());
+        }
+        report("10,000 repositories of one owner: not answered", Some((REPOSITORIES - answered) as f64), 0.0);
+        report("the same: lookups", Some((count(lookup) - lookups) as f64), 1.0);
+        report("the same: mints", Some((count(mint) - mints) as f64), 1.0);
     }
 
     /// A cold `get` with a home of its own.
