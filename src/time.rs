@@ -134,6 +134,14 @@ pub(crate) fn describe(seconds: i64) -> String {
     }
 }
 
+/// A clock that is off by less, in seconds, needs no correction: JWTs are backdated by more.
+const TOLERATED_OFFSET: i64 = 30;
+
+/// Whether a clock is off by so much that it needs a correction.
+pub(crate) fn offset_matters(offset: i64) -> bool {
+    offset.saturating_abs() > TOLERATED_OFFSET
+}
+
 /// How far this clock is off, given how many seconds another one is ahead of it: `7 min ahead of`, `2 s behind`.
 pub(crate) fn describe_offset(offset: i64) -> String {
     format!("{} {}", describe(offset), if offset < 0 { "ahead of" } else { "behind" })

@@ -56,6 +56,21 @@ fn modules_import_only_what_stands_below_them() {
 }
 
 #[test]
+fn the_rest_api_is_built_in_one_direction_too() {
+    let order = ["mod", "transport", "failures", "reply"];
+    for (position, file) in order.iter().enumerate() {
+        let source = std::fs::read_to_string(format!("src/github/{file}.rs")).unwrap();
+        for above in &order[..=position] {
+            let imports = source.contains(&format!("super::{above}::"));
+            assert!(!imports, "{file} imports {above}");
+        }
+        let of_mod = source.lines().filter(|line| line.starts_with("use super::"));
+        let of_mod: Vec<&str> = of_mod.filter(|line| line.matches("::").count() < 2).collect();
+        assert!(of_mod.is_empty(), "{file}: {of_mod:?}");
+    }
+}
+
+#[test]
 fn neither_program_nor_library_may_hold_unsafe_code() {
     for root in ["src/main.rs", "src/lib.rs"] {
         assert!(std::fs::read_to_string(root).unwrap().contains("\n#![forbid(unsafe_code)]\n"), "{root}");

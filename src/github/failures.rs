@@ -7,11 +7,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::matters;
-use super::transport::Reply;
+use super::reply::Reply;
 use crate::error::Error;
 use crate::names::{ApiUrl, InstallationId};
-use crate::time::{Timestamp, describe, describe_offset};
+use crate::time::{Timestamp, describe, describe_offset, offset_matters};
 
 /// Why there is no token, sorted by what can be done next.
 #[derive(Debug)]
@@ -78,25 +77,25 @@ pub(crate) fn message(body: &[u8]) -> Option<String> {
 }
 
 /// GitHub's message; `None` in the answers of others, which are not read.
-fn english(reply: &Reply) -> Option<String> {
+fn githubs_message(reply: &Reply) -> Option<String> {
     message(&reply.body).filter(|_| reply.is_github)
 }
 
 /// What the server says, to be shown.
-fn said(reply: &Reply) -> Option<String> {
+fn message_to_show(reply: &Reply) -> Option<String> {
     if reply.is_github {
         return message(&reply.body);
     }
     let body: Value = serde_json::from_slice(&reply.body).ok()?;
-    let said =
+    let message =
         ["message", "msg", "error", "detail", "title"].iter().find_map(|name| body.get(name)?.as_str());
-    Some(said?.chars().take(MAX_MESSAGE).collect())
+    Some(message?.chars().take(MAX_MESSAGE).collect())
 }
 
 /// That the key that signed the JWT is none of the App's.
 pub(super) fn unknown_key(api: &ApiUrl, app_id: &str, reply: &Reply, hint: &str) -> Failure {
-    let why = match said(reply).filter(|_| !reply.is_github) {
-        Some(said) => said,
+    let why = match message_to_show(reply).filter(|_| !reply.is_github) {
+        Some(message) => message,
         None => format!("the private key is not one of App {app_id}"),
     };
     Failure::Refused(Error::new(format!("{api} refused the App's JWT: {why}")).hint(hint))
@@ -106,21 +105,21 @@ pub(super) fn unknown_key(api: &ApiUrl, app_id: &str, reply: &Reply, hint: &str)
 pub(super) fn is_about_times_of_jwt(reply: &Reply) -> bool {
     let is_about_times = |message: String| message.contains("('exp')") || message.contains("('iat')");
     match reply.is_github {
-        true => reply.status == 401 && english(reply).is_some_and(is_about_times),
-        false => reply.status == 401 && reply.clock_offset.is_some_and(matters),
+        true => reply.status == 401 && githubs_message(reply).is_some_and(is_about_times),
+        false => reply.status == 401 && reply.clock_offset.is_some_and(offset_matters),
     }
 }
 
 /// Whether the API has no such App. A 404 otherwise means that what was asked for is not there.
 pub(super) fn is_unknown_app(reply: &Reply) -> bool {
-    reply.status == 404 && english(reply).as_deref() == Some("Integration not found")
+    reply.status == 404 && githubs_message(reply).as_deref() == Some("Integration not found")
 }
 
 /// Whether the key that signed the JWT is none of the App's.
 pub(super) fn is_unknown_key(reply: &Reply) -> bool {
     match reply.is_github {
-        true => reply.status == 401 && english(reply).as_deref() == Some(UNKNOWN_KEY),
-        // What else it can be is not said.
+        true => reply.status == 401 && githubs_message(reply).as_deref() == Some(UNKNOWN_KEY),
+        // What else it can be is not message.
         false => reply.status == 401 && !is_about_times_of_jwt(reply),
     }
 }
@@ -144,7 +143,7 @@ pub(super) fn rate_limit(reply: &Reply, now: Timestamp, clock_offset: i64) -> Op
     let number = |name| reply.header(name).and_then(|text| text.trim().parse::<i64>().ok());
     let retry_after = number("retry-after");
     let is_used_up = number("x-ratelimit-remaining") == Some(0);
-    let says_so = || english(reply).is_some_and(|it| it.to_ascii_lowercase().contains("rate limit"));
+    let says_so = || githubs_message(reply).is_some_and(|it| it.to_ascii_lowercase().contains("rate limit"));
     let is_limited = match reply.status {
         429 => true,
         403 => is_used_up || retry_after.is_some() || says_so(),
@@ -218,13 +217,13 @@ pub(super) fn malformed(api: &ApiUrl, reply: &Reply, error: &serde_json::Error) 
 
 /// What a refusal means of a request with the App's JWT that is not about minting.
 pub(super) fn refusal(api: &ApiUrl, app_id: &str, reply: &Reply) -> Failure {
-    let message = said(reply);
+    let message = message_to_show(reply);
     let whose = if reply.is_github { "GitHub's" } else { "the server's" };
     Failure::Refused(match (reply.status, message.as_deref()) {
         (404, Some(_)) if is_unknown_app(reply) => Error::new(format!("there is no App {app_id} on {api}"))
             .hint("compare the App ID with the App's settings page, and check that the App belongs to this host"),
         (401, message) if is_about_times_of_jwt(reply) => match reply.clock_offset {
-            Some(offset) if matters(offset) => {
+            Some(offset) if offset_matters(offset) => {
                 let offset = describe_offset(offset);
                 Error::new(format!("{api} refused the App's JWT: this clock is {offset} {whose}"))
                     .hint("set the clock")
@@ -239,17 +238,20 @@ pub(super) fn refusal(api: &ApiUrl, app_id: &str, reply: &Reply) -> Failure {
 
 /// What a refusal means of a request with an installation access token.
 pub(super) fn token_refusal(api: &ApiUrl, reply: &Reply) -> Failure {
-    match (reply.status, said(reply)) {
-        (401, said) if said.is_some() || !reply.is_github => Failure::TokenRefused(
-            Error::new(format!("{api} refused the installation access token: {}", said.unwrap_or_default()))
-                .hint("it was revoked or has expired; git-credential-ghapp token --fresh mints a new one"),
+    match (reply.status, message_to_show(reply)) {
+        (401, message) if message.is_some() || !reply.is_github => Failure::TokenRefused(
+            Error::new(format!(
+                "{api} refused the installation access token: {}",
+                message.unwrap_or_default()
+            ))
+            .hint("it was revoked or has expired; git-credential-ghapp token --fresh mints a new one"),
         ),
         _ => Failure::Refused(other_refusal(api, reply)),
     }
 }
 
 fn other_refusal(api: &ApiUrl, reply: &Reply) -> Error {
-    match (reply.status, said(reply)) {
+    match (reply.status, message_to_show(reply)) {
         (403, Some(message)) if reply.is_github && message.contains("IP allow list") => {
             Error::new(message).hint("let an organisation owner add this address to the IP allow list")
         }
@@ -272,7 +274,7 @@ pub(super) fn mint_refusal(
     installation: &InstallationId,
     fix: impl Fn(&str) -> String,
 ) -> Failure {
-    let message = said(reply).unwrap_or_default();
+    let message = message_to_show(reply).unwrap_or_default();
     let refused = |what: String, step: &str| Failure::Refused(Error::new(what).hint(fix(step)));
     match reply.status {
         404 if !is_unknown_app(reply) => Failure::Gone(

@@ -2,6 +2,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod failures;
+mod reply;
 mod transport;
 
 use std::cell::{Cell, RefCell};
@@ -20,7 +21,7 @@ use crate::error::Error;
 use crate::git::network::Way;
 use crate::names::{ApiUrl, Host, InstallationId, InstallationRef, Repository};
 use crate::secret::Secret;
-use crate::time::{Timestamp, describe, describe_offset};
+use crate::time::{Timestamp, describe, describe_offset, offset_matters};
 use crate::token::{Granted, Permissions, RepositoryRef, Scope, Token, is_within};
 use crate::vendor::{GITHUB, Vendor, path};
 use crate::world::World;
@@ -33,13 +34,11 @@ use failures::{
     endless, is_about_times_of_jwt, is_unknown_app, is_unknown_key, malformed, mint_refusal, refusal,
     token_refusal, unknown_key,
 };
-use transport::{ApiRequest, MAX_ANSWER, MAX_LONG_ANSWER, Reply, Transport};
+use reply::Reply;
+use transport::{ApiRequest, MAX_ANSWER, MAX_LONG_ANSWER, Transport};
 
 /// How often a redirect is followed.
 const MAX_REDIRECTS: usize = 3;
-/// A clock that is off by less, in seconds, needs no correction: the JWT is backdated by more.
-const TOLERATED_OFFSET: i64 = 30;
-
 /// The most by which a clock is corrected, in seconds. Who is further off is told to set it.
 const MAX_CORRECTION: i64 = 24 * 3600;
 /// How many entries a page of a list has.
@@ -357,7 +356,7 @@ impl<'a> GitHub<'a> {
         // From here on all times are by the local clock.
         let proven = self.clock_offset.get();
         let clock_offset = reply.clock_offset.map_or(proven, |measured| self.believed(measured));
-        let clock_offset = if matters(clock_offset) { clock_offset } else { 0 };
+        let clock_offset = if offset_matters(clock_offset) { clock_offset } else { 0 };
         let clock = self.world.clock;
         let lifetime = minted.expires_at.plus(-clock_offset).since(clock.now());
         if lifetime <= 0 {
@@ -501,7 +500,7 @@ impl<'a> GitHub<'a> {
             return false;
         }
         self.corrected.set(true);
-        if matters(offset) {
+        if offset_matters(offset) {
             let whose = if self.vendor.is_github { "GitHub's" } else { "the server's" };
             let what =
                 format!("this clock is {} {whose}, whose time is used instead", describe_offset(offset));
@@ -602,9 +601,4 @@ pub(crate) fn revoke(
 /// Whether clocks differ by so few seconds that it is likely.
 fn can_be_corrected(clock_offset: i64) -> bool {
     clock_offset.saturating_abs() <= MAX_CORRECTION
-}
-
-/// Whether clocks differ by so many seconds that the backdating of a JWT does not cover it.
-pub(crate) fn matters(clock_offset: i64) -> bool {
-    clock_offset.saturating_abs() > TOLERATED_OFFSET
 }

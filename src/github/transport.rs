@@ -8,11 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::fmt::rfc2822::DateTimeParser;
-use ureq::http::{HeaderMap, HeaderValue, Method, Request};
+use ureq::http::{HeaderMap, Method, Request};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
 use super::failures::{Failure, RateLimit, limited_by_another, rate_limit, rate_limited, server_error};
+use super::reply::Reply;
 use crate::error::{Error, cause};
 use crate::git::network::Way;
 use crate::names::ApiUrl;
@@ -97,40 +98,6 @@ impl ApiRequest<'_> {
     /// What must not be shown of it.
     fn secret(&self) -> &str {
         self.authorization.split_once(' ').map_or(self.authorization, |(_, secret)| secret)
-    }
-}
-
-/// An answer, read to its end.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    headers: HeaderMap,
-    pub(super) body: Zeroizing<Vec<u8>>,
-    /// How many seconds the API's clock is ahead of the local one, if the answer says what time it is, and if it is certain
-    /// that the API says so.
-    pub(super) clock_offset: Option<i64>,
-    /// Whether GitHub's words are in it.
-    pub(super) is_github: bool,
-}
-
-impl Reply {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-
-    /// Takes out what was sent, wherever a server or a proxy sends it back: none of it is to be shown.
-    fn redact(&mut self, secret: &str) {
-        // What is not text is not shown.
-        match String::from_utf8(std::mem::take(&mut *self.body)) {
-            Ok(text) => *self.body = without(text, secret).into_bytes(),
-            Err(other) => *self.body = other.into_bytes(),
-        }
-        for value in self.headers.values_mut() {
-            let Ok(text) = value.to_str() else { continue };
-            let clean = without(text.to_owned(), secret).replace('…', "...");
-            if clean != text {
-                *value = HeaderValue::from_str(&clean).unwrap_or(HeaderValue::from_static("..."));
-            }
-        }
     }
 }
 
@@ -250,8 +217,7 @@ impl<'a> Transport<'a> {
         };
         let (status, headers, body) = answered.map_err(|e| self.explain(e, request))?;
         let is_github = self.vendor.is_github;
-        let mut reply = Reply { status, headers, body, clock_offset: None, is_github };
-        reply.redact(request.secret());
+        let mut reply = Reply::new(status, headers, body, is_github, request.secret());
         let date = reply.header("date").filter(|_| self.way.verified);
         reply.clock_offset = date
             .and_then(|text| DateTimeParser::new().parse_timestamp(text).ok())

@@ -15,10 +15,9 @@ use crate::error::{Error, Result};
 use crate::files::open_to_others;
 use crate::git::network;
 use crate::git::probe::GitServer;
-use crate::github::matters;
 use crate::names::{InstallationRef, Place};
 use crate::source::{Issued, Outcome, Routing, TokenSource};
-use crate::time::{describe, describe_offset};
+use crate::time::{describe, describe_offset, offset_matters};
 use crate::token::{Need, Token};
 use crate::world::World;
 
@@ -235,7 +234,7 @@ pub(super) fn examine_app(
         }
     };
     match github.measured_clock_offset() {
-        Some(offset) if matters(offset) => {
+        Some(offset) if offset_matters(offset) => {
             let what =
                 format!("this clock is {} GitHub's, whose time is used instead", describe_offset(offset));
             report.warning("clock", Error::new(what).hint("set the clock"))?;
