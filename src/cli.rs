@@ -183,8 +183,8 @@ pub(crate) fn definition() -> clap::Command {
 /// That there is no such command. git is not told: a later git may have operations that this program does not know.
 pub(crate) fn unknown(name: &str) -> Error {
     let commands = definition();
-    let known = commands.get_subcommands().filter(|it| !it.is_hide_set()).map(clap::Command::get_name);
-    let hint = match nearest(name, known) {
+    let names = commands.get_subcommands().filter(|it| !it.is_hide_set()).map(clap::Command::get_name);
+    let hint = match nearest(name, names) {
         Some(similar) => format!("perhaps {similar}; see git-credential-ghapp --help"),
         None => "git-credential-ghapp --help".to_owned(),
     };

@@ -147,31 +147,31 @@ impl ConfiguredCommand {
         let (sender, receiver) = channel();
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let forwarded = stdout
-            .map_or(Ok(()), |stdout| forward(stdout, sender.clone(), Event::Printed))
-            .and_then(|()| stderr.map_or(Ok(()), |stderr| forward(stderr, sender, Event::Told)));
+            .map_or(Ok(()), |stdout| forward(stdout, sender.clone(), Event::Stdout))
+            .and_then(|()| stderr.map_or(Ok(()), |stderr| forward(stderr, sender, Event::Stderr)));
         if let Err(e) = forwarded {
             end_group(&mut child);
             let error = no_thread(&format!("read what {} prints", self.name()), &e);
             let hint = error.next_step().unwrap_or_default().to_owned();
             return Err(self.failure(error).hint(hint));
         }
-        let mut heard = Heard::default();
-        let ended = listen(&mut child, &receiver, &mut heard, began);
+        let mut captured = Captured::default();
+        let ended = listen(&mut child, &receiver, &mut captured, began);
         if ended.is_none() {
             end_group(&mut child);
         }
-        if heard.printed.len() > MAX_OUTPUT {
+        if captured.stdout.len() > MAX_OUTPUT {
             let what = format!("{} printed more than {} KiB", self.name(), MAX_OUTPUT / 1024);
             return Err(self.failure(what).hint(self.advice()));
         }
         let why = match ended {
-            Some(status) if status.success() => return Ok(heard.printed),
+            Some(status) if status.success() => return Ok(captured.stdout),
             Some(status) => how_it_ended(status),
             None => format!("did not end within {} s", DEADLINE.as_secs()),
         };
-        let told = message(&heard.told);
-        let told = if told.is_empty() { told } else { format!(": {told}") };
-        Err(self.failure(format!("{} {why}{told}", self.name())).hint(self.advice()))
+        let message = message(&captured.stderr);
+        let message = if message.is_empty() { message } else { format!(": {message}") };
+        Err(self.failure(format!("{} {why}{message}", self.name())).hint(self.advice()))
     }
 
     fn advice(&self) -> String {
@@ -182,16 +182,16 @@ impl ConfiguredCommand {
 /// What a command prints, as it comes.
 enum Event {
     /// On its standard output.
-    Printed(Zeroizing<Vec<u8>>),
+    Stdout(Zeroizing<Vec<u8>>),
     /// On its standard error stream.
-    Told(Zeroizing<Vec<u8>>),
+    Stderr(Zeroizing<Vec<u8>>),
 }
 
 /// What a command has printed so far.
 #[derive(Default)]
-struct Heard {
-    printed: Zeroizing<Vec<u8>>,
-    told: Zeroizing<Vec<u8>>,
+struct Captured {
+    stdout: Zeroizing<Vec<u8>>,
+    stderr: Zeroizing<Vec<u8>>,
 }
 
 /// Reads a stream to its end, in a thread of its own.
@@ -216,16 +216,18 @@ fn forward(
 fn listen(
     child: &mut Child,
     events: &Receiver<Event>,
-    heard: &mut Heard,
+    captured: &mut Captured,
     began: Instant,
 ) -> Option<ExitStatus> {
     let mut ended: Option<(ExitStatus, Instant)> = None;
     let mut pause = LOOK;
     loop {
         match events.recv_timeout(pause) {
-            Ok(Event::Printed(part)) => heard.printed.extend_from_slice(&part),
-            Ok(Event::Told(part)) if heard.told.len() < MAX_OUTPUT => heard.told.extend_from_slice(&part),
-            Ok(Event::Told(_)) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Event::Stdout(part)) => captured.stdout.extend_from_slice(&part),
+            Ok(Event::Stderr(part)) if captured.stderr.len() < MAX_OUTPUT => {
+                captured.stderr.extend_from_slice(&part)
+            }
+            Ok(Event::Stderr(_)) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => match ended {
                 Some((status, _)) => return Some(status),
                 // It closed its output, and ends in a moment.
@@ -235,7 +237,7 @@ fn listen(
                 }
             },
         }
-        if heard.printed.len() > MAX_OUTPUT {
+        if captured.stdout.len() > MAX_OUTPUT {
             return None;
         }
         if ended.is_none() {
@@ -272,8 +274,8 @@ fn how_it_ended(status: ExitStatus) -> String {
 }
 
 /// A command's own words on one line, shortened, and without anything in them that looks like a secret.
-fn message(told: &[u8]) -> String {
-    let text = redacted(&String::from_utf8_lossy(told));
+fn message(stderr: &[u8]) -> String {
+    let text = redacted(&String::from_utf8_lossy(stderr));
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let text: String = lines.join(", ").chars().filter(|c| !c.is_control()).collect();
     match text.char_indices().nth(MAX_MESSAGE) {

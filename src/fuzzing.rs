@@ -133,9 +133,9 @@ pub fn cache_entry(bytes: &[u8]) {
             repositories: Vec::new(),
             minted_elsewhere: false,
         });
-        let kept = token.to_bytes(&label);
-        assert_eq!(Label::from_bytes(&kept).as_ref(), Some(&label));
-        let again = Token::from_bytes(&kept);
+        let bytes = token.to_bytes(&label);
+        assert_eq!(Label::from_bytes(&bytes).as_ref(), Some(&label));
+        let again = Token::from_bytes(&bytes);
         assert!(again.is_some_and(|again| {
             again.secret.matches(&token.secret) && again.expires_at() == token.expires_at()
         }));

@@ -64,8 +64,8 @@ use world::World;
 /// Runs the program with the arguments after its name; gives its exit code: 0 if all is well, 1 if something failed,
 /// 2 for a wrong command line. A command that `exec` runs gives its own.
 pub fn run(arguments: Vec<OsString>, mut world: World<'_>, stdin: impl BufRead, stdout: impl Write) -> u8 {
-    if let Some(wish) = world.variables.path(TRACE_VARIABLE) {
-        start_trace(&mut world, &wish);
+    if let Some(value) = world.variables.path(TRACE_VARIABLE) {
+        start_trace(&mut world, &value);
     }
     if let [first, words @ ..] = arguments.as_slice()
         && first == "--"
@@ -111,11 +111,11 @@ const CLOSED_PIPE: u8 = 141;
 /// Set to 1 it shows each decision and request on stderr; set to an absolute path it appends them to that file.
 const TRACE_VARIABLE: &str = "GHAPP_TRACE";
 
-fn start_trace(world: &mut World<'_>, wish: &OsStr) {
-    let file = match wish.to_str() {
+fn start_trace(world: &mut World<'_>, value: &OsStr) {
+    let file = match value.to_str() {
         Some("0" | "false" | "no" | "off") => return,
         Some("1" | "2" | "true" | "yes" | "on") => Ok(None),
-        _ if Path::new(wish).is_absolute() => append_to(Path::new(wish)).map(Some),
+        _ if Path::new(value).is_absolute() => append_to(Path::new(value)).map(Some),
         _ => Err(Error::new("it is neither 1 nor an absolute path")),
     };
     match file {

@@ -189,11 +189,11 @@ pub(crate) fn is_name(text: &str) -> bool {
     !matches!(text, "" | "." | "..") && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
-/// Which of the known words somebody may have meant who wrote another one: the nearest, if no more than a letter in four is
-/// wrong, missing, too many, or swapped with the next one.
-pub(crate) fn nearest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    let distance = |word: &&str| strsim::damerau_levenshtein(written, word);
-    let nearest = known.min_by_key(distance)?;
+/// The name that somebody who typed another word may have meant: the nearest, if no more than a letter in four is wrong,
+/// missing, superfluous, or swapped with the next one.
+pub(crate) fn nearest<'k>(typed: &str, names: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let distance = |word: &&str| strsim::damerau_levenshtein(typed, word);
+    let nearest = names.min_by_key(distance)?;
     (distance(&nearest) <= (nearest.len() / 4).max(1)).then_some(nearest)
 }
 

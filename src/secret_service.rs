@@ -40,9 +40,9 @@ pub(crate) fn read(attributes: Attributes<'_>) -> Result<Option<Zeroizing<Vec<u8
 /// What an attribute says in all items with these attributes.
 pub(crate) fn values(attributes: Attributes<'_>, name: &str) -> Result<Vec<String>, Trouble> {
     connected(|service| {
-        let found = service.search_items(attributes)?;
+        let items = service.search_items(attributes)?;
         let value = |item: &Item<'_>| Ok(item.get_attributes()?.remove(name));
-        let values = found.unlocked.iter().map(value).collect::<Result<Vec<_>, Error>>()?;
+        let values = items.unlocked.iter().map(value).collect::<Result<Vec<_>, Error>>()?;
         Ok(values.into_iter().flatten().collect())
     })
 }

@@ -16,7 +16,7 @@ pub struct Terminal {
     out: RefCell<Box<dyn Write>>,
     trace: Option<Trace>,
     /// The warnings so far: each is told once, however often its reason is met.
-    told: RefCell<Vec<String>>,
+    warnings: RefCell<Vec<String>>,
     /// When it was last told what is waited for.
     waiting_told: Cell<Option<Instant>>,
 }
@@ -34,7 +34,7 @@ impl Terminal {
         Self {
             out: RefCell::new(Box::new(out)),
             trace: None,
-            told: RefCell::default(),
+            warnings: RefCell::default(),
             waiting_told: Cell::new(None),
         }
     }
@@ -83,15 +83,15 @@ impl Terminal {
     /// Something that a person should know although the operation goes on.
     pub(crate) fn warning(&self, warning: &Error) {
         let text = warning.message();
-        if !self.told.borrow().iter().any(|told| told == text) {
-            self.told.borrow_mut().push(text.to_owned());
+        if !self.warnings.borrow().iter().any(|earlier| earlier == text) {
+            self.warnings.borrow_mut().push(text.to_owned());
             self.say("warning", warning);
         }
     }
 
     /// What is waited for, if that was not told within `pause`.
     pub(crate) fn waiting(&self, pause: Duration, what: impl FnOnce() -> String) {
-        if self.waiting_told.get().is_none_or(|told| told.elapsed() >= pause) {
+        if self.waiting_told.get().is_none_or(|then| then.elapsed() >= pause) {
             self.waiting_told.set(Some(Instant::now()));
             self.say("waiting", &Error::new(what()));
         }

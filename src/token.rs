@@ -147,16 +147,16 @@ pub(crate) fn is_token(text: &str) -> bool {
 pub(crate) enum Need<'n> {
     /// Any that is fresh.
     Fresh,
-    /// Any but the one with this fingerprint, which git's server refused a moment ago.
-    NotRefused(&'n str),
+    /// Any that is fresh but the one with this fingerprint, which was refused.
+    OtherThan(&'n str),
     /// One that is minted now, whatever is cached.
     New,
 }
 
 impl Need<'_> {
     /// Whether this is the token that was refused.
-    pub(crate) fn is_refused(self, token: &Token) -> bool {
-        matches!(self, Self::NotRefused(refused) if token.secret.fingerprint() == refused)
+    pub(crate) fn excludes(self, token: &Token) -> bool {
+        matches!(self, Self::OtherThan(refused) if token.secret.fingerprint() == refused)
     }
 }
 

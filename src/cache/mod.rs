@@ -161,10 +161,11 @@ impl<'a> Cache<'a> {
         if need == Need::New {
             return None;
         }
-        self.cached(key).filter(|token| self.is_fresh(token) && !need.is_refused(token))
+        self.cached(key).filter(|token| self.is_fresh(token) && !need.excludes(token))
     }
 
-    /// Waits until this process may mint, or another one did: first of those on this machine, then of all machines.
+    /// Waits until this process may mint, or another one did: first of those on this machine, then of all machines. A token
+    /// that was refused is removed, and counts towards the refusal limit.
     ///
     /// # Errors
     /// If too many tokens were refused lately.
@@ -185,7 +186,7 @@ impl<'a> Cache<'a> {
         let is_new = |token: &Token| token.is_new(self.world.clock);
         let will_do = |token: &Token| match need {
             Need::New => is_new(token),
-            _ => !need.is_refused(token) && (self.is_fresh(token) || is_new(token)),
+            _ => !need.excludes(token) && (self.is_fresh(token) || is_new(token)),
         };
         let lock = match self.lock("token", key, "minting", || self.cached(key).filter(will_do)) {
             LockOutcome::Done(token) => return Ok(MintTurn::Minted(token)),
@@ -194,7 +195,7 @@ impl<'a> Cache<'a> {
         };
         let fallback = match self.cached(key) {
             Some(token) if will_do(&token) => return Ok(MintTurn::Minted(token)),
-            Some(token) if need.is_refused(&token) => {
+            Some(token) if need.excludes(&token) => {
                 self.erase(key, &token.secret);
                 None
             }
@@ -313,11 +314,11 @@ impl<'a> Cache<'a> {
         let bytes = token.to_bytes(&grant.label);
         let mut failures = Vec::new();
         for store in self.stores() {
-            let kept = store.and_then(|store| {
+            let written_to = store.and_then(|store| {
                 let written = store.write(key, &bytes, lifetime).map(|()| store.name());
                 written.map_err(|why| format!("{}: {why}", store.name()))
             });
-            match kept {
+            match written_to {
                 Ok(_) if failures.is_empty() => return,
                 Ok(name) => {
                     if self.is_first_time_today("fallback") {

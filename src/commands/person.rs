@@ -23,7 +23,7 @@ impl<'p> Person<'p> {
     }
 
     /// Asks for a line; `None` if there is nobody, or nothing was typed.
-    pub(super) fn asked(&mut self, question: &str) -> Result<Option<String>> {
+    pub(super) fn ask(&mut self, question: &str) -> Result<Option<String>> {
         if !self.present {
             return Ok(None);
         }
@@ -54,7 +54,7 @@ impl<'p> Person<'p> {
         understood: impl Fn(&str) -> Result<T>,
     ) -> Result<T> {
         for _ in 0..TRIES {
-            let Some(answer) = self.asked(question)? else { return understood(default) };
+            let Some(answer) = self.ask(question)? else { return understood(default) };
             match understood(&answer) {
                 Ok(answer) => return Ok(answer),
                 Err(why) => self.tell(&why),

@@ -916,20 +916,20 @@ fn new_rule<'c>(
     let is_it = |rule: &&Rule| rule.app_id == app_id && rule.identity.token_command().is_none();
     let mut named = config.rules.iter().filter(is_it);
     let on = |host: &Host| config.rules.iter().filter(is_it).rfind(|rule| rule.host == *host);
-    let known = match (&draft.app_id, &draft.host) {
+    let same_app = match (&draft.app_id, &draft.host) {
         (None, _) => None,
         (_, Some(host)) => on(host),
         (_, None) => on(&Host::github()).or_else(|| named.next_back()),
     };
-    let identity = draft.identity(known.map(|rule| &rule.identity))?.ok_or_else(|| {
+    let identity = draft.identity(same_app.map(|rule| &rule.identity))?.ok_or_else(|| {
         Error::new(format!("App {app_id} has no private key ({origin})"))
             .hint("set GHAPP_PRIVATE_KEY_FILE to the key's file, or GHAPP_PRIVATE_KEY to the key itself")
     })?;
-    let host = known.map_or_else(Host::github, |rule| rule.host.clone());
+    let host = same_app.map_or_else(Host::github, |rule| rule.host.clone());
     let mut rule = Rule::new(app_id.to_owned(), identity, host, origin.clone(), Source::Call);
-    if let Some(known) = known {
-        rule.api = known.api.clone();
-        rule.vendor.clone_from(&known.vendor);
+    if let Some(same_app) = same_app {
+        rule.api = same_app.api.clone();
+        rule.vendor.clone_from(&same_app.vendor);
     }
     config.rules.push(rule);
     let last = config.rules.len() - 1;

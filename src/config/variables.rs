@@ -1,4 +1,4 @@
-//! The environment variables that begin as ours do: a misspelt one would be ignored, and a token wider than was wished.
+//! The environment variables that begin as ours do. A misspelt one must not be ignored: tokens could be wider than intended.
 
 use super::settings::SETTINGS;
 use crate::app::token_command;
@@ -28,23 +28,23 @@ pub(crate) fn of_this_program(world: &World<'_>) -> (Vec<String>, Vec<String>) {
     let is_set = |name: &String| world.variables.path(name).is_some();
     let mut names: Vec<String> = names.filter(begins_as_ours).filter(is_set).collect();
     names.sort_unstable();
-    names.into_iter().partition(|name| known().any(|it| it == name))
+    names.into_iter().partition(|name| names_of_settings().any(|it| it == name))
 }
 
 /// An error if a variable is set that is nearly one of this program's. Others may be somebody else's.
 pub(super) fn refuse_misspelt(world: &World<'_>) -> Result<()> {
     let (_, others) = of_this_program(world);
-    let meant = |name: &String| {
+    let similar = |name: &String| {
         let upper = name.to_ascii_uppercase();
-        nearest(&upper[PREFIX.len()..], known().map(|it| &it[PREFIX.len()..])).map(str::to_owned)
+        nearest(&upper[PREFIX.len()..], names_of_settings().map(|it| &it[PREFIX.len()..])).map(str::to_owned)
     };
-    match others.iter().find_map(|name| Some((name, meant(name)?))) {
+    match others.iter().find_map(|name| Some((name, similar(name)?))) {
         None => Ok(()),
-        Some((name, meant)) => Err(Error::new(format!("unknown environment variable {name}"))
-            .hint(format!("perhaps you mean {PREFIX}{meant}; otherwise unset it"))),
+        Some((name, similar)) => Err(Error::new(format!("unknown environment variable {name}"))
+            .hint(format!("perhaps you mean {PREFIX}{similar}; otherwise unset it"))),
     }
 }
 
-fn known() -> impl Iterator<Item = &'static str> {
+fn names_of_settings() -> impl Iterator<Item = &'static str> {
     SETTINGS.iter().map(|setting| setting.variable).chain(OTHERS.iter().chain(FOR_COMMANDS).copied())
 }

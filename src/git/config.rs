@@ -81,9 +81,9 @@ pub(crate) fn is_ours(value: &str) -> bool {
 }
 
 /// Where git finds this program under its short name: in git's own folder, or in `PATH`.
-pub(crate) fn found_by_git() -> Option<PathBuf> {
-    let said = git::call(["-c", "alias.ghapp-where=!command -v git-credential-ghapp", "ghapp-where"]);
-    said.ok()?.line().map(PathBuf::from)
+pub(crate) fn path_of_short_name() -> Option<PathBuf> {
+    let output = git::call(["-c", "alias.ghapp-where=!command -v git-credential-ghapp", "ghapp-where"]);
+    output.ok()?.line().map(PathBuf::from)
 }
 
 /// The folder of git's own programs, where it looks for helpers first. (git(1), `--exec-path`)
@@ -105,18 +105,18 @@ pub(crate) fn helpers(url: &str) -> Result<Vec<Helper>> {
 }
 
 /// Whether git asks this program outside of any repository too, for some URL at least.
-pub(crate) fn is_asked_outside() -> Result<bool> {
-    let said = git::call(["config", "--get-regexp", r"^credential\.(.*\.)?helper$"])?;
-    let values = said.stdout.lines().filter_map(|line| line.split_once(' '));
+pub(crate) fn is_helper_outside_repositories() -> Result<bool> {
+    let output = git::call(["config", "--get-regexp", r"^credential\.(.*\.)?helper$"])?;
+    let values = output.stdout.lines().filter_map(|line| line.split_once(' '));
     Ok(values.into_iter().any(|(_, value)| is_ours(value)))
 }
 
 /// The helper settings outside of any repository that call this program: the file, the setting, and its value.
 pub(crate) fn calls_of_this_program() -> Result<Vec<(String, String, String)>> {
-    let said =
+    let output =
         git::call(["config", "--null", "--show-origin", "--get-regexp", r"^credential\.(.*\.)?helper$"])?;
     let mut calls = Vec::new();
-    let mut fields = said.stdout.split('\0');
+    let mut fields = output.stdout.split('\0');
     while let (Some(origin), Some(setting)) = (fields.next(), fields.next()) {
         let (key, value) = setting.split_once('\n').unwrap_or((setting, ""));
         if let Some(file) = origin.strip_prefix("file:").filter(|_| is_ours(value)) {
@@ -129,9 +129,9 @@ pub(crate) fn calls_of_this_program() -> Result<Vec<(String, String, String)>> {
 /// All values of a setting that git uses for a URL, in git's order, with where they stand.
 pub(crate) fn all_for_url(section: &str, name: &str, url: &str) -> Result<Vec<(String, String)>> {
     let pattern = format!(r"^{section}\.(.*\.)?{name}$");
-    let said = git::call_here(["config", "--null", "--show-origin", "--get-regexp", pattern.as_str()])?;
+    let output = git::call_here(["config", "--null", "--show-origin", "--get-regexp", pattern.as_str()])?;
     let mut values = Vec::new();
-    let mut fields = said.stdout.split('\0');
+    let mut fields = output.stdout.split('\0');
     while let (Some(origin), Some(setting)) = (fields.next(), fields.next()) {
         let (key, value) = setting.split_once('\n').unwrap_or((setting, ""));
         let inner = key.strip_prefix(section).and_then(|rest| rest.strip_suffix(name)).unwrap_or_default();
@@ -146,8 +146,8 @@ pub(crate) fn all_for_url(section: &str, name: &str, url: &str) -> Result<Vec<(S
 /// Whether a section for this pattern of URLs is for this URL, by git's own rules.
 fn matches_url(pattern: &str, url: &str) -> Result<bool> {
     let key = format!("probe.{pattern}.match");
-    let said = git::call_with(&[(key.as_str(), "true")], ["config", "--get-urlmatch", "probe.match", url])?;
-    Ok(said.code == Some(0))
+    let output = git::call_with(&[(key.as_str(), "true")], ["config", "--get-urlmatch", "probe.match", url])?;
+    Ok(output.code == Some(0))
 }
 
 /// The value of a setting that git uses for a URL.
@@ -157,8 +157,8 @@ pub(crate) fn for_url(setting: &str, url: &str) -> Option<String> {
 
 /// Whether a setting is true for a URL.
 pub(crate) fn is_true_for_url(setting: &str, url: &str) -> bool {
-    let said = git::call_here(["config", "--type=bool", "--get-urlmatch", setting, url]);
-    said.ok().and_then(git::GitOutput::line).as_deref() == Some("true")
+    let output = git::call_here(["config", "--type=bool", "--get-urlmatch", setting, url]);
+    output.ok().and_then(git::GitOutput::line).as_deref() == Some("true")
 }
 
 /// Which of git's configuration files is written to.
@@ -210,19 +210,19 @@ impl fmt::Display for Scope {
 
 /// All values of a setting in one file.
 pub(crate) fn values(scope: &Scope, key: &str) -> Result<Vec<String>> {
-    let said = scope.call(&["--null", "--get-all", key])?;
-    match said.code {
-        Some(0) => Ok(said.stdout.split_terminator('\0').map(str::to_owned).collect()),
+    let output = scope.call(&["--null", "--get-all", key])?;
+    match output.code {
+        Some(0) => Ok(output.stdout.split_terminator('\0').map(str::to_owned).collect()),
         // Nothing there, or no such file.
         Some(1) => Ok(Vec::new()),
-        _ => Err(refused(scope, key, &said)),
+        _ => Err(refused(scope, key, &output)),
     }
 }
 
 /// The files in which a setting stands that counts outside of any repository.
 pub(crate) fn files_with(key: &str) -> Result<Vec<String>> {
-    let said = git::call(["config", "--null", "--show-origin", "--get-all", key])?;
-    let origins = said.stdout.split('\0').step_by(2);
+    let output = git::call(["config", "--null", "--show-origin", "--get-all", key])?;
+    let origins = output.stdout.split('\0').step_by(2);
     Ok(origins.filter_map(|origin| origin.strip_prefix("file:")).map(str::to_owned).collect())
 }
 
@@ -233,35 +233,35 @@ pub(crate) fn is_there(scope: &Scope) -> Result<bool> {
 
 /// The file of this scope that a setting stands in.
 pub(crate) fn file_of(scope: &Scope, key: &str) -> Result<Option<PathBuf>> {
-    let said = scope.call(&["--null", "--show-origin", "--get-all", key])?;
-    Ok(said.stdout.split('\0').next().and_then(|origin| origin.strip_prefix("file:")).map(PathBuf::from))
+    let output = scope.call(&["--null", "--show-origin", "--get-all", key])?;
+    Ok(output.stdout.split('\0').next().and_then(|origin| origin.strip_prefix("file:")).map(PathBuf::from))
 }
 
 /// Gives a setting these values, and touches nothing else.
-pub(crate) fn set_values(scope: &Scope, key: &str, wanted: &[String]) -> Result<()> {
+pub(crate) fn set_values(scope: &Scope, key: &str, new: &[String]) -> Result<()> {
     let present = values(scope, key)?;
     let call = |arguments: &[&str]| {
-        let said = scope.call(arguments)?;
-        if said.code == Some(0) { Ok(()) } else { Err(refused(scope, key, &said)) }
+        let output = scope.call(arguments)?;
+        if output.code == Some(0) { Ok(()) } else { Err(refused(scope, key, &output)) }
     };
-    if let Some(missing) = wanted.strip_prefix(present.as_slice()) {
+    if let Some(missing) = new.strip_prefix(present.as_slice()) {
         return missing.iter().try_for_each(|value| call(&["--add", key, value]));
     }
-    if let Some(superfluous) = present.strip_prefix(wanted)
+    if let Some(superfluous) = present.strip_prefix(new)
         && superfluous.iter().all(|value| present.iter().filter(|other| *other == value).count() == 1)
     {
         return superfluous.iter().try_for_each(|value| call(&["--fixed-value", "--unset", key, value]));
     }
-    if let [value] = wanted {
+    if let [value] = new {
         // In its place.
         return call(&["--replace-all", key, value]);
     }
     call(&["--unset-all", key])?;
-    wanted.iter().try_for_each(|value| call(&["--add", key, value]))
+    new.iter().try_for_each(|value| call(&["--add", key, value]))
 }
 
-fn refused(scope: &Scope, key: &str, said: &git::GitOutput) -> Error {
-    let why = said.stderr.lines().next().unwrap_or("it does not say why");
+fn refused(scope: &Scope, key: &str, output: &git::GitOutput) -> Error {
+    let why = output.stderr.lines().next().unwrap_or("it does not say why");
     let error = Error::new(format!("git cannot change {key} in its {scope} configuration: {why}"));
     match scope {
         Scope::System => error.hint("run this as an administrator, or use --global"),

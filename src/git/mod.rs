@@ -97,8 +97,8 @@ pub(crate) fn is_there() -> bool {
 
 /// Whether git has at least this version.
 pub(crate) fn is_at_least(major: u32, minor: u32) -> bool {
-    let said = call(["--version"]).ok().and_then(GitOutput::line).unwrap_or_default();
-    let numbers = said.trim_start_matches("git version ").split('.').take(2).map(str::parse);
+    let output = call(["--version"]).ok().and_then(GitOutput::line).unwrap_or_default();
+    let numbers = output.trim_start_matches("git version ").split('.').take(2).map(str::parse);
     let numbers: Vec<u32> = numbers.filter_map(std::result::Result::ok).collect();
     numbers.as_slice() >= [major, minor].as_slice()
 }

@@ -372,18 +372,18 @@ type Entry = (String, String);
 
 /// All of `http.*` that git reads here: what is protected, and what a repository says.
 fn entries() -> Result<(Vec<Entry>, Vec<Entry>)> {
-    let said = match git::call_here(["config", "--null", "--show-scope", "--get-regexp", r"^http\."]) {
-        Ok(said) => said,
+    let output = match git::call_here(["config", "--null", "--show-scope", "--get-regexp", r"^http\."]) {
+        Ok(output) => output,
         Err(_) if !git::is_there() => return Ok((Vec::new(), Vec::new())),
         Err(why) => return Err(why),
     };
     // git answers with status 1 where nothing is configured.
-    if !matches!(said.code, Some(0 | 1)) {
-        let why = said.stderr.lines().next().unwrap_or("it does not say why");
+    if !matches!(output.code, Some(0 | 1)) {
+        let why = output.stderr.lines().next().unwrap_or("it does not say why");
         return Err(Error::new(format!("git cannot read its configuration: {why}"))
             .hint("git config --list --show-origin tells more"));
     }
-    Ok(parse(&said.stdout))
+    Ok(parse(&output.stdout))
 }
 
 /// `scope NUL key LF value NUL`, or `scope NUL key NUL` for a key that stands without a value, which means true.
@@ -416,18 +416,15 @@ fn matching(entries: &[Entry], address: &str) -> Result<Configured> {
         return Ok(entries.iter().map(|entry| (entry.0, setting(entry))).collect());
     }
     // git is told the number of each value instead of the value, which may hold a password.
-    let numbered: Vec<String> = (0..entries.len()).map(|number| number.to_string()).collect();
-    let told: Vec<(&str, &str)> = entries
-        .iter()
-        .zip(&numbered)
-        .map(|((_, (key, _)), number)| (key.as_str(), number.as_str()))
-        .collect();
-    let said = git::call_with(&told, ["config", "--null", "--get-urlmatch", "http", address])?;
-    if !matches!(said.code, Some(0 | 1)) {
-        return Err(Error::new(format!("git cannot compare its settings with {address}: {}", said.stderr)));
+    let numbers: Vec<String> = (0..entries.len()).map(|number| number.to_string()).collect();
+    let numbered: Vec<(&str, &str)> =
+        entries.iter().zip(&numbers).map(|((_, (key, _)), number)| (key.as_str(), number.as_str())).collect();
+    let output = git::call_with(&numbered, ["config", "--null", "--get-urlmatch", "http", address])?;
+    if !matches!(output.code, Some(0 | 1)) {
+        return Err(Error::new(format!("git cannot compare its settings with {address}: {}", output.stderr)));
     }
     let numbers =
-        said.stdout.split('\0').filter_map(|record| record.split_once('\n')?.1.parse::<usize>().ok());
+        output.stdout.split('\0').filter_map(|record| record.split_once('\n')?.1.parse::<usize>().ok());
     Ok(numbers.filter_map(|number| entries.get(number)).map(|entry| (entry.0, setting(entry))).collect())
 }
 

@@ -64,7 +64,7 @@ fn answer(
 ) -> Result<Option<Answer>> {
     let Selected { rule, place } = selected;
     world.terminal.trace(|| format!("rule: {} ({})", rule.client(), rule.origin));
-    let need = request.refused.as_deref().map_or(Need::Fresh, Need::NotRefused);
+    let need = request.refused.as_deref().map_or(Need::Fresh, Need::OtherThan);
     match TokenSource::for_git(rule, config, world).token(place, need)? {
         Outcome::Issued(issued) => {
             world.terminal.trace(|| {
@@ -90,13 +90,13 @@ fn answer(
     }
 }
 
-/// A token for git. A git that understands that comes back once should this token be refused.
+/// A token for git. If it is refused, a git that understands `state[]` asks once more.
 fn credential(token: Token, rule: &Rule, request: &Request) -> Answer {
-    let may_come_back = request.understands_state && request.refused.is_none();
+    let may_retry = request.understands_state && request.refused.is_none();
     Answer::Credential {
         username: rule.vendor().username.to_string(),
         expires_at: token.expires_at(),
-        come_back: may_come_back.then(|| token.secret.fingerprint()),
+        state: may_retry.then(|| token.secret.fingerprint()),
         password: token.secret,
     }
 }

@@ -140,9 +140,10 @@ pub(crate) enum Answer {
         password: Secret,
         /// When git must stop using it, by the local clock.
         expires_at: Timestamp,
-        /// The token's fingerprint, if git is to come back with it should the token be refused: that heals a
-        /// refusal within the same git command (git 2.46; git-credential(1), `state[]` and `continue`).
-        come_back: Option<String>,
+        /// `state[]`: the token's fingerprint. If the token is refused, git sends it back within the same command, so that
+        /// another token can be given (git 2.46; git-credential(1), `state[]` and `continue`). `None`: this answer is
+        /// the last one.
+        state: Option<String>,
     },
     /// There is no credential, and nobody else is to be asked.
     Quit,
@@ -160,8 +161,8 @@ impl Answer {
             return Err(Error::new("the token has characters that git's protocol does not allow"));
         }
         let text = Zeroizing::new(match self {
-            Self::Credential { username, password, expires_at, come_back } => {
-                let (before, after) = match come_back {
+            Self::Credential { username, password, expires_at, state } => {
+                let (before, after) = match state {
                     Some(fingerprint) => (
                         "capability[]=authtype\ncapability[]=state\n",
                         format!("state[]={STATE_PREFIX}{fingerprint}\ncontinue=1\n"),
@@ -313,18 +314,18 @@ mod tests {
                 username: username(),
                 password,
                 expires_at: Timestamp(1_800_000_000),
-                come_back: None
+                state: None
             }),
             "username=x-access-token\npassword=ghs_x\npassword_expiry_utc=1800000000\n"
         );
         let password = Secret::new("ghs_x".to_owned());
-        let come_back = Some("0123".to_owned());
+        let state = Some("0123".to_owned());
         assert_eq!(
             write(Answer::Credential {
                 username: username(),
                 password,
                 expires_at: Timestamp(1_800_000_000),
-                come_back
+                state
             }),
             "capability[]=authtype\ncapability[]=state\nusername=x-access-token\npassword=ghs_x\n\
              password_expiry_utc=1800000000\nstate[]=ghapp.0123\ncontinue=1\n"
@@ -341,7 +342,7 @@ mod tests {
         #[test]
         fn an_answer_has_no_line_that_was_not_meant(token in ".{0,40}", at in any::<i64>()) {
             let mut out = Vec::new();
-            let answer = Answer::Credential { username: username(), password: Secret::new(token.clone()), expires_at: Timestamp(at), come_back: None };
+            let answer = Answer::Credential { username: username(), password: Secret::new(token.clone()), expires_at: Timestamp(at), state: None };
             match answer.write(&mut out) {
                 Ok(()) => {
                     let expected = format!("username=x-access-token\npassword={token}\npassword_expiry_utc={at}\n");

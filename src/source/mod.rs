@@ -1,4 +1,9 @@
 //! From a rule and a place to an installation access token: the whole story on one page.
+//!
+//! A token that git's server refuses is replaced. git 2.46 and later call `get` again within the same command, with the
+//! fingerprint of that token: [`Need::OtherThan`]. An older git calls `erase`, and its next command calls `get`. Both remove
+//! the token from the stores and count the refusal ([`Cache::erase`]). Then one process mints, as for a token that has expired;
+//! after three refusals within a minute nothing is minted ([`Cache::turn_to_mint`]).
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -76,6 +81,12 @@ pub(crate) struct Issued {
     pub(crate) command_took: Option<Duration>,
 }
 
+impl Issued {
+    fn was_cached(&self) -> bool {
+        self.granted.is_none()
+    }
+}
+
 /// Where a token comes from that is not cached.
 #[derive(Clone, Copy)]
 enum Mint<'r> {
@@ -94,7 +105,7 @@ impl Mint<'_> {
     }
 }
 
-/// What came of the wish for a token.
+/// What a request for a token leads to.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Issued(Issued),
@@ -133,14 +144,14 @@ pub(crate) enum Routing {
 /// # Errors
 /// If no token can be obtained, or if the work fails for another reason.
 pub(crate) fn with_token<T, E: From<Failure>>(
-    obtain: impl Fn(Need<'_>) -> Result<Issued, E>,
+    token: impl Fn(Need<'_>) -> Result<Issued, E>,
     mut work: impl FnMut(&Issued) -> Result<T, Failure>,
 ) -> Result<T, E> {
-    let issued = obtain(Need::Fresh)?;
+    let issued = token(Need::Fresh)?;
     match work(&issued) {
-        Err(Failure::TokenRefused(_)) if issued.granted.is_none() => {
+        Err(Failure::TokenRefused(_)) if issued.was_cached() => {
             let refused = issued.token.secret.fingerprint();
-            Ok(work(&obtain(Need::NotRefused(&refused))?)?)
+            Ok(work(&token(Need::OtherThan(&refused))?)?)
         }
         result => Ok(result?),
     }
@@ -400,7 +411,7 @@ impl<'a> TokenSource<'a> {
             Failure::Unreachable(why)
         })?;
         let token = Token::minted(given.0, given.1, self.rule.vendor().longest_lifetime, self.world.clock);
-        if need.is_refused(&token) {
+        if need.excludes(&token) {
             return Err(command.gave_it_again().into());
         }
         Ok((token, Granted::default()))

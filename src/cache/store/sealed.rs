@@ -127,8 +127,8 @@ impl<'a> Sealing<'a> {
         let nowhere = |why: String| format!("nothing keeps the secret that it is sealed under: {why}");
         let name = TokenKey::for_sealing(&sealer.name());
         let keyring = PLATFORM(self.opening.clone());
-        let kept = keyring.as_ref().map_err(Clone::clone).and_then(|keyring| keyring.read(&name));
-        match (kept, keyring) {
+        let stored = keyring.as_ref().map_err(Clone::clone).and_then(|keyring| keyring.read(&name));
+        match (stored, keyring) {
             (Ok(Some(secret)), _) => Ok(secret),
             (Ok(None), Ok(keyring)) => {
                 // One that is made by two at once would be another for each of them.

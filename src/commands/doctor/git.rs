@@ -201,7 +201,7 @@ fn examine_helpers(url: &str, place: &Place, helpers: &[Helper], report: &mut Re
         report.warning("helpers", Error::new(what).hint(hint))?;
     }
     let short = helpers[position].value.split_whitespace().next() == Some("ghapp");
-    if short && config::found_by_git().is_none() {
+    if short && config::path_of_short_name().is_none() {
         let what = "git asks ghapp, but finds no git-credential-ghapp: its folder is not in PATH";
         let hint =
             "add the folder to PATH, or name the whole path as the helper, as setup does where it must";
@@ -228,14 +228,14 @@ fn examine_path(url: &str, host: &Host, configuration: &Config, report: &mut Rep
 /// Whether git itself gets there, with all that it is told but what a repository says: that may be anybody's, and could
 /// lead the token elsewhere.
 pub(super) fn examine_fetch(url: &str, report: &mut Report<'_, '_>) -> Result<()> {
-    if !config::is_asked_outside()? {
+    if !config::is_helper_outside_repositories()? {
         return report.ok("fetch", "not tried: git asks this helper only in this repository");
     }
-    let said = git::call_as_user(&[], &[], false, &["ls-remote", "--quiet", "--", url, "HEAD"])?;
-    if said.code == Some(0) {
+    let output = git::call_as_user(&[], &[], false, &["ls-remote", "--quiet", "--", url, "HEAD"])?;
+    if output.code == Some(0) {
         return report.ok("fetch", format!("git ls-remote {url} works"));
     }
-    let why = said.stderr.lines().last().unwrap_or("git gave no reason");
+    let why = output.stderr.lines().last().unwrap_or("git gave no reason");
     let what = format!("git ls-remote {url} fails: {}", why.trim_start_matches("fatal: "));
     report
         .failure("fetch", Error::new(what).hint(format!("see each step: GHAPP_TRACE=1 git ls-remote {url}")))

@@ -371,7 +371,7 @@ pub(super) fn examine_git_server(
     if matches!(probed, Ok(401)) && !issued.token.is_new(world.clock) {
         // It was revoked since it was cached: git gets a new one, and so does this.
         let refused = issued.token.secret.fingerprint();
-        match source.token(&selected.place, Need::NotRefused(&refused)) {
+        match source.token(&selected.place, Need::OtherThan(&refused)) {
             Ok(Outcome::Issued(issued)) => probed = probe(&issued.token),
             Ok(Outcome::NotInstalled(why)) | Err(why) => return report.failure("token", why),
         }

@@ -201,12 +201,12 @@ impl Change {
                 None => remove(Path::new(setting)),
             },
             Self::Git { scope, key, replaced, added, .. } => {
-                let mut wanted = git_config::values(scope, key)?;
+                let mut values = git_config::values(scope, key)?;
                 if !replaced.is_empty() {
-                    wanted.clear();
+                    values.clear();
                 }
-                wanted.extend(added.iter().cloned());
-                git_config::set_values(scope, key, &wanted)
+                values.extend(added.iter().cloned());
+                git_config::set_values(scope, key, &values)
             }
         }
     }

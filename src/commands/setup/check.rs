@@ -87,25 +87,25 @@ impl Check<'_> {
     }
 
     fn list(&self, tried: &Tried, settings: &[(String, String)], hidden: &[&str]) -> Result<()> {
-        let said = git::call_as_user(
+        let output = git::call_as_user(
             settings,
             hidden,
             self.in_this_repository,
             &["ls-remote", "--quiet", "--", &tried.url, "HEAD"],
         )?;
-        if said.code == Some(0) {
+        if output.code == Some(0) {
             return Ok(());
         }
         // This program names causes; what git adds to that is that there was one.
         let own = |kind: &str| {
             let prefix = format!("git-credential-ghapp: {kind}: ");
-            said.stderr.lines().rev().find_map(|line| line.strip_prefix(prefix.as_str()).map(str::to_owned))
+            output.stderr.lines().rev().find_map(|line| line.strip_prefix(prefix.as_str()).map(str::to_owned))
         };
         Err(match (own("error"), own("hint")) {
             (Some(why), Some(hint)) => Error::new(why).hint(hint),
             (Some(why), None) => Error::new(why),
             (None, _) => {
-                let last = said.stderr.lines().rfind(|line| !line.starts_with("git-credential-ghapp: "));
+                let last = output.stderr.lines().rfind(|line| !line.starts_with("git-credential-ghapp: "));
                 let last = last.unwrap_or("git does not say why").trim_start_matches("fatal: ");
                 Error::new(last.trim_end_matches(": terminal prompts disabled"))
             }

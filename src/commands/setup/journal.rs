@@ -35,7 +35,7 @@ pub(super) struct Entry {
     pub(super) changes: Vec<Change>,
 }
 
-/// Which runs of setup are meant; nothing said: all.
+/// Which runs of setup are meant; all of them if nothing is named.
 #[derive(Default)]
 pub(super) struct Which<'w> {
     pub(super) app: Option<&'w str>,
@@ -45,7 +45,7 @@ pub(super) struct Which<'w> {
 
 impl Which<'_> {
     fn meets(&self, entry: &Entry) -> bool {
-        let is = |wanted: &str, has: &str| wanted.eq_ignore_ascii_case(has);
+        let is = |named: &str, has: &str| named.eq_ignore_ascii_case(has);
         self.app.is_none_or(|app| app == entry.app || entry.other_id.as_deref() == Some(app))
             && self.host.is_none_or(|host| entry.host.as_deref().is_some_and(|has| is(host, has)))
             && self.owner.is_none_or(|owner| entry.owners.iter().any(|has| is(owner, has)))
@@ -130,10 +130,10 @@ impl Journal {
             }
         }
         // A file that several runs wrote to is one file.
-        let mut told = Vec::new();
+        let mut seen = Vec::new();
         lines.retain(|line| {
-            !told.contains(line) && {
-                told.push(line.clone());
+            !seen.contains(line) && {
+                seen.push(line.clone());
                 true
             }
         });

@@ -41,7 +41,7 @@ pub(super) fn absolute(path: &Path) -> PathBuf {
 
 /// The key as a person or a flag named it, ready for a configuration: a path is absolute. A file that is not there any more
 /// is where setup moved it.
-pub(super) fn found(named: &str, journal: &Journal, world: &World<'_>) -> Result<String> {
+pub(super) fn in_configuration(named: &str, journal: &Journal, world: &World<'_>) -> Result<String> {
     let names_a_file = named_key(named)?.file().is_some();
     if !names_a_file {
         return Ok(named.to_owned());
@@ -52,7 +52,7 @@ pub(super) fn found(named: &str, journal: &Journal, world: &World<'_>) -> Result
 }
 
 /// Asks for the key's file; offers what GitHub's settings page downloaded last.
-pub(super) fn asked(person: &mut Person<'_>, world: &World<'_>) -> Result<Option<String>> {
+pub(super) fn ask_for_file(person: &mut Person<'_>, world: &World<'_>) -> Result<Option<String>> {
     let what = "file of the App's private key";
     let downloads = world.folders.home.as_ref().map(|home| home.join("Downloads"));
     let folders = [Some(PathBuf::from(".")), downloads];
@@ -60,9 +60,9 @@ pub(super) fn asked(person: &mut Person<'_>, world: &World<'_>) -> Result<Option
     let is_key = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(".private-key.pem"));
     let keys = entries.flatten().take(10_000).map(|entry| entry.path()).filter(is_key);
     let newest = keys.max_by_key(|path| path.metadata().and_then(|it| it.modified()).ok());
-    let Some(newest) = newest.filter(|_| person.present) else { return person.asked(what) };
+    let Some(newest) = newest.filter(|_| person.present) else { return person.ask(what) };
     let newest = absolute(&newest).display().to_string();
-    Ok(Some(person.asked(&format!("{what} [{newest}]"))?.unwrap_or(newest)))
+    Ok(Some(person.ask(&format!("{what} [{newest}]"))?.unwrap_or(newest)))
 }
 
 /// Where the key goes. `before` is how the App's rules name the key that they have.
@@ -98,15 +98,15 @@ pub(super) fn where_it_goes(
         Some(before) if Path::new(before).parent() == Some(&folder) => Some(MoveKey::Folder),
         _ => None,
     };
-    let wish = match options.move_key.or(as_before) {
+    let destination = match options.move_key.or(as_before) {
         None => offer_to_move(&path, &folder, person, world)?,
-        wish => wish,
+        destination => destination,
     };
     let named = |number: u32| match number {
         1 => app.slug.clone(),
         number => format!("{}-{number}", app.slug),
     };
-    Ok(match wish {
+    Ok(match destination {
         None => stays(),
         Some(MoveKey::Folder) => {
             let free =

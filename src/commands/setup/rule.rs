@@ -132,7 +132,7 @@ fn fill(table: &mut Table, rule: &Rule, wholly: bool, key: KeyName<'_>) {
             _ => (setting.written)(rule),
         };
         match written {
-            Some(wanted) if wholly || is_source => set(table, setting.key, in_toml(wanted)),
+            Some(new) if wholly || is_source => set(table, setting.key, in_toml(new)),
             // The rule has another source now.
             None if is_source => {
                 table.remove(setting.key);
@@ -143,10 +143,10 @@ fn fill(table: &mut Table, rule: &Rule, wholly: bool, key: KeyName<'_>) {
 }
 
 /// Gives a setting a value, unless it has that already.
-fn set(table: &mut Table, key: &str, wanted: Value) {
+fn set(table: &mut Table, key: &str, new: Value) {
     let present = table.get(key).and_then(Item::as_value);
-    if present.is_none_or(|present| text(present) != text(&wanted)) {
-        table.insert(key, value(wanted));
+    if present.is_none_or(|present| text(present) != text(&new)) {
+        table.insert(key, value(new));
     }
 }
 

@@ -190,7 +190,7 @@ fn complete(
     let is_command = flags.has(token_command::SETTING) || is_set("GHAPP_TOKEN_COMMAND");
     if !flags.has("app-id") && !is_set("GHAPP_APP_ID") && !is_command {
         let what = "client ID or App ID";
-        let answer = person.asked(what)?.ok_or_else(|| missing(what))?;
+        let answer = person.ask(what)?.ok_or_else(|| missing(what))?;
         typed = true;
         // The flag is one of this program's.
         let _ = flags.set("app-id", OsString::from(answer));
@@ -209,19 +209,20 @@ fn complete(
         return Ok((flags, typed));
     }
     let named = if named.is_empty() {
-        let known = known_sources(&flags, present);
-        if !known.is_empty() {
-            for (name, values) in known {
+        let configured = configured_sources(&flags, present);
+        if !configured.is_empty() {
+            for (name, values) in configured {
                 flags.replace(name, values);
             }
             return Ok((flags, typed));
         }
         typed = true;
-        vec![key::asked(person, world)?.ok_or_else(|| missing("file of the App's private key"))?]
+        vec![key::ask_for_file(person, world)?.ok_or_else(|| missing("file of the App's private key"))?]
     } else {
         named
     };
-    let found: Result<Vec<String>> = named.iter().map(|named| key::found(named, journal, world)).collect();
+    let found: Result<Vec<String>> =
+        named.iter().map(|named| key::in_configuration(named, journal, world)).collect();
     flags.replace("private-key", found?);
     Ok((flags, typed))
 }
@@ -277,9 +278,9 @@ fn take_known_host(flags: &mut Flags, present: &Present, host_is_set: bool, api_
 }
 
 /// Where the file says that the key of this App is, as flags that are not given.
-fn known_sources(flags: &Flags, present: &Present) -> Vec<(&'static str, Vec<String>)> {
+fn configured_sources(flags: &Flags, present: &Present) -> Vec<(&'static str, Vec<String>)> {
     let rule = present.rules.iter().find(|rule| Some(rule.app_id.as_str()) == flags.last("app-id"));
     let written = |rule| sources().map(move |it| (it.name(), it.as_flags(rule)));
-    let known = rule.into_iter().flat_map(written);
-    known.filter(|(name, values)| !values.is_empty() && !flags.has(name)).collect()
+    let configured = rule.into_iter().flat_map(written);
+    configured.filter(|(name, values)| !values.is_empty() && !flags.has(name)).collect()
 }

@@ -555,7 +555,7 @@ impl History {
         self.clients.set(client);
         let client_before = self.servers.client.replace(client);
         let answer = self.process(machine, place, dies, |source, place| {
-            let need = fingerprint.as_deref().map_or(Need::Fresh, Need::NotRefused);
+            let need = fingerprint.as_deref().map_or(Need::Fresh, Need::OtherThan);
             match source.token(place, need) {
                 // As `get` has it.
                 Ok(Outcome::Issued(issued)) if issued.token.remaining(source.world.clock) <= 0 => {
