@@ -122,6 +122,26 @@ fn a_shim_holds_no_secret_and_hands_the_token_on_in_the_environment_only() {
     }
 }
 
+#[test]
+fn a_token_for_a_public_repository_is_on_the_standard_output_and_nowhere_else() {
+    let env = TestEnv::bare()
+        .with("GHAPP_APP_ID", ACME_APP)
+        .with("GHAPP_PRIVATE_KEY", ACME_KEY)
+        .with("GHAPP_PUBLIC_REPOSITORIES", "acme")
+        .with("GHAPP_TRACE", "1");
+    {
+        let mut world = env.github.world();
+        world.add_repository("initech", "tps", &[]);
+        world.repositories.iter_mut().find(|it| it.name == "tps").unwrap().private = false;
+    }
+    let answer = env.get("github.com", "initech/tps");
+    let token = answer.attribute("password").unwrap();
+    assert!(answer.stderr.contains("is public") && !answer.stderr.contains(token), "{answer:?}");
+    for (name, content) in files(&env.home()) {
+        assert!(!holds(&content, token), "the token is in {name}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn what_is_cached_is_private() {

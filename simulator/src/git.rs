@@ -116,6 +116,14 @@ fn permission(
     };
     if repository.filter(covered).is_none() {
         return match repository {
+            Some(_)
+                if is_public
+                    && !writes
+                    && world.public_needs_contents
+                    && !token.permissions.contains_key("contents") =>
+            {
+                Err(plain(403, "Write access to repository not granted."))
+            }
             // What everybody may read, every token may read.
             Some(_) if is_public && !writes => Ok(Some("read".to_owned())),
             Some(it) if is_public => {

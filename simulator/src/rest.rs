@@ -188,7 +188,8 @@ fn repository(world: &World, asked: &Asked, caller: &Caller, owner: &str, name: 
     };
     let named =
         |it: &&&Repository| it.owner.eq_ignore_ascii_case(owner) && it.name.eq_ignore_ascii_case(name);
-    match visible(world, token).iter().find(named) {
+    let is_public = || world.find(owner, name).filter(|it| !it.private);
+    match visible(world, token).into_iter().find(|it| named(&it)).or_else(is_public) {
         Some(found) => json(200, &repository_json(found, &asked.host)),
         None => refuse(404, "Not Found"),
     }

@@ -185,6 +185,8 @@ pub struct World {
     pub rate_limit: u32,
     /// How anonymous clients are answered for public repositories.
     pub anonymous: Anonymous,
+    /// Whether git's servers refuse tokens without `contents` for public repositories too.
+    pub public_needs_contents: bool,
     /// How far this GitHub's clock is ahead of the machine's, in seconds.
     pub clock_offset: i64,
     /// Given to each new token as its `unknown`.
@@ -217,6 +219,7 @@ impl World {
             vendor: Vendor::default(),
             rate_limit: 5000,
             anonymous: Anonymous::Served,
+            public_needs_contents: false,
             clock_offset: 0,
             propagation: None,
             faults: Vec::new(),

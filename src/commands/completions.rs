@@ -140,6 +140,7 @@ fn values(setting: &Setting, config: &Config) -> Vec<String> {
         "id" => rules.map(|rule| rule.app_id.clone()).collect(),
         "host" => rules.map(|rule| rule.host.to_string()).collect(),
         "api-url" => rules.map(|rule| rule.api.to_string()).collect(),
+        "public-repositories" => rules.flat_map(|rule| rule.named_owners().cloned()).collect(),
         "owners" => rules.flat_map(|rule| rule.owners.clone()).collect(),
         "repositories" => rules.flat_map(|rule| &rule.repositories).map(ToString::to_string).collect(),
         _ => Vec::new(),

@@ -22,7 +22,7 @@ use crate::token::Permissions;
 use crate::vendor::{GITHUB, Vendor};
 use crate::world::{Folders, World};
 
-pub(crate) use select::{Selected, select};
+pub(crate) use select::{Selected, for_public, select};
 pub(crate) use settings::{Flags, SETTINGS, SOURCES, Setting, Value};
 
 /// Everything that is configured.
@@ -51,6 +51,8 @@ pub(crate) struct Rule {
     pub(crate) owners: Vec<String>,
     /// Single repositories that it answers for.
     pub(crate) repositories: Vec<Repository>,
+    /// The owner whose installation gives tokens for public repositories that the App is not installed on.
+    pub(crate) public_repositories: Option<String>,
     /// The installation to use, if it is not to be looked up.
     pub(crate) installation: Option<InstallationId>,
     /// What a token reaches, if that is said.
@@ -99,6 +101,7 @@ impl Rule {
             host,
             owners: Vec::new(),
             repositories: Vec::new(),
+            public_repositories: None,
             installation: None,
             scope: None,
             permissions: Permissions::new(),

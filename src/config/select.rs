@@ -43,6 +43,13 @@ pub(crate) fn select(place: Place, config: &Config) -> Result<Option<Selected<'_
     }
 }
 
+/// The rule whose tokens are for public repositories where no rule is for a place: the last one, which comes from the
+/// stronger source.
+pub(crate) fn for_public<'c>(place: &Place, config: &'c Config) -> Option<&'c Rule> {
+    let gives = |rule: &&Rule| rule.host == *place.host() && rule.public_repositories.is_some();
+    place.repository().and_then(|_| config.rules.iter().rfind(gives))
+}
+
 impl Rule {
     /// How specifically the rule names the repository: 2 by its full name, 1 by its owner, 0 by its host.
     /// `None` if the rule is not for it. Rules of environment and flags are for this very call, so they

@@ -275,6 +275,19 @@ pub(crate) static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "public-repositories",
+        flag: "--public-repositories",
+        variable: "GHAPP_PUBLIC_REPOSITORIES",
+        placeholder: "OWNER",
+        help: "answer for public repositories where the App is not installed too, with a token of this owner's that reads only what everybody may",
+        shape: Shape::Text,
+        apply: ToRule(|draft, given| {
+            draft.public_repositories = Some((given.parsed(owner)?, given.origin.clone()));
+            Ok(())
+        }),
+        written: |rule| rule.public_repositories.clone().map(Value::Text),
+    },
+    Setting {
         key: "installation-id",
         flag: "--installation-id",
         variable: "GHAPP_INSTALLATION_ID",
@@ -624,6 +637,7 @@ pub(super) struct Draft {
     api: Option<ApiUrl>,
     owners: Option<Vec<String>>,
     repositories: Option<Vec<Repository>>,
+    public_repositories: Option<(String, Origin)>,
     installation: Option<(InstallationId, Origin)>,
     scope: Option<(RuleScope, Origin)>,
     permissions: Option<(Permissions, Origin)>,
@@ -662,12 +676,19 @@ impl Draft {
             let what = format!("{:?} is not a number ({origin})", id.to_string());
             return Err(Error::new(what).hint("git-credential-ghapp installations lists them"));
         }
+        if let Some((_, origin)) = &self.public_repositories
+            && !vendor.is_github
+        {
+            let what = format!("public-repositories is of use only with GitHub's API ({origin})");
+            return Err(Error::new(what).hint("leave it out"));
+        }
         if identity.token_command().is_none() {
             return Ok(());
         }
         let permissions = self.permissions.as_ref().filter(|(it, _)| !it.is_empty());
         let of_app = [
             ("permissions", permissions.map(|(_, origin)| origin)),
+            ("public-repositories", self.public_repositories.as_ref().map(|(_, origin)| origin)),
             ("installation-id", self.installation.as_ref().map(|(_, origin)| origin)),
             (
                 "scope = \"listed\"",
@@ -737,6 +758,8 @@ impl Draft {
         if let Some(repositories) = repositories {
             rule.repositories = repositories;
         }
+        rule.public_repositories =
+            self.public_repositories.map(|(owner, _)| owner).or(rule.public_repositories.take());
         rule.installation = self.installation.map(|(id, _)| id).or_else(|| rule.installation.take());
         rule.scope = self.scope.map(|(scope, _)| scope).or(rule.scope);
         if let Some((permissions, _)) = self.permissions {

@@ -398,6 +398,20 @@ impl<'a> GitHub<'a> {
         Ok(first)
     }
 
+    /// Whether a repository is there for who has a token: everybody's, or one that the token is for.
+    /// <https://docs.github.com/rest/repos/repos#get-a-repository>
+    pub(crate) fn sees(&self, repository: &Repository, token: &Secret) -> Result<bool, Failure> {
+        let values = [("owner", repository.owner.as_str()), ("repository", &repository.name)];
+        let url = self.api.endpoint(&path("/repos/{owner}/{repository}", &values));
+        let reply = self.get(&url, Credential::Token(token))?;
+        match reply.status {
+            // It has another name now, under which git's server finds it too.
+            200 | 301 | 302 | 307 | 308 => Ok(true),
+            404 | 451 => Ok(false),
+            _ => Err(self.refusal(&reply, Credential::Token(token))),
+        }
+    }
+
     /// The number of the user that the App's commits belong to.
     pub(crate) fn bot(&self, slug: &str, token: &Secret) -> Result<u64, Failure> {
         let url = self.api.endpoint(&path(&self.vendor.bot, &[("slug", slug)]));

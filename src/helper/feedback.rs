@@ -2,7 +2,7 @@
 //! ours.
 
 use super::protocol::Request;
-use crate::config::{Config, select};
+use crate::config::{Config, for_public, select};
 use crate::names::Place;
 use crate::secret::Secret;
 use crate::source::TokenSource;
@@ -33,9 +33,11 @@ fn with_source(
     if let (Some(password), Some(place)) =
         (&request.password, request.place(&|host, name| config.is_username(host, name)))
         && is_token(password.expose())
-        && let Ok(Some(selected)) = select(place, config)
+        && let Ok(selected) = select(place.clone(), config)
     {
-        let source = TokenSource::new(selected.rule, config, world);
-        work(&source, &selected.place, password);
+        let rule = selected.as_ref().map(|selected| selected.rule).or_else(|| for_public(&place, config));
+        let Some(rule) = rule else { return };
+        let place = selected.map_or(place, |selected| selected.place);
+        work(&TokenSource::new(rule, config, world), &place, password);
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::protocol::{Answer, Request};
-use crate::config::{Config, Rule, Selected, select};
+use crate::config::{Config, Rule, Selected, for_public, select};
 use crate::error::{Error, Result};
 use crate::names::Host;
 use crate::source::{Outcome, TokenSource};
@@ -37,10 +37,7 @@ pub(super) fn get(
     };
     let answer = selected.and_then(|selected| match selected {
         Some(selected) => answer(request, &selected, config, world),
-        None => {
-            world.terminal.trace(|| "declined: nothing is configured for this".to_owned());
-            Ok(None)
-        }
+        None => Ok(public(request, config, world)),
     });
     match answer {
         Ok(Some(answer)) => answer.write(stdout),
@@ -88,6 +85,22 @@ fn answer(
         }
         Outcome::NotInstalled(why) => Err(why),
     }
+}
+
+/// The answer for a place that no rule is for: if it is a public repository, and a rule gives tokens for those.
+fn public(request: &Request, config: &Config, world: &World<'_>) -> Option<Answer> {
+    let place = request.place(&|host, name| config.is_username(host, name));
+    let answer = place.and_then(|place| {
+        let rule = for_public(&place, config)?;
+        world.terminal.trace(|| format!("rule: {} ({})", rule.client(), rule.origin));
+        let need = request.refused.as_deref().map_or(Need::Fresh, Need::OtherThan);
+        let issued = TokenSource::for_git(rule, config, world).for_public(&place, need)?;
+        Some(credential(issued.token, rule, request))
+    });
+    if answer.is_none() {
+        world.terminal.trace(|| "declined: nothing is configured for this".to_owned());
+    }
+    answer
 }
 
 /// A token for git. If it is refused, a git that understands `state[]` asks once more.

@@ -5,6 +5,8 @@
 //! the token from the stores and count the refusal ([`Cache::erase`]). Then one process mints, as for a token that has expired;
 //! after three refusals within a minute nothing is minted ([`Cache::turn_to_mint`]).
 
+mod public;
+
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -204,7 +206,10 @@ impl<'a> TokenSource<'a> {
         let mut route = self.route(place)?;
         loop {
             route = match route {
-                Route::Nowhere => return Ok(Outcome::NotInstalled(self.not_installed(place))),
+                Route::Nowhere => {
+                    let public = self.for_public(place, need).map(Outcome::Issued);
+                    return Ok(public.unwrap_or_else(|| Outcome::NotInstalled(self.not_installed(place))));
+                }
                 Route::Owner(owner) => match self.token_of_owner(&owner, place, need) {
                     Some(issued) => return Ok(Outcome::Issued(issued)),
                     None => self.look_up_in_turn(place)?,

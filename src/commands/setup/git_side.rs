@@ -63,7 +63,7 @@ pub(super) fn settings(
         return Ok(settings);
     }
     // For the whole host only where that was said: git would fail on what nobody answers for.
-    let whole_host = paths.is_empty() && options.all_owners;
+    let whole_host = paths.is_empty() && (options.all_owners || rule.public_repositories.is_some());
     let paths = if paths.is_empty() { installed } else { paths };
     if paths.is_empty() && !whole_host {
         return Err(Error::new(

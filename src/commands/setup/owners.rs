@@ -141,6 +141,9 @@ fn owners_of_answer(answer: &str, offered: &[String]) -> Result<Vec<String>> {
 /// The paths in URLs that a rule is for; none: all. git compares them as they are written, and the rule does not: so each
 /// is there as GitHub writes it, as a person did, and in lower case.
 pub(super) fn paths(rule: &Rule, installations: &[Installation], flags: &Flags) -> Vec<String> {
+    if rule.public_repositories.is_some() {
+        return Vec::new();
+    }
     let reported: Vec<&str> = installations.iter().filter_map(Installation::owner).collect();
     let (owners, repositories) = (flags.all("owner"), flags.all("repository"));
     let spelled = |lower: &str, typed: &[&str]| {
