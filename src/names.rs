@@ -120,6 +120,12 @@ impl ApiUrl {
         format!("{}{}{path}", self.origin, self.base)
     }
 
+    /// The path of an address below this one, with its slash; `None` if it is elsewhere.
+    pub(crate) fn path_below<'u>(&self, url: &'u str) -> Option<&'u str> {
+        let path = url.strip_prefix(&*self.origin)?.strip_prefix(self.base.as_str())?;
+        path.starts_with('/').then_some(path)
+    }
+
     /// Where a redirect leads, if it stays within this origin.
     pub(crate) fn same_origin(&self, location: &str) -> Option<String> {
         if location.starts_with('/') && !location.starts_with("//") && !location.contains('\\') {

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{ACME_APP, TestEnv, run};
+use common::{ACME_APP, TestEnv, has, note, run};
 use github_simulator::ACME_KEY;
 
 /// The App by the environment alone.
@@ -145,4 +145,30 @@ fn a_flag_that_exec_does_not_have_is_not_taken_for_the_command() {
     assert!(refused.stderr.contains("--fro"), "{refused:?}");
     assert_eq!(env.helper(["exec", "--for", "acme", "echo", "--fro", "-x"], "").ok(), "--fro -x\n");
     assert_eq!(env.helper(["exec", "--for", "acme", "--", "echo", "--", "--for"], "").ok(), "-- --for\n");
+}
+
+#[test]
+fn nix_gets_the_token_beside_its_other_settings() {
+    let env = TestEnv::new().with("NIX_CONFIG", "access-tokens = other.example=theirs");
+    let seen = environment(&env, &["--for", "acme", "--nix"]);
+    let token = value(&seen, "GH_TOKEN").unwrap();
+    let expected =
+        format!("access-tokens = other.example=theirs\nextra-access-tokens = github.com={token}\n");
+    assert_eq!(value(&seen, "NIX_CONFIG"), Some(expected.as_str()));
+    let without = environment(&env, &["--for", "acme"]);
+    assert_eq!(value(&without, "NIX_CONFIG"), Some("access-tokens = other.example=theirs"));
+    if !has("nix") {
+        return note("nix is not installed");
+    }
+    // The real one sends it to the API, which it asks for the last commit.
+    let (proxy, ca) = (env.github.proxy().to_owned(), env.github.ca_file().display().to_string());
+    let env = env.with("HTTPS_PROXY", proxy).with("NIX_SSL_CERT_FILE", ca);
+    let store = env.home().join("nix").display().to_string();
+    let nix = ["nix", "--extra-experimental-features", "nix-command flakes", "--store", &store];
+    let exec = ["exec", "--for", "acme", "--nix", "--"];
+    let ask = ["flake", "metadata", "github:acme/widgets"];
+    let ran = env.helper(exec.iter().chain(&nix).chain(&ask).copied(), "");
+    let world = env.github.world();
+    let commit = world.requests.iter().find(|it| it.path.starts_with("/repos/acme/widgets/commits/"));
+    assert_eq!(commit.map(|it| it.by.as_str()), Some("token of installation 4201"), "{ran:?}");
 }

@@ -123,6 +123,24 @@ fn a_shim_holds_no_secret_and_hands_the_token_on_in_the_environment_only() {
 }
 
 #[test]
+fn the_answer_for_bazel_is_on_the_standard_output_and_nowhere_else() {
+    let env = TestEnv::bare()
+        .with("GHAPP_APP_ID", ACME_APP)
+        .with("GHAPP_PRIVATE_KEY", ACME_KEY)
+        .with("GHAPP_TRACE", "1");
+    let uri = "{\"uri\": \"https://me:hunter2@github.com/acme/widgets/archive/main.tar.gz\"}";
+    let answer = env.helper(["bazel", "get"], uri);
+    let token = answer.stdout.split("Bearer ").nth(1).unwrap().split('"').next().unwrap();
+    assert!(token.starts_with("ghs_"));
+    for secret in [token, canary(), "hunter2"] {
+        assert!(!answer.stderr.contains(secret), "{answer:?}");
+    }
+    for (name, content) in files(&env.home()) {
+        assert!(!holds(&content, token), "the token is in {name}");
+    }
+}
+
+#[test]
 fn a_token_for_a_public_repository_is_on_the_standard_output_and_nowhere_else() {
     let env = TestEnv::bare()
         .with("GHAPP_APP_ID", ACME_APP)

@@ -3,6 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::process::Command;
 
+use zeroize::Zeroizing;
+
 use super::{identity, narrow, token};
 use crate::config::{Config, Selected};
 use crate::error::{Error, Result, cause};
@@ -21,6 +23,9 @@ pub(crate) struct Options {
     /// Put the token into this variable, too; may be repeated
     #[arg(long = "env", value_name = "VARIABLE", value_parser = variable)]
     variables: Vec<String>,
+    /// Give nix the token, too: as access-tokens in NIX_CONFIG, beside what is there
+    #[arg(long)]
+    nix: bool,
     /// Commit as the App: make its bot git's author and committer
     #[arg(long)]
     identity: bool,
@@ -58,6 +63,9 @@ pub(super) fn exec(
     let mut command = Command::new(program);
     command.args(arguments);
     give(&mut command, &issued.token.secret, &selected, &options.variables, world);
+    if options.nix {
+        give_nix(&mut command, &issued.token.secret, &selected.rule.host, world);
+    }
     if options.identity {
         let source = TokenSource::new(selected.rule, config, world);
         let (name, address) = with_token(
@@ -123,6 +131,14 @@ fn give_token(command: &mut Command, token: &Secret, host: &Host, more: &[String
         command.env(name, token.expose());
     }
     command.env("GH_HOST", host.to_string());
+}
+
+/// The token among nix's settings. <https://nix.dev/manual/nix/latest/command-ref/conf-file#conf-access-tokens>
+fn give_nix(command: &mut Command, token: &Secret, host: &Host, world: &World<'_>) {
+    let mut settings = world.variables.path("NIX_CONFIG").unwrap_or_default();
+    let token = Zeroizing::new(format!("\nextra-access-tokens = {host}={}\n", token.expose()));
+    settings.push(token.as_str());
+    command.env("NIX_CONFIG", settings);
 }
 
 /// Where the private key is in the environment, git below the command finds no key any more. It takes the token instead, from

@@ -1,5 +1,6 @@
 //! What a person calls, one file each.
 
+mod bazel;
 mod beside;
 mod cached;
 pub(crate) mod completions;
@@ -46,25 +47,28 @@ pub(crate) enum Command {
     /// Put a program called gh before the real one, so that each call of it has a fresh token of the App
     #[command(display_order = 5)]
     Shim(shim::Options),
-    /// Show whether each App works, and which tokens are cached, for whom, and until when
+    /// Give Bazel a token for the archives and files that it fetches itself
     #[command(display_order = 6)]
+    Bazel(bazel::Options),
+    /// Show whether each App works, and which tokens are cached, for whom, and until when
+    #[command(display_order = 7)]
     Status(status::Options),
     /// Remove cached tokens, and revoke them at GitHub
-    #[command(display_order = 7)]
+    #[command(display_order = 8)]
     Logout(logout::Options),
     /// List where the App is installed, and what it may do there
-    #[command(display_order = 8)]
+    #[command(display_order = 9)]
     Installations(installations::Options),
     /// List the repositories that the App can reach
-    #[command(display_order = 9)]
+    #[command(display_order = 10)]
     Repositories(repositories::Options),
     /// Put a program called gh before the real one, so that each call of it has a fresh token of the App
     Uninstall(uninstall::Options),
     /// Print a completion script for a shell
-    #[command(display_order = 11)]
+    #[command(display_order = 12)]
     Completions(completions::Options),
     /// Print the manual page, in roff
-    #[command(display_order = 12)]
+    #[command(display_order = 13)]
     Man,
 }
 
@@ -93,6 +97,9 @@ pub(crate) fn run(
             return exec::exec(&options, &repositories, &Config::load(flags, world)?, world);
         }
         Command::Shim(options) => return shim::shim(&options, flags, world, &mut output),
+        Command::Bazel(options) => {
+            bazel::bazel(&options, &Config::load(flags, world)?, world, &mut stdin, &mut output)?;
+        }
         Command::Status(options) => {
             return status::status(&options, &Config::load(flags, world)?, world, &mut output);
         }

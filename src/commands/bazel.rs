@@ -1,0 +1,135 @@
+//! `bazel`: Bazel's credential helper protocol, for archives and single files, which Bazel fetches without git.
+//! <https://github.com/EngFlow/credential-helper-spec/blob/main/spec.md>
+
+use std::io::{BufRead, Read as _};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use ureq::http::Uri;
+use zeroize::Zeroizing;
+
+use super::output::{Output, time};
+use crate::config::{Config, Rule, for_public, select};
+use crate::error::{Error, Result, cause};
+use crate::names::{Host, Place, Repository};
+use crate::source::{Issued, Outcome, TokenSource};
+use crate::token::Need;
+use crate::world::World;
+
+/// What Bazel wants.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Bazel gives a helper no arguments of its own: let a script call this, as docs/ecosystem.md shows."
+)]
+pub(crate) struct Options {
+    /// The operation
+    operation: Operation,
+}
+
+/// The operations of the protocol.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Operation {
+    /// Read {"uri": …} and print {"headers": …, "expires": …}
+    Get,
+}
+
+/// A request. What else is in it is for later versions.
+#[derive(Deserialize)]
+struct Request {
+    uri: String,
+}
+
+/// The most that is read of a request, in bytes.
+const MAX_REQUEST: u64 = 64 * 1024;
+
+/// What tells Bazel to go on without a credential.
+const NOTHING: &[u8] = b"{}\n";
+
+pub(super) fn bazel(
+    options: &Options,
+    config: &Config,
+    world: &World<'_>,
+    stdin: &mut dyn BufRead,
+    output: &mut Output<'_>,
+) -> Result<()> {
+    let Operation::Get = options.operation;
+    let mut text = Vec::new();
+    let read = stdin.take(MAX_REQUEST).read_to_end(&mut text);
+    read.map_err(|e| Error::new(format!("cannot read the request: {}", cause(&e))))?;
+    let wrong = |what: &str| {
+        Error::new(format!("the request is not {what}"))
+            .hint("write {\"uri\": \"https://github.com/OWNER/REPO/archive/main.tar.gz\"}")
+    };
+    let request: Request = serde_json::from_slice(&text).map_err(|_| wrong("JSON with a uri"))?;
+    let uri: Uri = request.uri.parse().map_err(|_| wrong("one for an address"))?;
+    let Some(place) = place(&uri, config) else {
+        world.terminal.trace(|| "declined: nothing is configured for this".to_owned());
+        return output.write(NOTHING);
+    };
+    world.terminal.trace(|| format!("bazel: get for {place}"));
+    let Some(issued) = issue(&place, config, world)? else { return output.write(NOTHING) };
+    let token = issued.token.secret.expose();
+    let header = if uri.host().is_some_and(|host| host.starts_with("raw.")) {
+        // Where single files are, the token is a user name, as in https://TOKEN@raw.githubusercontent.com.
+        let pair = Zeroizing::new(format!("{token}:"));
+        Zeroizing::new(format!("Basic {}", *Zeroizing::new(STANDARD.encode(pair.as_bytes()))))
+    } else {
+        Zeroizing::new(format!("Bearer {token}"))
+    };
+    // git's lines can carry the token, so it holds nothing that JSON would have to escape but these two.
+    let header = Zeroizing::new(header.replace('\\', "\\\\").replace('"', "\\\""));
+    let expires = time(issued.token.expires_at());
+    let answer = Zeroizing::new(format!(
+        "{{\"headers\": {{\"Authorization\": [\"{}\"]}}, \"expires\": \"{expires}\"}}\n",
+        *header
+    ));
+    output.write(answer.as_bytes())
+}
+
+/// A token as git would get it. `None`: git would go on without one.
+fn issue(place: &Place, config: &Config, world: &World<'_>) -> Result<Option<Issued>> {
+    let Some(selected) = select(place.clone(), config)? else {
+        let public = |rule| TokenSource::for_git(rule, config, world).for_public(place, Need::Fresh);
+        return Ok(for_public(place, config).and_then(public));
+    };
+    let rule = selected.rule;
+    match TokenSource::for_git(rule, config, world).token(&selected.place, Need::Fresh)? {
+        Outcome::Issued(issued) => Ok(Some(issued)),
+        // It may be everybody's.
+        Outcome::NotInstalled(why) if !rule.names_what_it_is_for() => {
+            world.terminal.trace(|| format!("declined: {why}"));
+            Ok(None)
+        }
+        Outcome::NotInstalled(why) => Err(why),
+    }
+}
+
+/// The repository that an address is about, if it is one of a server that a rule is for.
+fn place(uri: &Uri, config: &Config) -> Option<Place> {
+    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("https"))?.as_str();
+    let host = Host::parse(authority.rsplit_once('@').map_or(authority, |(_, host)| host))?;
+    config.rules.iter().find_map(|rule| {
+        let path = path_of_repository(&host, uri.path(), rule)?;
+        let mut parts = path.trim_start_matches('/').split('/');
+        let (owner, name) = (parts.next()?, parts.next()?);
+        let repository =
+            Repository::parse(&format!("{owner}/{}", name.strip_suffix(".git").unwrap_or(name)))?;
+        Some(Place::Repository(rule.host.clone(), repository))
+    })
+}
+
+/// What begins with the repository in the path of an address of a rule's server, its API, or where it has archives and
+/// single files.
+fn path_of_repository<'p>(host: &Host, path: &'p str, rule: &Rule) -> Option<&'p str> {
+    let name = host.to_string();
+    if let Some(rest) = rule.api.path_below(&format!("https://{name}{path}")) {
+        let at = path.len() - rest.len();
+        return path[at..].strip_prefix("/repos/");
+    }
+    let content = match rule.host.to_string().as_str() {
+        "github.com" => ["codeload.github.com".to_owned(), "raw.githubusercontent.com".to_owned()],
+        other => [format!("codeload.{other}"), format!("raw.{other}")],
+    };
+    (*host == rule.host || content.contains(&name)).then_some(path)
+}
