@@ -134,7 +134,8 @@ fn a_name_that_is_no_owner_is_a_mistake_with_its_place() {
 fn setup_lets_git_ask_about_the_whole_host_and_proactively_where_that_is_wanted() {
     let fresh = Fresh::new();
     prepare(&fresh.env);
-    fresh.setup(&["--owner", "acme", "--public-repositories", "acme", "--proactive"]).ok();
+    let told = fresh.setup(&["--owner", "acme", "--public-repositories", "acme", "--proactive"]).ok();
+    assert!(told.contains("git will ask ghapp for all of github.com\n"), "{told}");
     assert!(fresh.config().unwrap().contains("public-repositories = \"acme\"\n"));
     assert_eq!(fresh.git_values("credential.https://github.com.helper").len(), 2);
     assert_eq!(fresh.git_values("http.https://github.com.proactiveAuth"), ["basic"]);

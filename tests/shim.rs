@@ -192,6 +192,20 @@ fn what_is_no_shim_stays_and_a_shim_can_be_written_and_removed_again_and_again()
 }
 
 #[test]
+fn uninstall_removes_it_too() {
+    let env = with_shim();
+    let uninstall = |how: &str| {
+        let mut command = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
+        run(command.env("PATH", path(&env)).args(["uninstall", how]), b"").ok()
+    };
+    let file = env.home().join("shims/gh");
+    assert!(uninstall("--dry-run").contains(&format!("{} is removed\n", file.display())));
+    assert!(file.exists());
+    assert!(uninstall("--yes").contains(&format!("removed {}\n", file.display())));
+    assert!(!file.exists() && env.folder.path().join("real/gh").exists());
+}
+
+#[test]
 fn the_real_gh_works_an_hour_later_and_after_that() {
     if !has("gh") || !has("faketime") {
         return skip("gh or faketime is not installed");

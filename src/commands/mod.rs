@@ -62,7 +62,8 @@ pub(crate) enum Command {
     /// List the repositories that the App can reach
     #[command(display_order = 10)]
     Repositories(repositories::Options),
-    /// Put a program called gh before the real one, so that each call of it has a fresh token of the App
+    /// Remove what the program keeps on this machine: revoke tokens, take back what setup wrote, delete the cache
+    #[command(display_order = 11)]
     Uninstall(uninstall::Options),
     /// Print a completion script for a shell
     #[command(display_order = 12)]

@@ -113,16 +113,10 @@ fn write(options: &Options, world: &World<'_>, output: &mut Output<'_>) -> Resul
 }
 
 fn remove(options: &Options, world: &World<'_>, output: &mut Output<'_>) -> Result<()> {
-    let mut shims: Vec<PathBuf> = match &options.dir {
-        Some(folder) => vec![folder.join(FILE)],
-        None => {
-            let default = default_folder(world).map(|folder| folder.join(FILE));
-            folders(world).map(|folder| folder.join(FILE)).chain(default).collect()
-        }
+    let shims = match &options.dir {
+        Some(folder) => Vec::from_iter(Some(folder.join(FILE)).filter(|path| is_shim(path))),
+        None => found(world),
     };
-    shims.sort_unstable();
-    shims.dedup();
-    shims.retain(|path| is_shim(path));
     if shims.is_empty() {
         return Err(Error::new(format!("no shim for {GH} is there"))
             .hint(format!("git-credential-ghapp shim {GH} --remove --dir DIR, if it is not in PATH")));
@@ -133,6 +127,15 @@ fn remove(options: &Options, world: &World<'_>, output: &mut Output<'_>) -> Resu
         output.line(&format!("{} is removed", path.display()))?;
     }
     Ok(())
+}
+
+/// The shims in PATH, and where they are by default.
+pub(super) fn found(world: &World<'_>) -> Vec<PathBuf> {
+    let files = folders(world).chain(default_folder(world)).map(|folder| folder.join(FILE));
+    let mut shims: Vec<PathBuf> = files.filter(|path| is_shim(path)).collect();
+    shims.sort_unstable();
+    shims.dedup();
+    shims
 }
 
 /// Runs the real one, as the App where one is configured for what the call is about.

@@ -11,9 +11,10 @@ use super::logout;
 use super::output::{Output, count};
 use super::person::Person;
 use super::setup::{Here, Written, in_shell, typed_program};
+use super::shim;
 use crate::cache::Cache;
 use crate::config::{Config, Flags};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, cause};
 use crate::files;
 use crate::git::config::{calls_of_this_program, is_script};
 use crate::source::TokenSource;
@@ -68,6 +69,8 @@ pub(super) fn uninstall(
         let tokens = count(tokens.len(), "cached token is", "cached tokens are");
         plan.insert(0, format!("{tokens} revoked at GitHub and deleted"));
     }
+    let shims = shim::found(world);
+    plan.extend(shims.iter().map(|path| format!("{} is removed", path.display())));
     plan.extend(folder.map(|folder| format!("{} is removed", folder.display())));
     output.line(match options.dry_run {
         _ if plan.is_empty() => "there is nothing to remove",
@@ -94,6 +97,12 @@ pub(super) fn uninstall(
     let troubles = written.take_back(world, output)?;
     troubles.iter().for_each(&mut warn);
     let is_taken_back = troubles.is_empty();
+    for path in &shims {
+        match fs::remove_file(path) {
+            Ok(()) => output.line(&format!("removed {}", path.display()))?,
+            Err(e) => warn(&Error::new(format!("cannot remove {}: {}", path.display(), cause(&e)))),
+        }
+    }
     // What is remembered.
     let removed = Cache::open(world, &config.cache, None).remove();
     match (folder, removed) {

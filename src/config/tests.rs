@@ -90,6 +90,7 @@ host = "GHE.example:8443"
 api-url = "https://api.ghe.example/"
 owners = ["Acme"]
 repositories = ["Other/Infra"]
+public-repositories = "acme"
 installation-id = 42
 scope = "repository"
 permissions = { contents = "read", metadata = "read" }

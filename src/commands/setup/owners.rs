@@ -187,7 +187,7 @@ pub(super) fn in_words(rules: &[Rule], options: &Options, helpers: &[Helper]) ->
     let others: Vec<String> = helpers.iter().map(Helper::name).collect();
     let others = and(&others);
     let host = rules.first().map(|rule| rule.host.to_string()).unwrap_or_default();
-    if rules.iter().any(|rule| !rule.names_what_it_is_for()) {
+    if rules.iter().any(|rule| !rule.names_what_it_is_for() || rule.public_repositories.is_some()) {
         return match (helpers, options.keep_other_helpers) {
             ([], _) => format!("git will ask ghapp for all of {host}"),
             (_, true) => format!("git will ask {others}, then ghapp, for all of {host}"),
