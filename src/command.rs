@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ const GRACE: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_millis(20);
 /// The most that is read of what a command prints, in bytes. A private key of 16,384 bits has 13 KB.
 const MAX_OUTPUT: usize = 64 * 1024;
+/// How many parts of what it prints wait to be looked at. While there are so many, no more is read.
+const MAX_WAITING: usize = 8;
 /// The most that is shown of its messages, in characters.
 const MAX_MESSAGE: usize = 200;
 /// Set for what a command runs: should that come back to this program, no command is run a second time.
@@ -144,7 +146,7 @@ impl ConfiguredCommand {
 
     /// Waits until the command has ended and all that it printed is read.
     fn finish(&self, mut child: Child, began: Instant) -> Result<Zeroizing<Vec<u8>>> {
-        let (sender, receiver) = channel();
+        let (sender, receiver) = sync_channel(MAX_WAITING);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let forwarded = stdout
             .map_or(Ok(()), |stdout| forward(stdout, sender.clone(), Event::Stdout))
@@ -169,9 +171,8 @@ impl ConfiguredCommand {
             Some(status) => how_it_ended(status),
             None => format!("did not end within {} s", DEADLINE.as_secs()),
         };
-        let message = message(&captured.stderr);
-        let message = if message.is_empty() { message } else { format!(": {message}") };
-        Err(self.failure(format!("{} {why}{message}", self.name())).hint(self.advice()))
+        let error = self.failure(format!("{} {why}", self.name())).hint(self.advice());
+        Err(error.quoting(&message(&captured.stderr)))
     }
 
     fn advice(&self) -> String {
@@ -197,7 +198,7 @@ struct Captured {
 /// Reads a stream to its end, in a thread of its own.
 fn forward(
     mut stream: impl Read + Send + 'static,
-    to: Sender<Event>,
+    to: SyncSender<Event>,
     event: fn(Zeroizing<Vec<u8>>) -> Event,
 ) -> io::Result<()> {
     start(move || {
@@ -224,10 +225,11 @@ fn listen(
     loop {
         match events.recv_timeout(pause) {
             Ok(Event::Stdout(part)) => captured.stdout.extend_from_slice(&part),
-            Ok(Event::Stderr(part)) if captured.stderr.len() < MAX_OUTPUT => {
-                captured.stderr.extend_from_slice(&part)
+            Ok(Event::Stderr(part)) => {
+                let room = (MAX_OUTPUT - captured.stderr.len()).min(part.len());
+                captured.stderr.extend_from_slice(&part[..room]);
             }
-            Ok(Event::Stderr(_)) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => match ended {
                 Some((status, _)) => return Some(status),
                 // It closed its output, and ends in a moment.

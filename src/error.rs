@@ -9,6 +9,8 @@ use std::fmt;
 #[derive(Clone, Debug)]
 pub(crate) struct Error {
     message: String,
+    /// How long the message is without the words of another program at its end, in bytes.
+    own_words: usize,
     hint: Option<String>,
     /// Whether nobody reads what is written any more, which is no news to anybody.
     pipe_is_closed: bool,
@@ -20,7 +22,8 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A failure, described in one line.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, pipe_is_closed: false }
+        let message = message.into();
+        Self { own_words: message.len(), message, hint: None, pipe_is_closed: false }
     }
 
     /// That a result cannot be written.
@@ -38,6 +41,19 @@ impl Error {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The same failure with what another program says of it, if it says anything.
+    pub(crate) fn quoting(mut self, words: &str) -> Self {
+        if !words.is_empty() {
+            self.message = format!("{}: {words}", self.message);
+        }
+        self
+    }
+
+    /// The line without the words of another program: anything may be in those.
+    pub(crate) fn own_words(&self) -> &str {
+        self.message.get(..self.own_words).unwrap_or_default()
     }
 
     /// The line that names the cause.

@@ -104,7 +104,11 @@ fn is_a_link() -> io::Error {
 /// If it cannot be read, is not a regular file, or is larger than [`MAX_FILE`].
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let (file, metadata) = open(OpenOptions::new().read(true), path, true)?;
-    only_regular(&metadata)?;
+    read_opened(file, &metadata)
+}
+
+fn read_opened(file: File, metadata: &fs::Metadata) -> io::Result<Vec<u8>> {
+    only_regular(metadata)?;
     let mut content = Vec::with_capacity(usize::try_from(metadata.len().min(MAX_FILE)).unwrap_or(0));
     file.take(MAX_FILE + 1).read_to_end(&mut content)?;
     if content.len() as u64 > MAX_FILE {
@@ -118,14 +122,49 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// The same, and if it is not UTF-8.
 pub(crate) fn read_text(path: &Path) -> io::Result<String> {
-    String::from_utf8(read(path)?).map_err(|_| io::Error::other("it is not valid UTF-8"))
+    as_text(read(path)?)
 }
 
-/// The same of a file that nobody but this user can have written: it is this user's and no link, and neither it nor its
+fn as_text(content: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(content).map_err(|_| io::Error::other("it is not valid UTF-8"))
+}
+
+/// Who has a say in a file. Where files have no owners that can be told, nobody else than this user has.
+pub(crate) struct Writers(fs::Metadata);
+
+impl Writers {
+    /// Whether everybody may write it. Many systems give each user a group of its own, and let it write.
+    pub(crate) fn everybody(&self) -> bool {
+        #[cfg(unix)]
+        return self.0.mode() & 0o002 != 0;
+        #[cfg(not(unix))]
+        false
+    }
+
+    /// An error if it belongs to another user, who is not root.
+    pub(crate) fn check_owner(&self) -> io::Result<()> {
+        #[cfg(unix)]
+        if self.0.uid() == 0 {
+            return Ok(());
+        }
+        check_owner(&self.0)
+    }
+}
+
+/// The text of a regular file, and who has a say in it.
+///
+/// # Errors
+/// As for [`read_text`].
+pub(crate) fn read_text_and_writers(path: &Path) -> io::Result<(String, Writers)> {
+    let (file, metadata) = open(OpenOptions::new().read(true), path, true)?;
+    Ok((as_text(read_opened(file, &metadata)?)?, Writers(metadata)))
+}
+
+/// The text of a file that nobody but this user can have written: it is this user's and no link, and neither it nor its
 /// folder can be written by others.
 ///
 /// # Errors
-/// The same, and if others can have written it.
+/// As for [`read_text`], and if others can have written it.
 pub(crate) fn read_own_text(path: &Path) -> io::Result<String> {
     let (file, metadata) = open(OpenOptions::new().read(true), path, false)?;
     only_regular(&metadata)?;

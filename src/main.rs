@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::panic::Location;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 #[cfg(unix)]
 use std::sync::Arc;
@@ -36,13 +36,16 @@ fn main() -> ExitCode {
         let folder = std::env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute())?;
         Some(folder.join("git-credential-ghapp"))
     };
+    // A home that is relative is another folder in each repository, which somebody else may have filled.
+    let usual =
+        |folder: fn(&ProjectDirs) -> &Path| project.as_ref().map(folder).filter(|it| it.is_absolute());
     let world = World {
         variables: Variables(&|name| std::env::var_os(name)),
         variable_names: &|| std::env::vars_os().map(|(name, _)| name).collect(),
         folders: Folders::new(
-            BaseDirs::new().map(|dirs| dirs.home_dir().to_owned()),
-            project.as_ref().map(ProjectDirs::config_dir).or(named("XDG_CONFIG_HOME").as_deref()),
-            project.as_ref().map(ProjectDirs::cache_dir).or(named("XDG_CACHE_HOME").as_deref()),
+            BaseDirs::new().map(|dirs| dirs.home_dir().to_owned()).filter(|home| home.is_absolute()),
+            usual(ProjectDirs::config_dir).or(named("XDG_CONFIG_HOME").as_deref()),
+            usual(ProjectDirs::cache_dir).or(named("XDG_CACHE_HOME").as_deref()),
         ),
         clock: start_clock(),
         start_clock: &start_clock,

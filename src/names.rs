@@ -79,6 +79,11 @@ impl fmt::Display for Host {
     }
 }
 
+/// An address to be shown, without the user and the password that may stand before the host.
+pub(crate) fn without_user(address: &str) -> Cow<'_, str> {
+    address.rsplit_once('@').map_or(Cow::Borrowed(address), |(_, rest)| Cow::Owned(format!("…@{rest}")))
+}
+
 /// Where a REST API is: always `https`, split into the origin and the path that all endpoints begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiUrl {
@@ -92,7 +97,7 @@ impl ApiUrl {
     /// # Errors
     /// If it is not an `https` address, or has a user, a query or a fragment.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let wrong = || Error::new(format!("{text:?} is not an https address of an API"));
+        let wrong = || Error::new(format!("{:?} is not an https address of an API", without_user(text)));
         let uri: Uri = text.parse().map_err(|_| wrong())?;
         let authority = uri.authority().map(ureq::http::uri::Authority::as_str).ok_or_else(wrong)?;
         let host = Host::parse(authority).ok_or_else(wrong)?;

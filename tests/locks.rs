@@ -12,17 +12,9 @@ use std::time::{Duration, Instant};
 use common::{MINT, REQUEST, Ran, TestEnv, ran};
 use github_simulator::Effect;
 
-fn start_get(env: &TestEnv) -> Child {
-    let mut command = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
-    command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(REQUEST.as_bytes()).unwrap();
-    child
-}
-
 /// So many gets at once.
 fn gets(env: &TestEnv, count: usize) -> Vec<Ran> {
-    let children: Vec<Child> = (0..count).map(|_| start_get(env)).collect();
+    let children: Vec<Child> = (0..count).map(|_| env.start_get()).collect();
     children.into_iter().map(|child| ran(child.wait_with_output().unwrap())).collect()
 }
 
@@ -49,7 +41,7 @@ fn a_mint_and_a_probe_that_take_the_whole_deadline_are_waited_for() {
 fn a_holder_of_the_lock_that_is_stopped_costs_one_more_mint() {
     let env = TestEnv::new().with("GHAPP_DEADLINE", "1");
     env.fault(MINT, 1, Effect::Hang);
-    let mut stopped = start_get(&env);
+    let mut stopped = env.start_get();
     let locks = env.cache().join("locks");
     let is_minting = || {
         let mut names =

@@ -5,28 +5,19 @@
 
 mod common;
 
-use std::io::Write as _;
-use std::process::{Child, Stdio};
+use std::process::Child;
 
-use common::{LOOKUP, MINT, REQUEST, Ran, TestEnv, ran};
+use common::{LOOKUP, MINT, Ran, TestEnv, ran};
 use github_simulator::Effect;
-
-fn start_get(env: &TestEnv) -> Child {
-    let mut command = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
-    command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(REQUEST.as_bytes()).unwrap();
-    child
-}
 
 /// So many gets, of which all but the first begin while the first one waits for GitHub.
 fn gets(env: &TestEnv, endpoint: &str, count: usize) -> Vec<Ran> {
     let before = env.github.world().count(endpoint);
-    let mut children = vec![start_get(env)];
+    let mut children = vec![env.start_get()];
     while env.github.world().count(endpoint) == before {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    children.extend((1..count).map(|_| start_get(env)));
+    children.extend((1..count).map(|_| env.start_get()));
     children.into_iter().map(|child| ran(child.wait_with_output().unwrap())).collect()
 }
 
@@ -65,10 +56,10 @@ fn has_open(process: u32, folder: &str) -> bool {
 #[test]
 fn who_waits_for_a_command_that_fails_does_not_run_it_again() {
     let env = TestEnv::bare();
-    let script = "echo called >>\"$HOME/calls\"; until [ -e \"$HOME/go\" ]; do sleep 0.05; done; exit 3";
+    let script = "echo called >>\"$HOME/calls\"; until [ -e \"$HOME/go\" ]; do sleep 0.05; done; echo 'pass: hunter2' >&2; exit 3";
     env.configure(&format!("[[app]]\ntoken-command = ['sh', '-c', '''{script}''']\n"));
     let calls = || std::fs::read_to_string(env.home().join("calls")).unwrap_or_default().lines().count();
-    let children: Vec<Child> = (0..6).map(|_| start_get(&env)).collect();
+    let children: Vec<Child> = (0..6).map(|_| env.start_get()).collect();
     while calls() == 0 || !children.iter().all(|it| has_open(it.id(), "/git-credential-ghapp/locks/")) {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
@@ -79,6 +70,12 @@ fn who_waits_for_a_command_that_fails_does_not_run_it_again() {
         assert!(failed.stderr.contains("sh ended with exit code 3"), "{failed:?}");
     }
     assert_eq!(calls(), 1);
+    // What the command itself says may be anything, and is not left on the disk.
+    let notes: Vec<String> = std::fs::read_dir(env.cache().join("outages"))
+        .unwrap()
+        .map(|note| std::fs::read_to_string(note.unwrap().path()).unwrap())
+        .collect();
+    assert!(!notes.is_empty() && notes.iter().all(|note| !note.contains("hunter2")), "{notes:?}");
     env.get("github.com", "acme/widgets");
     assert_eq!(calls(), 2, "it is no more than a note for those who waited");
 }

@@ -200,7 +200,8 @@ fn statuses_are_understood_and_no_english_is_read() {
         assert!(failed.code == Some(1) && failed.stderr.contains(message), "{failed:?}");
     }
     // A rate limit by its status.
-    let limited = Effect::Answer(429, vec![("Retry-After".to_owned(), "1000".to_owned())], b"{}".to_vec());
+    let limited =
+        Effect::Answer(429, vec![("Retry-After".to_owned(), "1000".to_owned())], b"<p>later".to_vec());
     env.fault(MINT, 1, limited);
     let failed = env.helper(["token", "acme/widgets", "--fresh"], "");
     assert!(

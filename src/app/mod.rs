@@ -14,6 +14,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
 use crate::cache::{Effort, Sealer};
+use crate::command::ConfiguredCommand;
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
 use crate::world::World;
@@ -48,6 +49,15 @@ impl Identity {
         match self.keys() {
             [key] => Some(&**key),
             _ => None,
+        }
+    }
+
+    /// A command that is run for it, if there is one.
+    pub(crate) fn command(&self) -> Option<&ConfiguredCommand> {
+        match self {
+            Self::Keys(keys) => keys.iter().find_map(|key| key.command()),
+            Self::SignCommand(command) => Some(&command.command),
+            Self::TokenCommand(command) => Some(&command.command),
         }
     }
 

@@ -21,9 +21,9 @@ struct Outage {
 }
 
 impl Cache<'_> {
-    /// Notes that there was no answer, after it was tried as long as it may be.
+    /// Notes that there was no answer, after it was tried as long as it may be. What a command says of it is not kept.
     pub(crate) fn note_outage(&self, key: &impl Name, why: &Error) {
-        let (message, hint) = (why.message().to_owned(), why.next_step().map(str::to_owned));
+        let (message, hint) = (why.own_words().to_owned(), why.next_step().map(str::to_owned));
         if let Some(folder) = self.folder() {
             // Without the note the next one tries for itself.
             let _ = folder.write_json(KIND, key.name(), &Outage { at: self.now_exactly(), message, hint });

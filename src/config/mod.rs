@@ -15,7 +15,7 @@ use std::rc::Rc;
 use crate::app::{Identity, token_command};
 use crate::cache;
 use crate::error::{Error, Result, cause};
-use crate::files::{is_absent, read_text};
+use crate::files::{Writers, is_absent, read_text_and_writers};
 use crate::names::{ApiUrl, Host, InstallationId, Repository};
 use crate::origin::{Origin, SourceFile};
 use crate::token::Permissions;
@@ -227,8 +227,13 @@ impl Config {
         ];
         for (path, must_exist) in files {
             let Some(path) = path else { continue };
-            match read_text(path) {
-                Ok(text) => config.add_file(SourceFile::new(path.clone(), text), folders)?,
+            match read_text_and_writers(path) {
+                Ok((text, writers)) => {
+                    check_everybody(path, &writers)?;
+                    let before = config.rules.len();
+                    config.add_file(SourceFile::new(path.clone(), text), folders)?;
+                    check_commands(path, &config.rules[before..], &writers)?;
+                }
                 Err(e) if !must_exist && is_absent(&e) => {}
                 Err(e) => {
                     let (path, cause) = (path.display(), cause(&e));
@@ -282,6 +287,26 @@ impl Config {
         self.rules.extend(rules);
         Ok(())
     }
+}
+
+/// An error if everybody may write a configuration.
+fn check_everybody(path: &Path, writers: &Writers) -> Result<()> {
+    let path = path.display();
+    match writers.everybody() {
+        false => Ok(()),
+        true => Err(Error::new(format!("the configuration {path} is not used: every user may write it"))
+            .hint(format!("chmod o-w '{path}'"))),
+    }
+}
+
+/// An error if these rules of a configuration name commands, and another user wrote it.
+fn check_commands(path: &Path, rules: &[Rule], writers: &Writers) -> Result<()> {
+    let Some(command) = rules.iter().find_map(|rule| rule.identity.command()) else { return Ok(()) };
+    writers.check_owner().map_err(|owner| {
+        command
+            .failure(format!("{} is not run, because of who owns that file: {owner}", command.name()))
+            .hint(format!("chown \"$(id -u)\" '{}', or copy it", path.display()))
+    })
 }
 
 #[cfg(test)]

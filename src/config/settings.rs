@@ -14,7 +14,7 @@ use crate::app::token_command::{self, TokenCommand};
 use crate::cache::{self, Address, StoreKind};
 use crate::command::{self, ConfiguredCommand};
 use crate::error::{Error, Result};
-use crate::names::{ApiUrl, Host, InstallationId, Repository, is_name};
+use crate::names::{ApiUrl, Host, InstallationId, Repository, is_name, without_user};
 use crate::origin::Origin;
 use crate::token::Permissions;
 use crate::vendor::Vendor;
@@ -524,7 +524,7 @@ fn app_id(text: &str, origin: &Origin) -> Result<String> {
 
 fn host(text: &str, origin: &Origin) -> Result<Host> {
     Host::parse(text.trim()).ok_or_else(|| {
-        Error::new(format!("{text:?} is not a host ({origin})"))
+        Error::new(format!("{:?} is not a host ({origin})", without_user(text)))
             .hint("write the host as it stands in URLs, without https:// and without a path")
     })
 }
@@ -820,6 +820,17 @@ impl Flags {
     /// The configuration file that is named, by the flag or by the variable.
     pub(crate) fn config_file(&self, variables: &Variables<'_>) -> Option<PathBuf> {
         self.config.clone().or_else(|| variables.path("GHAPP_CONFIG")).map(PathBuf::from)
+    }
+
+    /// An error if that file is another one in each folder: git runs in a repository, which somebody else may have filled.
+    pub(crate) fn check_config_file(&self, variables: &Variables<'_>) -> Result<()> {
+        match self.config_file(variables) {
+            Some(file) if !file.is_absolute() => Err(Error::new(format!(
+                "the configuration {file:?} is relative to whatever folder git runs in"
+            ))
+            .hint("write its whole path in --config or GHAPP_CONFIG")),
+            _ => Ok(()),
+        }
     }
 
     /// Gives a flag these values and no others; its name is without dashes, and is one of [`SETTINGS`].

@@ -232,6 +232,19 @@ fn mistakes_are_told_with_file_line_and_cause() {
 }
 
 #[test]
+fn a_password_in_an_address_is_not_repeated() {
+    for (variable, value) in [
+        ("GHAPP_API_URL", "https://user:hunt@er2@ghe.example/api/v3"),
+        ("GHAPP_HOST", "user:hunt@er2@ghe.example"),
+    ] {
+        let app = [("GHAPP_APP_ID", "1"), ("GHAPP_PRIVATE_KEY_FILE", "/k.pem"), (variable, value)];
+        let told = load(None, &app, &[]).unwrap_err();
+        assert!(told.message().contains("…@ghe.example"), "{told}");
+        assert!(!told.message().contains("hunt") && !told.message().contains("er2"), "{told}");
+    }
+}
+
+#[test]
 fn a_named_file_must_exist_and_replaces_the_users() {
     let missing =
         load(Some("cache = \"file\"\n"), &[("GHAPP_CONFIG", "/nonexistent/x.toml")], &[]).unwrap_err();

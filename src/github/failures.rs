@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::reply::Reply;
@@ -154,10 +153,8 @@ pub(super) fn rate_limit(reply: &Reply, now: Timestamp, clock_offset: i64) -> Op
     // Without a time GitHub asks for a minute at least.
     let seconds = retry_after.or(until_reset).unwrap_or(60).clamp(1, LONGEST_LIMIT);
     let wait = Duration::from_secs(seconds.unsigned_abs());
-    let is_of_api = match reply.is_github {
-        true => message(&reply.body).is_some(),
-        false => serde_json::from_slice::<IgnoredAny>(&reply.body).is_ok(),
-    };
+    // Another vendor's words are not read.
+    let is_of_api = !reply.is_github || message(&reply.body).is_some();
     is_limited.then_some(RateLimit { wait, is_of_api })
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn run(
         let operation = format!("{operation:?}").to_lowercase();
         format!("{operation}: protocol {protocol}, host {host}, path {path}{again}")
     });
+    flags.check_config_file(&world.variables)?;
     let config = Config::load(flags, world)?;
     match operation {
         Operation::Get => return get::get(&request, &config, world, stdout),

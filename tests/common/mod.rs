@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use github_simulator::{ACME_KEY, Effect, Fault, GLOBEX_KEY, Simulator};
 use tempfile::TempDir;
@@ -272,6 +272,15 @@ impl TestEnv {
     /// Asks the helper as git does.
     pub fn get(&self, host: &str, path: &str) -> Ran {
         self.helper(["get"], format!("protocol=https\nhost={host}\npath={path}\n"))
+    }
+
+    /// Starts the helper as git does for [`REQUEST`], and does not wait for it.
+    pub fn start_get(&self) -> Child {
+        let mut command = self.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
+        command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(REQUEST.as_bytes()).unwrap();
+        child
     }
 
     /// Lets so many requests to an endpoint go wrong, such as [`MINT`].
