@@ -59,8 +59,11 @@ there() { [ -e "$1" ] || [ -L "$1" ]; }
 
 if [ "$action" = uninstall ]; then
     # Only the program knows what there is to revoke and to take back.
+    if [ -x "$target" ] && [ -z "$yes" ] && [ ! -t 0 ]; then
+        fail 'there is nobody to confirm this, so nothing was changed' './install.sh --uninstall --yes'
+    fi
     if [ -x "$target" ] && ! "$target" uninstall $yes; then
-        fail 'not everything could be undone, so the program is kept' "see what is left: $target uninstall --dry-run"
+        fail 'its uninstall did not get to its end, so the program is kept' "see what is left: $target uninstall --dry-run"
     fi
     removed=
     for file in "$target" "$manual" "$for_bash" "$for_zsh" "$for_fish"; do

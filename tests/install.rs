@@ -196,7 +196,8 @@ fn it_installs_twice_and_removes_what_it_installed_and_what_the_program_wrote() 
     let refused = source.call("home", &source.prefix, &["--uninstall"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(
-        refused.stderr.contains("error: not everything could be undone, so the program is kept"),
+        refused.stderr.contains("error: there is nobody to confirm this, so nothing was changed\n")
+            && refused.stderr.ends_with("hint: ./install.sh --uninstall --yes\n"),
         "{refused:?}"
     );
     assert_eq!((source.installed(), is_set_up()), (before, (true, true)));

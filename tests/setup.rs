@@ -161,6 +161,18 @@ fn an_enterprise_server_is_set_up_under_its_name() {
     assert_eq!(fresh.git_values("credential.https://ghe.example.helper"), ["", PROGRAM]);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_key_that_its_owner_may_not_read_is_hers_to_open() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let fresh = Fresh::new();
+    std::fs::set_permissions(&fresh.key, std::fs::Permissions::from_mode(0o000)).unwrap();
+    if std::fs::read(&fresh.key).is_ok() {
+        return common::skip("root may read everything");
+    }
+    refused(&fresh.setup(&[]), "permission denied", "its mode is 000; let its owner read it: chmod 600 '");
+}
+
 #[test]
 fn two_apps_are_two_rules_and_one_can_be_taken_back_alone() {
     let fresh = Fresh::new();
@@ -178,7 +190,10 @@ fn two_apps_are_two_rules_and_one_can_be_taken_back_alone() {
         fresh.env.helper(["setup", "--app-id", GLOBEX_APP, "--private-key", globex, "--owner", "acme"], "");
     refused(&twice, "App Iv23liAcmeCi answers for acme already", "setup --undo --app-id Iv23liAcmeCi");
     assert_eq!((fresh.config(), fresh.gitconfig()), before);
-    fresh.env.helper(["setup", "--undo", "--app-id", ACME_APP], "").ok();
+    let told = fresh.env.helper(["setup", "--undo", "--app-id", ACME_APP], "").ok();
+    // Only setup wrote it.
+    assert!(!told.contains("edited"), "{told}");
+    assert_eq!(fresh.text(&format!("{}.before-undo", TestEnv::CONFIG)), None);
     let left = fresh.config().unwrap();
     assert!(left.contains(GLOBEX_APP) && !left.contains(ACME_APP), "{left}");
     assert_eq!(fresh.git_values("credential.https://github.com/acme.helper"), [""; 0]);
@@ -447,6 +462,7 @@ fn a_person_is_asked_for_what_is_missing() {
     assert_eq!(agreed.code, Some(0), "{agreed:?}");
     assert!(agreed.stdout.contains("git ls-remote https://github.com/acme/widgets.git works"), "{agreed:?}");
     // With --yes nobody is asked.
+    fresh.undo().ok();
     let missing = typed("", "--yes").unwrap();
     assert!(missing.stdout.contains("error: the client ID or App ID is missing"), "{missing:?}");
 }

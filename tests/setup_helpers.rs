@@ -179,6 +179,77 @@ fn a_second_app_answers_for_the_owners_where_it_is_installed() {
 }
 
 #[test]
+fn an_app_whose_owners_another_one_answers_for_is_told_which() {
+    let fresh = Fresh::new();
+    fresh.env.git_config("credential.helper", OTHER);
+    fresh.setup(&[]).ok();
+    fresh.env.write_private("home/globex.pem", GLOBEX_KEY);
+    let before = (fresh.config(), fresh.gitconfig());
+    let arguments = ["setup", "--app-id", GLOBEX_APP, "--private-key", "globex.pem", "--yes"];
+    refused(
+        &fresh.env.helper(arguments, ""),
+        "App Iv23liAcmeCi answers for globex already",
+        "setup --undo --app-id Iv23liAcmeCi",
+    );
+    assert_eq!((fresh.config(), fresh.gitconfig()), before);
+}
+
+#[test]
+fn the_preview_tells_of_all_that_the_program_answers_for() {
+    let fresh = Fresh::new();
+    let globex = fresh.env.write_private("home/globex.pem", GLOBEX_KEY);
+    let globex =
+        ["setup", "--app-id", GLOBEX_APP, "--private-key", globex.to_str().unwrap(), "--owner", "globex"];
+    fresh.setup(&["--owner", "acme"]).ok();
+    let told = fresh.env.helper(globex, "").ok();
+    assert!(
+        told.contains("git will ask ghapp for acme and globex, and no helper for anything else\n"),
+        "{told}"
+    );
+    assert!(
+        told.contains("for this App: ") && told.contains("setup --undo --app-id Iv23liGlobexDeploy\n"),
+        "{told}"
+    );
+    fresh.undo().ok();
+    fresh.setup(&[]).ok();
+    let told = fresh.env.helper(globex, "").ok();
+    assert!(told.contains("git will ask ghapp for all of github.com\n"), "{told}");
+}
+
+#[test]
+fn what_was_minted_for_a_try_does_not_stay() {
+    let fresh = Fresh::new();
+    let valid = || fresh.env.github.world().tokens.iter().filter(|token| !token.revoked).count();
+    fresh.setup(&["--dry-run"]).ok();
+    assert_eq!(valid(), 0);
+    fresh.env.git_config("credential.https://github.com.username", "octocat");
+    assert_eq!(fresh.setup(&[]).code, Some(1));
+    assert_eq!(valid(), 0);
+    fresh.env.git(["config", "--global", "--unset", "credential.https://github.com.username"]).ok();
+    fresh.setup(&[]).ok();
+    assert_eq!(valid(), 1);
+    // Now git may be using it.
+    fresh.setup(&["--dry-run"]).ok();
+    assert_eq!(valid(), 1);
+    let told = fresh.undo().ok();
+    assert!(told.contains("\n1 cached token stays valid until 20"), "{told}");
+    let command = told.trim_end().rsplit("to revoke: ").next().unwrap().replace("FILE", "acme.pem");
+    run(fresh.env.command("sh").args(["-c", &command]), b"").ok();
+    assert_eq!(valid(), 0);
+}
+
+#[test]
+fn the_only_app_need_not_be_named() {
+    let fresh = Fresh::new();
+    fresh.setup(&["--owner", "acme"]).ok();
+    let told = fresh.env.helper(["setup", "--owner", "globex", "--yes"], "").ok();
+    let added = "    + [[app]]\n    + id = \"Iv23liAcmeCi\"\n    + private-key";
+    assert!(told.contains(added) && told.contains("to undo everything that setup wrote: "), "{told}");
+    fresh.env.helper(["setup", "--proactive"], "").ok();
+    assert_eq!(fresh.git_values("http.https://github.com/globex.proactiveAuth"), ["basic"]);
+}
+
+#[test]
 fn what_github_refuses_is_refused_before_anything_is_written() {
     let fresh = Fresh::new();
     fresh.setup(&[]).ok();
@@ -230,6 +301,7 @@ fn the_undo_that_is_printed_works_as_it_is_printed() {
     let arguments = ["setup", "--app-id", ACME_APP, "--private-key", "acme.pem", "--system", "--config"];
     let told = env.helper(arguments.into_iter().chain([file.to_str().unwrap()]), "").ok();
     let line = told.lines().find(|line| line.starts_with("done; ")).unwrap();
+    assert!(line.starts_with("done; to undo it: "), "{line}");
     let command = line.trim_start_matches("done; to undo it: ");
     run(env.command("sh").args(["-c", command]), b"").ok();
     assert!(!file.exists());

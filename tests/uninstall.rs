@@ -128,7 +128,7 @@ fn a_configuration_that_cannot_be_understood_keeps_nothing_else_from_going() {
     let told = used.uninstall(&["--yes"]);
     assert_eq!(told.code, Some(1), "{told:?}");
     assert!(told.stderr.contains("config.toml, line 1"), "{told:?}");
-    assert!(told.stderr.contains("config.toml was changed since"), "{told:?}");
+    assert!(told.stderr.contains("config.toml was edited"), "{told:?}");
     assert!(!used.0.env.cache().exists());
     assert_eq!(used.0.git_values("credential.https://github.com.helper"), [""; 0]);
     assert_eq!(used.0.config().unwrap(), "this is not TOML");

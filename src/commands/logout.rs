@@ -106,6 +106,15 @@ pub(super) fn everything(config: &Config, world: &World<'_>) -> (Option<String>,
     (done.in_words(), troubles)
 }
 
+/// Revokes and removes those tokens that are meant. Gives why not all of it was done.
+pub(super) fn these(is_meant: impl Fn(&Cached) -> bool, config: &Config, world: &World<'_>) -> Vec<Error> {
+    let (mut tokens, mut troubles) = cached(config, world);
+    tokens.retain(is_meant);
+    let way = Way { keeps_remote: false, removes_sealed: true, revokes_others: false };
+    remove_tokens(&tokens, way, config, world, &mut troubles);
+    troubles
+}
+
 /// How tokens are removed.
 #[derive(Clone, Copy)]
 struct Way {

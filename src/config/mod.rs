@@ -26,7 +26,7 @@ pub(crate) use select::{Selected, for_public, select};
 pub(crate) use settings::{Flags, SETTINGS, SOURCES, Setting, Value};
 
 /// Everything that is configured.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     /// Which App answers for what. The later rule is the stronger one where two are equally specific.
     pub(crate) rules: Vec<Rule>,

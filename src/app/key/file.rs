@@ -79,6 +79,12 @@ fn who_may_read(path: &Path) -> Option<String> {
         return Some(format!("this user may not enter its folder; let it: chmod o+x '{folder}'"));
     };
     let mode = metadata.mode() & 0o777;
+    if metadata.uid() == rustix::process::geteuid().as_raw() {
+        return Some(format!(
+            "its mode is {mode:03o}; let its owner read it: chmod 600 '{}'",
+            path.display()
+        ));
+    }
     if mode & 0o040 == 0 {
         let path = path.display();
         return Some(format!(

@@ -143,11 +143,9 @@ impl Change {
                     return lines.try_for_each(|line| output.line(&format!("    + {line}")));
                 }
                 let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
-                for line in old.iter().filter(|line| !new.contains(line)) {
-                    output.line(&format!("    - {line}"))?;
-                }
-                let mut added = new.iter().filter(|line| !old.contains(line));
-                added.try_for_each(|line| output.line(&format!("    + {line}")))
+                let lines = difference(&old, &new);
+                let mut told = lines.iter().filter(|(_, line)| !line.trim().is_empty());
+                told.try_for_each(|(sign, line)| output.line(&format!("    {sign} {line}")))
             }
             Self::KeyFile { from, to } => {
                 output.line(&format!("  {} is moved to {}", from.display(), to.display()))
@@ -246,11 +244,44 @@ impl Change {
         })
     }
 
+    /// The same where later changes stand on it: what those wrote is no edit of a person's.
+    pub(super) fn undo_under<'l>(
+        &self,
+        later: impl Iterator<Item = &'l Self>,
+        world: &World<'_>,
+    ) -> Result<Option<String>> {
+        let Self::File { path, before, after } = self else { return self.undo(world) };
+        let texts = later.filter_map(|change| match change {
+            Self::File { path: of, after, .. } if of == path => Some(after),
+            _ => None,
+        });
+        undo_file(path, before.as_deref(), after, texts.last().unwrap_or(after), world)
+    }
+
+    /// Makes this change one that was made without an earlier one, which was taken back.
+    pub(super) fn leave_out(&mut self, earlier: &Self) {
+        let (Self::File { path, before, after }, Self::File { path: of, before: first, after: second }) =
+            (self, earlier)
+        else {
+            return;
+        };
+        if path != of {
+            return;
+        }
+        let first_text = first.as_deref().unwrap_or_default();
+        if let Some(rest) = rest_without(after, first_text, second) {
+            *after = rest;
+        }
+        if let Some(rest) = before.as_ref().and_then(|before| rest_without(before, first_text, second)) {
+            *before = Some(rest).filter(|rest| first.is_some() || !rest.trim().is_empty());
+        }
+    }
+
     /// Takes the change back as far as it is still there. Gives what was done, for a person; `None` if nothing of
     /// it was left.
     pub(super) fn undo(&self, world: &World<'_>) -> Result<Option<String>> {
         match self {
-            Self::File { path, before, after } => undo_file(path, before.as_deref(), after, world),
+            Self::File { path, before, after } => undo_file(path, before.as_deref(), after, after, world),
             Self::KeyFile { from, to } => {
                 if !to.exists() {
                     return Ok(None);
@@ -371,7 +402,51 @@ fn without_added(present: &[String], added: &[String]) -> Vec<String> {
     left
 }
 
-fn undo_file(path: &Path, before: Option<&str>, after: &str, world: &World<'_>) -> Result<Option<String>> {
+/// The lines that go (`-`) and those that come (`+`), in their order: all but the longest sequence that both have.
+fn difference<'t>(old: &[&'t str], new: &[&'t str]) -> Vec<(char, &'t str)> {
+    // The length of that sequence from each pair of lines on.
+    let mut length = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
+    for (i, line) in old.iter().enumerate().rev() {
+        for (j, other) in new.iter().enumerate().rev() {
+            length[i][j] = match line == other {
+                true => length[i + 1][j + 1] + 1,
+                false => length[i + 1][j].max(length[i][j + 1]),
+            };
+        }
+    }
+    let (mut i, mut j, mut lines) = (0, 0, Vec::new());
+    while i < old.len() || j < new.len() {
+        if i < old.len() && j < new.len() && old[i] == new[j] {
+            (i, j) = (i + 1, j + 1);
+        } else if j == new.len() || (i < old.len() && length[i + 1][j] >= length[i][j + 1]) {
+            lines.push(('-', old[i]));
+            i += 1;
+        } else {
+            lines.push(('+', new[j]));
+            j += 1;
+        }
+    }
+    lines
+}
+
+/// A text without what made `after` of `before`; `None` if nothing of that is in it.
+fn rest_without(text: &str, before: &str, after: &str) -> Option<String> {
+    match text.strip_prefix(after) {
+        // Something was added to it.
+        Some(more) if before.is_empty() => Some(more.trim_start_matches('\n').to_owned()),
+        Some(more) => Some(format!("{before}{more}")),
+        None => rule::without(text, before, after),
+    }
+}
+
+/// `latest` is what setup wrote last into this file.
+fn undo_file(
+    path: &Path,
+    before: Option<&str>,
+    after: &str,
+    latest: &str,
+    world: &World<'_>,
+) -> Result<Option<String>> {
     let shown = path.display();
     let Some(present) = read_if_there(path)? else { return Ok(None) };
     if present == after {
@@ -384,8 +459,12 @@ fn undo_file(path: &Path, before: Option<&str>, after: &str, world: &World<'_>) 
     if Some(present.as_str()) == before {
         return Ok(None);
     }
+    let is_edited = present != latest;
+    let text = before.unwrap_or_default();
+    let rest =
+        if is_edited { rule::without(&present, text, after) } else { rest_without(&present, text, after) };
     // Edited since: a copy is kept, and only the rules that were added go.
-    let Some(rest) = rule::without(&present, before.unwrap_or_default(), after) else {
+    let Some(rest) = rest else {
         return Err(Error::new(format!(
             "{shown} was edited, and the rule that setup wrote is no longer in it"
         ))
@@ -394,6 +473,10 @@ fn undo_file(path: &Path, before: Option<&str>, after: &str, world: &World<'_>) 
     Config::of_file(&rest, path, &world.folders)?;
     if rest.trim().is_empty() && !path.is_symlink() {
         remove(path)?;
+        return Ok(Some(format!("{shown}")));
+    }
+    if !is_edited {
+        replace(path, &rest)?;
         return Ok(Some(format!("{shown}")));
     }
     let mut backup = path.as_os_str().to_owned();

@@ -145,8 +145,11 @@ impl Journal {
     pub(super) fn undo(&self, which: &Which<'_>, world: &World<'_>, undone: &mut Vec<String>) -> Result<()> {
         let mut entries = self.read(world)?;
         while let Some(last) = entries.iter().rposition(|entry| which.meets(entry)) {
-            for change in entries[last].changes.iter().rev() {
-                undone.extend(change.undo(world)?);
+            let (earlier, later) = entries.split_at_mut(last + 1);
+            for change in earlier[last].changes.iter().rev() {
+                let changes = later.iter().flat_map(|entry| &entry.changes);
+                undone.extend(change.undo_under(changes, world)?);
+                later.iter_mut().flat_map(|entry| &mut entry.changes).for_each(|it| it.leave_out(change));
             }
             entries.remove(last);
             self.write(&entries)?;
@@ -176,6 +179,12 @@ impl Journal {
         let made =
             |change: &Change| matches!(change, Change::Git { scope: of, made_file: true, .. } if of == scope);
         Ok(self.read(world)?.iter().flat_map(|entry| &entry.changes).any(made))
+    }
+
+    /// The Apps that runs of setup were for, one for each run.
+    pub(super) fn apps(&self, which: &Which<'_>, world: &World<'_>) -> Result<Vec<String>> {
+        let meant = self.read(world)?.into_iter().filter(|entry| which.meets(entry));
+        Ok(meant.map(|entry| entry.app).collect())
     }
 
     /// The places that setup moved private keys of an App to, as a configuration names them.

@@ -15,10 +15,13 @@ mod undo;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
+use super::cached::{Cached, cached};
 use super::identity;
+use super::logout;
 use super::output::Output;
 use super::person::Person;
 use crate::app::key::KeySource;
+use crate::cache::TokenKey;
 use crate::config::{Config, Flags, Rule};
 use crate::error::{Error, Result};
 use crate::files::open_to_others;
@@ -114,17 +117,38 @@ pub(super) fn setup(
     let mut person = Person::new(options.yes, stdin, world);
     if options.undo {
         let which = Which { app: flags.last("app-id"), host: flags.last("host"), owner: flags.last("owner") };
-        return undo::undo(&journal, &which, options.dry_run, &mut person, world, output);
+        return undo::undo(&journal, &which, options.dry_run, flags, &mut person, world, output);
     }
 
     let present = Present::read(file, &world.folders)?;
     let mut subject = Subject::find(&options, flags, &present, &journal, world, &mut person)?;
+    let minted = Minted::watch(&subject, &present, flags, world);
+    let done = set_up(&options, flags, scope, present, journal, &mut subject, &mut person, world, output);
+    if options.dry_run || done.is_err() {
+        minted.remove(world);
+    }
+    done
+}
+
+/// Does it for an App that is known.
+#[expect(clippy::too_many_arguments, reason = "it is the rest of one function")]
+fn set_up(
+    options: &Options,
+    flags: &Flags,
+    scope: Scope,
+    present: Present,
+    journal: Journal,
+    subject: &mut Subject,
+    person: &mut Person<'_>,
+    world: &World<'_>,
+    output: &mut Output<'_>,
+) -> Result<()> {
     if person.present && !options.dry_run {
         subject.wait_until_installed(world, output)?;
     }
     subject.tell(world, output)?;
-    let setup = Setup::decide(&options, scope, present, journal, subject, &mut person, world)?;
-    let plan = setup.plan(&mut person)?;
+    let setup = Setup::decide(options, scope, present, journal, subject, person, world)?;
+    let plan = setup.plan(person)?;
     let check = setup.check(&plan);
     let tried = check.tokens()?;
     if let Some(tried) = &tried {
@@ -139,10 +163,9 @@ pub(super) fn setup(
     }
     let works = setup.write(&plan, &check, tried.as_ref())?;
     if !plan.changes.is_empty() {
-        let undo = undo_command(&setup.scope, &setup.present.file, flags, world);
-        output.line(&format!("done; to undo it: {undo}"))?;
+        output.line(&setup.how_to_undo(flags)?)?;
     }
-    let Subject { rule, app, .. } = &setup.subject;
+    let Subject { rule, app, .. } = setup.subject;
     for advice in
         app.iter().flat_map(|app| plan.old_keys.iter().filter_map(|old| old.advice(rule, app, world)))
     {
@@ -150,7 +173,7 @@ pub(super) fn setup(
     }
     let not_tried = || match app {
         Some(_) => "not tried: the App can reach no repository yet".to_owned(),
-        None => format!("not tried: {} with a repository tries it: doctor OWNER/REPO", typed_program(world)),
+        None => format!("not tried yet: {} doctor OWNER/REPO tries it", typed_program(world)),
     };
     output.line(&works.unwrap_or_else(not_tried))
 }
@@ -161,7 +184,7 @@ struct Setup<'s> {
     scope: Scope,
     present: Present,
     journal: Journal,
-    subject: Subject,
+    subject: &'s Subject,
     /// The rules of the same App or command in the file, by their position.
     own: Vec<usize>,
     /// Whether those say whom it is for.
@@ -191,7 +214,7 @@ impl<'s> Setup<'s> {
         scope: Scope,
         present: Present,
         journal: Journal,
-        mut subject: Subject,
+        subject: &'s mut Subject,
         person: &mut Person<'_>,
         world: &'s World<'_>,
     ) -> Result<Self> {
@@ -307,7 +330,7 @@ impl<'s> Setup<'s> {
 
     /// Shows what will be changed.
     fn show(&self, plan: &Plan, output: &mut Output<'_>) -> Result<()> {
-        let Self { options, scope, subject, helpers, world, .. } = self;
+        let Self { options, scope, subject, present, helpers, world, .. } = self;
         if *scope == Scope::System
             && !rule_key_is_shared(&subject.rule, options)
             && !self.is_from_environment()
@@ -316,7 +339,11 @@ impl<'s> Setup<'s> {
             let hint = "let a group read it: chgrp GROUP FILE && chmod 640 FILE, and its folder too";
             world.terminal.warning(&Error::new(what).hint(hint));
         }
-        output.line(&owners::in_words(&plan.rules, options, helpers))?;
+        let host = &subject.rule.host;
+        let on_host: Vec<&Rule> = present.rules.iter().filter(|rule| rule.host == *host).collect();
+        let has_rest = on_host.iter().any(|rule| !rule.names_what_it_is_for())
+            && config::helpers(&format!("https://{host}"))?.iter().any(Helper::is_ours);
+        output.line(&owners::in_words(&plan.rules, &on_host, has_rest, options, helpers))?;
         output.line(match options.dry_run {
             _ if plan.changes.is_empty() => "everything is set up already",
             true => "this would change:",
@@ -350,8 +377,69 @@ impl<'s> Setup<'s> {
         Ok(Some(tried.works()))
     }
 
+    /// What a person types to take it back, and what that takes back with it.
+    fn how_to_undo(&self, flags: &Flags) -> Result<String> {
+        let Self { scope, present, journal, subject, world, .. } = self;
+        let undo = undo_command(scope, &present.file, flags, world);
+        let app = &subject.rule.app_id;
+        let runs = journal.apps(&Which::default(), world)?;
+        Ok(if runs.iter().any(|it| it != app) {
+            let id = in_shell(app);
+            format!("done; to undo everything that setup wrote for this App: {undo} --app-id {id}")
+        } else if runs.len() > 1 {
+            format!("done; to undo everything that setup wrote: {undo}")
+        } else {
+            format!("done; to undo it: {undo}")
+        })
+    }
+
     fn is_from_environment(&self) -> bool {
         self.subject.is_from_environment(self.world)
+    }
+}
+
+/// The tokens that setup mints for an App that is not configured: they are for trying it, and only a setup that is done keeps
+/// them.
+struct Minted {
+    /// With the settings of this command alone, and with those of the files, which git's call of this program reads.
+    configs: Vec<Config>,
+    /// What was cached before: keys, and the stores.
+    before: Vec<(TokenKey, &'static str)>,
+    app: String,
+}
+
+impl Minted {
+    fn watch(subject: &Subject, present: &Present, flags: &Flags, world: &World<'_>) -> Self {
+        let app = subject.rule.app_id.clone();
+        let is_configured = present
+            .rules
+            .iter()
+            .any(|rule| rule.app_id == app || subject.app.as_ref().is_some_and(|it| it.has_id(&rule.app_id)));
+        let mut configs = Vec::new();
+        // A token of an App that is configured is one that git may be using now, and one of a command is not ours to revoke.
+        if !is_configured && subject.rule.identity.token_command().is_none() {
+            configs.push(subject.config.clone());
+            configs.extend(Config::load(flags, world).ok().map(|files| {
+                let rules = subject.config.rules.clone();
+                Config { rules, ..files }
+            }));
+        }
+        let cached = configs.iter().flat_map(|config| cached(config, world).0);
+        let before = cached.map(|it| (it.key, it.store)).collect();
+        Self { configs, before, app }
+    }
+
+    /// Revokes and removes what was minted since.
+    fn remove(&self, world: &World<'_>) {
+        for config in &self.configs {
+            let is_new = |it: &Cached| {
+                it.label.app == self.app
+                    && !self.before.iter().any(|(key, store)| it.key == *key && it.store == *store)
+            };
+            for why in logout::these(is_new, config, world) {
+                world.terminal.warning(&why);
+            }
+        }
     }
 }
 

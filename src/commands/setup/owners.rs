@@ -72,6 +72,15 @@ impl Situation<'_> {
             return Ok(());
         }
         if others_serve && owners.is_empty() {
+            let installed: Vec<String> = self.installed_owners();
+            if let Some(taken) = self.other_apps.iter().find_map(|other| {
+                installed
+                    .iter()
+                    .find(|it| other.owners.contains(it))
+                    .map(|owner| answers_already(other, owner))
+            }) {
+                return Err(taken);
+            }
             let which = "name who it is for: --owner OWNER, or --all-owners";
             return Err(match self.app {
                 Some(app) => {
@@ -101,10 +110,15 @@ impl Situation<'_> {
         Ok(())
     }
 
-    /// The owners with a usable installation for whom no other App's rule is, in lower case.
-    fn free_owners(&self) -> Vec<String> {
+    /// The owners with a usable installation, in lower case.
+    fn installed_owners(&self) -> Vec<String> {
         let usable = self.installations.iter().filter(|it| it.is_usable()).filter_map(Installation::owner);
-        let mut owners: Vec<String> = usable.map(str::to_ascii_lowercase).collect();
+        usable.map(str::to_ascii_lowercase).collect()
+    }
+
+    /// Those of them for whom no other App's rule is.
+    fn free_owners(&self) -> Vec<String> {
+        let mut owners = self.installed_owners();
         owners.retain(|owner| !self.other_apps.iter().any(|other| other.owners.contains(owner)));
         owners
     }
@@ -114,13 +128,20 @@ impl Situation<'_> {
             let owner = rule.owners.iter().find(|owner| other.owners.contains(owner)).cloned();
             let repository = || rule.repositories.iter().find(|it| other.repositories.contains(it));
             if let Some(taken) = owner.or_else(|| repository().map(ToString::to_string)) {
-                let what = format!("App {} answers for {taken} already ({})", other.app_id, other.origin);
-                return Err(Error::new(what)
-                    .hint(format!("leave {taken} to it, or take that rule back: git-credential-ghapp setup --undo --app-id {}", other.app_id)));
+                return Err(answers_already(other, &taken));
             }
         }
         Ok(())
     }
+}
+
+/// That another App's rule is for this owner or repository.
+fn answers_already(other: &Rule, taken: &str) -> Error {
+    let what = format!("App {} answers for {taken} already ({})", other.app_id, other.origin);
+    Error::new(what).hint(format!(
+        "leave {taken} to it, or take that rule back: git-credential-ghapp setup --undo --app-id {}",
+        other.app_id
+    ))
 }
 
 /// The owners in an answer, each one of those that are offered; none: all.
@@ -182,8 +203,15 @@ pub(super) fn paths_of_installations(installations: &[Installation]) -> Vec<Stri
     paths
 }
 
-/// What git will do, for a person.
-pub(super) fn in_words(rules: &[Rule], options: &Options, helpers: &[Helper]) -> String {
+/// What git will do, for a person. `present` are the rules for the host that are there already, and `has_rest`: git asks
+/// this program for the whole host already, and one of them answers for that.
+pub(super) fn in_words(
+    rules: &[Rule],
+    present: &[&Rule],
+    has_rest: bool,
+    options: &Options,
+    helpers: &[Helper],
+) -> String {
     let others: Vec<String> = helpers.iter().map(Helper::name).collect();
     let others = and(&others);
     let host = rules.first().map(|rule| rule.host.to_string()).unwrap_or_default();
@@ -194,11 +222,18 @@ pub(super) fn in_words(rules: &[Rule], options: &Options, helpers: &[Helper]) ->
             (_, false) => format!("git will ask ghapp instead of {others} for all of {host}"),
         };
     }
-    let mut names: Vec<String> = Vec::new();
-    for rule in rules {
-        names.extend(rule.owners.iter().cloned().chain(rule.repositories.iter().map(ToString::to_string)));
+    if has_rest && helpers.is_empty() {
+        return format!("git will ask ghapp for all of {host}");
     }
-    names.dedup();
+    let mut names: Vec<String> = Vec::new();
+    for rule in present.iter().copied().chain(rules) {
+        let of_rule = rule.owners.iter().cloned().chain(rule.repositories.iter().map(ToString::to_string));
+        for name in of_rule {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
     let names = and(&names);
     match (helpers, options.keep_other_helpers) {
         ([], _) => format!("git will ask ghapp for {names}, and no helper for anything else"),

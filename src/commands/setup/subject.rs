@@ -188,6 +188,20 @@ fn complete(
         only_app(&mut flags, present, world)?;
     }
     let is_command = flags.has(token_command::SETTING) || is_set("GHAPP_TOKEN_COMMAND");
+    let host = flags.last("host").map(str::to_ascii_lowercase);
+    let is_app = |rule: &Rule| {
+        rule.identity.token_command().is_none()
+            && host.as_deref().is_none_or(|host| host == rule.host.to_string())
+    };
+    // A person may mean another one, and is asked.
+    if !person.present
+        && !flags.has("app-id")
+        && !is_set("GHAPP_APP_ID")
+        && !is_command
+        && present.rules.iter().any(is_app)
+    {
+        only_app(&mut flags, present, world)?;
+    }
     if !flags.has("app-id") && !is_set("GHAPP_APP_ID") && !is_command {
         let what = "client ID or App ID";
         let answer = person.ask(what)?.ok_or_else(|| missing(what))?;
@@ -233,6 +247,7 @@ fn only_app(flags: &mut Flags, present: &Present, world: &World<'_>) -> Result<(
     let mut apps: Vec<&Rule> = Vec::new();
     for rule in &present.rules {
         let meant = named.as_ref().is_none_or(|named| *named == rule.app_id)
+            && rule.identity.token_command().is_none()
             && flags.last("host").is_none_or(|host| host.eq_ignore_ascii_case(&rule.host.to_string()));
         if meant && !apps.iter().any(|it| it.app_id == rule.app_id && it.host == rule.host) {
             apps.push(rule);

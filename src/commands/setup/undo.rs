@@ -1,10 +1,12 @@
 //! `setup --undo`: what setup wrote, shown and taken back.
 
-use super::super::output::Output;
+use super::super::cached::cached;
+use super::super::output::{Output, count, time};
+use super::change::in_shell;
 use super::git_side::typed_program;
 use super::journal::{Journal, Which};
 use crate::commands::person::Person;
-use crate::config::Flags;
+use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::world::World;
@@ -14,6 +16,7 @@ pub(super) fn undo(
     journal: &Journal,
     which: &Which<'_>,
     dry_run: bool,
+    flags: &Flags,
     person: &mut Person<'_>,
     world: &World<'_>,
     output: &mut Output<'_>,
@@ -26,10 +29,14 @@ pub(super) fn undo(
     if preview.is_empty() {
         return output.line("there is nothing to undo: setup has written nothing");
     }
+    let tokens = tokens_that_stay(journal, which, flags, world)?;
     if dry_run || person.present {
         let heading = if dry_run { "this would be undone:" } else { "this will be undone:" };
         output.line(heading)?;
         preview.iter().try_for_each(|line| output.line(&format!("  {line}")))?;
+        if let Some((tokens, _)) = &tokens {
+            output.line(&format!("{tokens}; to revoke before: {} logout --all", typed_program(world)))?;
+        }
     }
     if dry_run {
         return Ok(());
@@ -40,7 +47,32 @@ pub(super) fn undo(
     let mut undone = Vec::new();
     let all = journal.undo(which, world, &mut undone);
     tell(&undone, output)?;
+    if let Some((tokens, app)) = tokens.filter(|_| !person.present) {
+        let program = typed_program(world);
+        let app = in_shell(&app);
+        output.line(&format!(
+            "{tokens}; to revoke: {program} logout --all --app-id {app} --private-key FILE"
+        ))?;
+    }
     all
+}
+
+/// That tokens of the Apps that are meant stay valid, and the App of the last one. Some of them only their App can open and
+/// revoke.
+fn tokens_that_stay(
+    journal: &Journal,
+    which: &Which<'_>,
+    flags: &Flags,
+    world: &World<'_>,
+) -> Result<Option<(String, String)>> {
+    let apps = journal.apps(which, world)?;
+    let config = Config::load(flags, world).unwrap_or_default();
+    let (mut tokens, _) = cached(&config, world);
+    tokens.retain(|token| apps.contains(&token.label.app));
+    Ok(tokens.last().map(|last| {
+        let stay = count(tokens.len(), "cached token stays", "cached tokens stay");
+        (format!("{stay} valid until {}", time(last.expires_at)), last.label.app.clone())
+    }))
 }
 
 fn tell(undone: &[String], output: &mut Output<'_>) -> Result<()> {
