@@ -158,6 +158,7 @@ fn parse_all(arguments: Vec<OsString>) -> Result<Command> {
         What::Erase => Command::Operation(Operation::Erase, flags),
         What::Capability => Command::Operation(Operation::Capability, flags),
         What::Person(command) => Command::Person(command, flags),
+        What::Unknown(words) if words == ["help"] => return parse_all(vec!["--help".into()]),
         What::Unknown(words) => Command::Unknown {
             name: words.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned()),
             alone: words.len() == 1,
@@ -246,6 +247,7 @@ mod tests {
         let parsed = |line: &str| parse(line.split(' ').map(OsString::from).collect());
         assert!(matches!(parsed("exec -- git-lfs get"), Ok(Command::Person(..))));
         assert!(matches!(parsed("status get"), Err(error) if error.message() == "unexpected argument"));
+        assert!(matches!(parsed("help"), Ok(Command::Print(text)) if text.contains("Usage:")));
         assert_eq!(parsed("--app-id get").unwrap_err().message(), "no command was given");
         assert!(parsed("--no-such-flag get").unwrap_err().message().contains("--no-such-flag"));
     }

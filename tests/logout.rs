@@ -236,3 +236,14 @@ fn status_tells_what_each_token_may_do_and_for_which_repositories() {
     assert!(table.contains("acme/widgets") && table.contains("contents: read, metadata: read"), "{table}");
     assert!(table.contains("contents: write"), "{table}");
 }
+
+#[test]
+fn a_cache_folder_that_is_not_there_and_cannot_be_made_is_no_failure_of_logout() {
+    let env = TestEnv::fresh()
+        .with("GHAPP_APP_ID", ACME_APP)
+        .with("GHAPP_PRIVATE_KEY", ACME_KEY)
+        .with("GHAPP_CACHE", "file")
+        .with("HOME", "/dev/null");
+    let ran = env.helper(["logout", "--all"], "");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "no token is cached\n"), "{ran:?}");
+}

@@ -158,7 +158,10 @@ fn a_repository_outside_the_selection_does_not_get_the_owners_token() {
         }
         let declined = get(&env, "acme/machine");
         assert_eq!((declined.code, declined.stdout.as_str()), (Some(0), ""), "{declined:?}");
-        assert!(declined.stderr.contains("is not installed on github.com/acme/machine"), "{declined:?}");
+        assert!(
+            declined.stderr.contains("is installed on github.com/acme, but not for github.com/acme/machine"),
+            "{declined:?}"
+        );
     }
 }
 
@@ -179,7 +182,11 @@ fn an_app_that_may_only_read_all_repositories_of_an_owner_takes_one_lookup_for_t
     token(&env, "acme/widgets");
     assert_eq!(token(&env, "acme/machine"), first);
     assert_eq!(env.lookups_and_mints(), (3, 1));
-    assert!(get(&env, "acme/open").stderr.contains("is not installed on github.com/acme/open"));
+    assert!(
+        get(&env, "acme/open")
+            .stderr
+            .contains("is installed on github.com/acme, but not for github.com/acme/open")
+    );
 }
 
 #[test]
@@ -228,7 +235,14 @@ fn a_token_for_one_repository_is_minted_without_a_lookup_where_its_owner_is_know
     env.github.world().add_repository("acme", "away", &[]);
     env.github.world().installation(ACME_ON_ACME).selection = Selection::Selected(selected);
     env.github.world().rename(("acme", "away"), ("globex", "away"));
-    assert!(get(&env, "acme/outside").stderr.contains("is not installed on github.com/acme/outside"));
+    let outside = get(&env, "acme/outside").stderr;
+    assert!(
+        outside.contains("is installed on github.com/acme, but not for github.com/acme/outside"),
+        "{outside}"
+    );
+    let page =
+        "hint: let it have the repository at https://github.com/organizations/acme/settings/installations/";
+    assert!(outside.contains(page), "{outside}");
     token(&env, "acme/away");
     assert_eq!(env.github.world().tokens.last().unwrap().installation, ACME_ON_GLOBEX);
 }

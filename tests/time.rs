@@ -317,3 +317,15 @@ fn a_clock_that_is_absurd_is_named_where_a_certificate_fails_for_it() {
         assert!(failed.stderr.contains("hint: set the clock"), "{failed:?}");
     }
 }
+
+#[test]
+fn a_token_from_the_future_is_shown_as_one_that_git_does_not_get() {
+    let env = TestEnv::new();
+    let Some(answer) = get_with_clock(&env, HOUR / 3) else { return };
+    token(&answer);
+    let shown = env.helper(["status"], "").ok();
+    assert!(shown.contains("not used: the clock was set back") && !shown.contains(" min"), "{shown}");
+    let shown = env.helper(["status", "--json"], "").ok();
+    assert!(shown.contains("\"expires_at\": null"), "{shown}");
+    assert_eq!(env.helper(["logout"], "").ok(), "removed 1 token, revoked 1\n");
+}

@@ -267,7 +267,7 @@ fn people_get_the_token_too_and_what_needs_an_app_says_so() {
     assert!(env.helper(["repositories", "acme/widgets"], "").ok().contains("acme/widgets"));
     assert!(env.helper(["status"], "").ok().contains("token-command sh on github.com"));
     for (arguments, message) in [
-        (&["token", "--app", "acme/widgets"][..], "it gives tokens, and is no App"),
+        (&["token", "--app", "acme/widgets"][..], "token-command sh is no App, and only it is configured"),
         (&["exec", "--identity", "--for", "acme/widgets", "true"], "it gives tokens, and is no App"),
         (&["installations"], "token-command sh is no App"),
         (&["token", "acme"], "gives tokens for single repositories only"),
@@ -418,4 +418,15 @@ fn no_secret_is_in_the_arguments_or_the_environment_of_what_is_run() {
             "{trace}"
         );
     }
+}
+
+#[test]
+fn there_is_no_jwt_where_there_is_no_app() {
+    let broker = with_script(PLAIN, "scope = 'repository'");
+    let refused = broker.env.helper(["token", "--app"], "");
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains(" is no App, and only it is configured"),
+        "{refused:?}"
+    );
+    assert!(refused.stderr.contains("hint: configure one with id and private-key"), "{refused:?}");
 }

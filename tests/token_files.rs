@@ -101,6 +101,8 @@ fn what_else_stands_in_the_place_of_the_file_stays() {
         "machine github.com login x-access-token password ghs_1\nmachine other.example login me password x\n";
     env.write("home/netrc", netrc);
     env.write("home/notes", "not a token\n");
+    env.write("home/word", "1.2.3\n");
+    env.write("home/nix.conf", "access-tokens = github.com=ghp_personal\n");
     std::fs::create_dir(home.join("folder")).unwrap();
     std::os::unix::fs::symlink("/dev/null", home.join("link")).unwrap();
     assert!(Command::new("mkfifo").arg(home.join("pipe")).status().unwrap().success());
@@ -108,6 +110,8 @@ fn what_else_stands_in_the_place_of_the_file_stays() {
     for (file, format, says) in [
         ("netrc", "netrc", "netrc holds something else than a token in this format\n"),
         ("notes", "plain", "notes holds something else than a token in this format\n"),
+        ("word", "plain", "word holds something else than a token in this format\n"),
+        ("nix.conf", "nix", "nix.conf holds something else than a token in this format\n"),
         ("notes", "json", "notes holds something else than a token in this format\n"),
         ("notes", "env", "notes holds something else than a token in this format\n"),
         ("folder", "plain", "cannot write folder: is a directory\n"),
@@ -317,4 +321,41 @@ fn a_command_that_cannot_be_run_leaves_no_file_and_none_is_run_without_a_token()
     let failed = env.helper(keep.iter().chain(&["touch", "ran"]).copied(), "");
     assert_eq!(failed.code, Some(1), "{failed:?}");
     assert_eq!((env.home().join("token").exists(), env.home().join("ran").exists()), (false, false));
+}
+
+#[test]
+fn a_token_that_may_be_any_word_replaces_no_word() {
+    let env = TestEnv::bare();
+    env.configure("[[app]]\ntoken-command = ['cat', 'given']\nscope = 'owner'\n");
+    env.write("home/given", "first-token\n");
+    env.write("home/word", "1.2.3\n");
+    env.write("home/empty", "");
+    let write = |file: &str, format: &str| {
+        env.helper(["token", "acme", "--fresh", "--output", file, "--format", format], "")
+    };
+    for more in [&[][..], &["--keep-fresh", "--", "true"]] {
+        let arguments = ["token", "acme", "--output", "word"];
+        let refused = env.helper(arguments.iter().chain(more).copied(), "");
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("word holds something, and any word may be a token"), "{refused:?}");
+        assert_eq!(read(&env.home().join("word")), "1.2.3\n");
+    }
+    write("empty", "plain").ok();
+    assert_eq!(read(&env.home().join("empty")), "first-token\n");
+    env.write("home/given", "second-token\n");
+    assert_eq!(write("empty", "plain").code, Some(1));
+    // Other formats can be told apart.
+    write("json", "json").ok();
+    write("json", "json").ok();
+}
+
+#[test]
+fn a_file_that_somebody_else_wrote_to_stays() {
+    let env = TestEnv::new();
+    let script = "echo 1.2.3 > token";
+    let ran =
+        env.helper(["token", "acme", "--output", "token", "--keep-fresh", "--", "sh", "-c", script], "");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("warning: token stays: somebody else wrote to it\n"), "{ran:?}");
+    assert_eq!(read(&env.home().join("token")), "1.2.3\n");
 }

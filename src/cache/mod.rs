@@ -15,12 +15,13 @@ mod shared;
 mod store;
 
 use std::cell::{Cell, RefCell};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::command;
 use crate::error::{Error, Result};
+use crate::files::is_absent;
 use crate::time::Timestamp;
 use crate::token::{Label, Need, Token};
 use crate::world::World;
@@ -458,7 +459,8 @@ impl<'a> Cache<'a> {
         ];
         match &self.folder {
             Ok(folder) => folder.clear(store::KINDS.into_iter().chain(own)),
-            Err(_) if self.world.folders.cache.is_none() => Ok(()),
+            // It is not there, and cannot be made.
+            Err(_) if self.world.folders.cache.as_ref().is_none_or(|it| !is_there(it)) => Ok(()),
             Err(why) => Err(why.clone()),
         }
     }
@@ -484,6 +486,11 @@ impl<'a> Cache<'a> {
         folder.clear([LOCKS])?;
         Ok(folder.remove_if_empty())
     }
+}
+
+/// Whether something stands there.
+fn is_there(path: &Path) -> bool {
+    !path.symlink_metadata().is_err_and(|e| is_absent(&e))
 }
 
 #[cfg(test)]

@@ -33,6 +33,9 @@ struct Route {
     covers: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     covers_all: bool,
+    /// Of an owner's route: the page on which the owner manages the installation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    page: Option<String>,
 }
 
 /// How it was learnt where a place leads.
@@ -54,6 +57,8 @@ pub(crate) struct OwnerRoute {
     pub(crate) covers: Repository,
     /// Whether it covers all repositories of the owner, as of not long ago.
     pub(crate) covers_all: bool,
+    /// The page on which the owner manages it.
+    pub(crate) page: Option<String>,
 }
 
 /// What is to be done to know where a place leads.
@@ -139,10 +144,10 @@ impl Cache<'_> {
     }
 
     fn as_owners(&self, route: &Route) -> Option<OwnerRoute> {
-        let Route { found, at, covers, covers_all, .. } = route;
+        let Route { found, at, covers, covers_all, page, .. } = route;
         let covers_all = *covers_all && (0..BELIEVE_ALL).contains(&self.world.clock.now().since(*at));
         let covers = Repository::parse(covers.as_ref()?)?;
-        Some(OwnerRoute { installation: found.clone()?, covers, covers_all })
+        Some(OwnerRoute { installation: found.clone()?, covers, covers_all, page: page.clone() })
     }
 
     /// Waits until this process may look something up, or what it wants is `known`. One at a time looks up under a name.
@@ -164,17 +169,17 @@ impl Cache<'_> {
         token: Option<&TokenKey>,
     ) {
         let at = self.world.clock.now();
-        let route = Route { found, at, learnt, covers: None, covers_all: false };
+        let route = Route { found, at, learnt, covers: None, covers_all: false, page: None };
         self.write_route(key, &route);
         self.share_route(key, route, token);
     }
 
     /// Remembers the installation on an owner, and which token is given for that.
     pub(crate) fn remember_owner(&self, key: &RouteKey, owner: &OwnerRoute, token: &TokenKey) {
-        let OwnerRoute { installation, covers, covers_all } = owner;
+        let OwnerRoute { installation, covers, covers_all, page } = owner;
         let (found, covers) = (Some(installation.clone()), Some(covers.to_string()));
         let (at, learnt, covers_all) = (self.world.clock.now(), Learnt::Lookup, *covers_all);
-        let route = Route { found, at, learnt, covers, covers_all };
+        let route = Route { found, at, learnt, covers, covers_all, page: page.clone() };
         self.write_route(key, &route);
         self.share_route(key, route, Some(token));
     }

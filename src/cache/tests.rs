@@ -274,7 +274,8 @@ fn an_owners_installation_is_remembered_but_that_it_covers_everything_only_for_a
     let key = RouteKey::new(&Host::github().api(), "Iv1", "owner", "a");
     assert!(fixture.later(0).owner_route(&key).is_none());
     let covers = Repository::parse("a/b").unwrap();
-    let owner = OwnerRoute { installation: InstallationId::from(7).into(), covers, covers_all: true };
+    let owner =
+        OwnerRoute { installation: InstallationId::from(7).into(), covers, covers_all: true, page: None };
     fixture.later(0).remember_owner(&key, &owner, &self::key());
     for (at, covers_all) in [(0, true), (3599, true), (3600, false), (-1, false), (9 * 24 * 3600, false)] {
         let owner = fixture.later(at).owner_route(&key).unwrap();

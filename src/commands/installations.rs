@@ -107,13 +107,26 @@ pub(super) fn apps(config: &Config) -> Result<Vec<&Rule>> {
     let is_app = |rule: &&Rule| rule.identity.token_command().is_none();
     let apps: Vec<&Rule> = clients.iter().copied().filter(is_app).collect();
     match (apps.as_slice(), clients.first()) {
-        ([], Some(command)) => {
-            Err(Error::new(format!("{} is no App, and only it is configured", command.client())).hint(
-                "name a repository for which it gives a token: git-credential-ghapp repositories OWNER/REPO",
-            ))
-        }
+        ([], Some(command)) => Err(is_no_app(command).hint(
+            "name a repository for which it gives a token: git-credential-ghapp repositories OWNER/REPO",
+        )),
         ([], None) => Err(nothing_configured()),
         _ => Ok(apps),
+    }
+}
+
+/// That there is only a command that gives tokens.
+fn is_no_app(command: &Rule) -> Error {
+    Error::new(format!("{} is no App, and only it is configured", command.client()))
+}
+
+/// An error if no App is configured.
+pub(super) fn needs_app(config: &Config) -> Result<()> {
+    match config.rules.iter().all(|rule| rule.identity.token_command().is_some()) {
+        true => Err(config.rules.first().map_or_else(nothing_configured, |command| {
+            is_no_app(command).hint("configure one with id and private-key")
+        })),
+        false => Ok(()),
     }
 }
 

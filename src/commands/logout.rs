@@ -65,7 +65,7 @@ pub(super) fn logout(
     };
     let done = remove_tokens(&chosen, way, &config, world, &mut troubles);
     if options.all {
-        Cache::open(world, &config.cache, None).forget_everything()?;
+        troubles.extend(Cache::open(world, &config.cache, None).forget_everything().err());
         // Nothing is sealed under them any more.
         for rule in &config.rules {
             let source = TokenSource::new(rule, &config, world);

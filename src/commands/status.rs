@@ -36,7 +36,7 @@ pub(super) fn status(
     let fails = !failures.is_empty() || checked.iter().any(|(_, standing)| standing.is_err());
     if options.json {
         let apps: Vec<Value> = checked.iter().map(|(rule, standing)| app_as_json(rule, standing)).collect();
-        let tokens: Vec<Value> = cached.iter().map(as_json).collect();
+        let tokens: Vec<Value> = cached.iter().map(|it| as_json(it, world)).collect();
         let mut whole = json!({ "apps": apps, "tokens": tokens });
         if let Some((address, _)) = &config.cache.shared.address {
             whole["shared_cache"] = json!(address.to_string());
@@ -62,7 +62,10 @@ pub(super) fn status(
         let label = &it.label;
         let (host, app) = (label.host.clone(), label.app.clone());
         let installation = label.installation.as_ref().map_or_else(String::new, |it| it.to_string());
-        let expires = soon(it.expires_at, now);
+        let expires = match is_from_the_future(it, world) {
+            true => "not used: the clock was set back".to_owned(),
+            false => soon(it.expires_at, now),
+        };
         [it.whom(), host, app, installation, expires, it.store.to_owned(), what_it_may(it)]
     };
     let rows: Vec<_> = cached.iter().map(row).collect();
@@ -146,8 +149,14 @@ fn app_as_json(rule: &Rule, standing: &Result<Standing>) -> Value {
     value
 }
 
-fn as_json(it: &Cached) -> Value {
+/// Whether a token was minted under a clock that was ahead of this one: nothing is known of its time.
+fn is_from_the_future(it: &Cached, world: &World<'_>) -> bool {
+    it.token.as_ref().is_some_and(|token| token.remaining(world.clock) <= 0)
+}
+
+fn as_json(it: &Cached, world: &World<'_>) -> Value {
     let label = &it.label;
+    let expires_at = (!is_from_the_future(it, world)).then(|| time(it.expires_at));
     json!({
         "host": label.host,
         "api": label.api,
@@ -157,7 +166,7 @@ fn as_json(it: &Cached) -> Value {
         "repositories": if label.repositories.is_empty() { Value::Null } else { json!(label.repositories) },
         "repository_selection": it.granted.repository_selection,
         "permissions": it.granted.permissions,
-        "expires_at": time(it.expires_at),
+        "expires_at": expires_at,
         "kept_in": it.store,
         "minted_here": !label.minted_elsewhere,
     })

@@ -75,6 +75,8 @@ pub(crate) struct Lookup {
     pub(crate) owner: Option<String>,
     /// Whether it covers all repositories of that account.
     pub(crate) covers_all: bool,
+    /// The page on which the owner manages it.
+    pub(crate) page: Option<String>,
 }
 
 /// What a request is authenticated with.
@@ -100,7 +102,8 @@ impl Lookup {
     fn new(found: &Installation, repository_id: Option<u64>) -> Self {
         let installation = InstallationRef { id: found.id.clone(), repository_id };
         let covers_all = found.repository_selection.as_deref() == Some("all");
-        Self { installation, owner: found.owner().map(str::to_ascii_lowercase), covers_all }
+        let (owner, page) = (found.owner().map(str::to_ascii_lowercase), found.html_url.clone());
+        Self { installation, owner, covers_all, page }
     }
 }
 

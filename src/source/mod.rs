@@ -290,7 +290,7 @@ impl<'a> TokenSource<'a> {
         let key = self.route_key(place);
         self.cache.remember_route(&key, installation.clone(), Learnt::Lookup, token.as_ref());
         // The owner is who GitHub says: a repository that moved is found under its old name too.
-        if let (Some(Lookup { installation, owner: Some(owner), covers_all }), Some(repository)) =
+        if let (Some(Lookup { installation, owner: Some(owner), covers_all, page }), Some(repository)) =
             (found, place.repository())
         {
             let owner = Place::Owner(place.host().clone(), owner);
@@ -298,7 +298,7 @@ impl<'a> TokenSource<'a> {
             let of_all = InstallationRef::from(installation.id);
             let token = self.token_key(Mint::Of(&of_all), &owner);
             let covers = repository.clone();
-            let route = OwnerRoute { installation: of_all, covers, covers_all };
+            let route = OwnerRoute { installation: of_all, covers, covers_all, page };
             self.cache.remember_owner(&key, &route, &token);
         }
         Ok(installation)
@@ -722,6 +722,21 @@ impl<'a> TokenSource<'a> {
         });
         let app = page.as_ref().map_or(&self.rule.app_id, |page| &page.slug);
         let host = &self.rule.host;
+        // The owner's installation does not cover it, as far as another repository's lookup told lately.
+        if let Place::Repository(_, repository) = place
+            && let Some(Some(_)) = self.cache.route(&self.owner_key(place))
+        {
+            let owner = &repository.owner;
+            let error = Error::new(format!(
+                "App {app} is installed on {host}/{owner}, but not for {host}/{repository}, or there is no such repository"
+            ));
+            let of_installation = self.owner_route(place).and_then(|route| route.page);
+            let page = of_installation.or_else(|| page.map(|page| page.install));
+            return match page {
+                Some(page) => error.hint(format!("let it have the repository at {page}")),
+                None => error.hint("let it have the repository on the installation's page"),
+            };
+        }
         let error = Error::new(match place {
             Place::Repository(_, repository) => {
                 format!("App {app} is not installed on {host}/{repository}, or there is no such repository")

@@ -1,5 +1,6 @@
 //! GitHub's side: the network, the key, what is cached, the App, its installation, and whether a token works.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::report::Report;
@@ -49,14 +50,17 @@ pub(super) fn examine_key(
     if let Identity::SignCommand(sign) = &rule.identity {
         return examine_sign_command(sign, source, world, report);
     }
-    let mut works = false;
-    for source in rule.identity.keys() {
+    let read = |source: &Rc<dyn KeySource>| {
         let began = Instant::now();
-        match key::read(&**source, world) {
-            Ok(key) => {
-                works = true;
-                tell_of_key(&**source, &key, began.elapsed(), report)?;
-            }
+        (key::read(&**source, world), began.elapsed())
+    };
+    let all: Vec<_> = rule.identity.keys().iter().map(|source| (source, read(source))).collect();
+    let works = all.iter().any(|(_, (key, _))| key.is_ok());
+    for (source, (key, took)) in all {
+        match key {
+            Ok(key) => tell_of_key(&**source, &key, took, report)?,
+            // Another one signs.
+            Err(why) if works => report.warning("private key", why)?,
             Err(why) => report.failure("private key", why)?,
         }
     }

@@ -34,7 +34,13 @@ pub(super) enum Format {
 pub(super) struct Text {
     format: Format,
     pieces: Vec<String>,
+    /// How tokens of this kind begin. `None`: as any word may.
+    prefix: Option<&'static str>,
 }
+
+/// How GitHub's installation access tokens begin.
+/// <https://docs.github.com/authentication/keeping-your-account-and-data-secure/about-authentication-to-github#githubs-token-formats>
+const PREFIX: &str = "ghs_";
 
 /// More than any file that this program writes, in bytes.
 const MAX_FILE: u64 = 256 * 1024;
@@ -77,7 +83,8 @@ impl Format {
             // <https://nix.dev/manual/nix/latest/command-ref/conf-file#conf-access-tokens>
             Self::Nix => vec![format!("access-tokens = {host}="), "\n".to_owned()],
         };
-        Ok(Text { format: self, pieces })
+        let is_github = rule.vendor().is_github && rule.identity.token_command().is_none();
+        Ok(Text { format: self, pieces, prefix: is_github.then_some(PREFIX) })
     }
 }
 
@@ -116,21 +123,21 @@ impl Text {
         bytes
     }
 
-    /// Writes it as a whole to a file that only this user may read. A file that is there is replaced if it holds a token in
-    /// this format, and nothing else.
+    /// Writes it as a whole to a file that only this user may read; gives what was written. A file that is there is replaced
+    /// if it holds such a token in this format, and nothing else, or `written`: what this process wrote before.
     ///
     /// # Errors
     /// If it cannot be written, or something else is there, which stays.
-    pub(super) fn write(&self, path: &Path, token: &Token) -> Result<()> {
+    pub(super) fn write(&self, path: &Path, token: &Token, written: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         let failed =
             |why: &std::io::Error| Error::new(format!("cannot write {}: {}", path.display(), cause(why)));
         match files::open_own(std::fs::OpenOptions::new().read(true), path) {
             Ok(file) => {
                 let mut before = Zeroizing::new(String::new());
                 let read = file.take(MAX_FILE).read_to_string(&mut before);
-                if read.is_err() || !(before.is_empty() || self.has_shape_of(&before)) {
-                    let what = format!("{} holds something else than a token in this format", path.display());
-                    return Err(Error::new(what).hint("name another file, or remove this one"));
+                let is_own = before.is_empty() || before.as_bytes() == written || self.has_shape_of(&before);
+                if read.is_err() || !is_own {
+                    return Err(self.holds_something_else(path));
                 }
             }
             Err(e) if files::is_absent(&e) => {}
@@ -143,7 +150,20 @@ impl Text {
             replaces: true,
             lasts: false,
         };
-        files::write_whole(path, &self.bytes(token), how).map_err(|e| failed(&e))
+        let bytes = self.bytes(token);
+        files::write_whole(path, &bytes, how).map_err(|e| failed(&e))?;
+        Ok(bytes)
+    }
+
+    fn holds_something_else(&self, path: &Path) -> Error {
+        let path = path.display();
+        if self.format == Format::Plain && self.prefix.is_none() {
+            let what = format!("{path} holds something, and any word may be a token of this kind");
+            return Error::new(what)
+                .hint("name another file, or remove this one; --format json can be told apart");
+        }
+        Error::new(format!("{path} holds something else than a token in this format"))
+            .hint("name another file, or remove this one")
     }
 
     /// Whether a text is of the same format, with perhaps another token.
@@ -152,6 +172,10 @@ impl Text {
             let is_token = |value: Value| value.get("token").is_some() && value.get("installation").is_some();
             return serde_json::from_str(text).is_ok_and(is_token);
         }
+        // Any word would be a token then.
+        if self.format == Format::Plain && self.prefix.is_none() {
+            return false;
+        }
         let mut pieces = self.pieces.iter();
         let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first.as_str())) else {
             return false;
@@ -159,7 +183,7 @@ impl Text {
         for piece in pieces {
             let end = rest.find(|c: char| !c.is_ascii_graphic()).unwrap_or(rest.len());
             match rest[end..].strip_prefix(piece.as_str()) {
-                Some(after) if end > 0 => rest = after,
+                Some(after) if end > 0 && rest.starts_with(self.prefix.unwrap_or_default()) => rest = after,
                 _ => return false,
             }
         }

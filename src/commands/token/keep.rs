@@ -1,14 +1,18 @@
 //! `token --keep-fresh`: a file whose token is renewed long before it expires.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+
+use zeroize::Zeroizing;
 
 use super::{Options, issue_as};
 use crate::commands::beside::{End, Signals};
 use crate::commands::exec;
 use crate::config::{Config, Flags};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, cause};
+use crate::files::{is_absent, open_own};
 use crate::time::{Timestamp, describe};
 use crate::token::{Need, Token};
 use crate::world::{SECRET_VARIABLES, World};
@@ -27,12 +31,14 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// The token in the file.
 struct Kept {
     token: Token,
+    /// What the file holds with it.
+    written: Zeroizing<Vec<u8>>,
     /// When renewing it failed, and how many seconds are paused then.
     failed: Option<(Timestamp, i64)>,
 }
 
 /// Keeps the file fresh until the command ends, or without one this process; gives the exit code. The file is removed then,
-/// because nobody renews it any more.
+/// because nobody renews it any more, unless somebody put something else there.
 pub(super) fn keep_fresh(
     options: &Options,
     repositories: &[String],
@@ -43,8 +49,8 @@ pub(super) fn keep_fresh(
     let need = if options.fresh { Need::New } else { Need::Fresh };
     let (issued, text) = issue_as(options, repositories, need, &config(flags, world)?, world)?;
     let signals = Signals::catch(world)?;
-    text.write(path, &issued.token)?;
-    let mut kept = Kept { token: issued.token, failed: None };
+    let written = text.write(path, &issued.token, b"")?;
+    let mut kept = Kept { token: issued.token, written, failed: None };
     let command = match options.command.split_first() {
         None => None,
         Some((program, arguments)) => {
@@ -57,7 +63,7 @@ pub(super) fn keep_fresh(
             match command.spawn() {
                 Ok(child) => Some(child),
                 Err(failed) => {
-                    remove(path, world);
+                    kept.remove(path, world);
                     return Ok(exec::cannot_run(program, &failed, world));
                 }
             }
@@ -67,11 +73,11 @@ pub(super) fn keep_fresh(
     loop {
         match watch.end_within(LOOK) {
             Some(End::Command(code)) => {
-                remove(path, world);
+                kept.remove(path, world);
                 return Ok(code);
             }
             Some(End::Signal) => {
-                remove(path, world);
+                kept.remove(path, world);
                 return Ok(0);
             }
             None => {}
@@ -119,8 +125,8 @@ impl Kept {
         let renewed = config(flags, world).and_then(|mut config| {
             config.cache.deadline = config.cache.deadline.min(DEADLINE);
             let (issued, text) = issue_as(options, repositories, Need::Fresh, &config, world)?;
-            text.write(path, &issued.token)?;
-            Ok(Self { token: issued.token, failed: None })
+            let written = text.write(path, &issued.token, &self.written)?;
+            Ok(Self { token: issued.token, written, failed: None })
         });
         let pause = self.failed.map_or(FIRST_PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
         match renewed {
@@ -142,13 +148,29 @@ impl Kept {
             }
         }
     }
-}
 
-fn remove(path: &Path, world: &World<'_>) {
-    if let Err(e) = std::fs::remove_file(path)
-        && !crate::files::is_absent(&e)
-    {
-        let what = format!("{} with a token stays: {}", path.display(), crate::error::cause(&e));
-        world.terminal.warning(&Error::new(what).hint("git-credential-ghapp logout, which revokes it"));
+    /// Removes the file, if it still holds what was written.
+    fn remove(&self, path: &Path, world: &World<'_>) {
+        let stays = |why: &str| {
+            let what = format!("{} stays: {why}", path.display());
+            world.terminal.warning(&Error::new(what).hint("git-credential-ghapp logout revokes the token"));
+        };
+        let removed = match self.is_in(path) {
+            Ok(true) => std::fs::remove_file(path),
+            Ok(false) => return stays("somebody else wrote to it"),
+            Err(e) => Err(e),
+        };
+        if let Err(e) = removed
+            && !is_absent(&e)
+        {
+            stays(&cause(&e));
+        }
+    }
+
+    fn is_in(&self, path: &Path) -> std::io::Result<bool> {
+        let mut held = Zeroizing::new(Vec::with_capacity(self.written.len() + 1));
+        let file = open_own(std::fs::OpenOptions::new().read(true), path)?;
+        file.take(self.written.len() as u64 + 1).read_to_end(&mut held)?;
+        Ok(held == self.written)
     }
 }

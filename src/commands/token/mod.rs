@@ -10,7 +10,7 @@ use clap::ValueHint;
 use zeroize::Zeroizing;
 
 use super::output::{Output, time};
-use super::{narrow, place};
+use super::{installations, narrow, place};
 use crate::app::jwt;
 use crate::config::{Config, Flags, Selected};
 use crate::error::{Error, Result};
@@ -76,7 +76,7 @@ pub(super) fn token(
     let need = if options.fresh { Need::New } else { Need::Fresh };
     let (issued, text) = issue_as(options, repositories, need, &config, world)?;
     match &options.output {
-        Some(path) => text.write(path, &issued.token)?,
+        Some(path) => drop(text.write(path, &issued.token, b"")?),
         None => output.write(&text.bytes(&issued.token))?,
     }
     Ok(0)
@@ -130,6 +130,7 @@ pub(super) fn issue(
 }
 
 fn app_jwt(options: &Options, config: &Config, world: &World<'_>, output: &mut Output<'_>) -> Result<()> {
+    installations::needs_app(config)?;
     let selected = place::selected(options.name.as_deref(), "token", config, world)?;
     let source = TokenSource::new(selected.rule, config, world);
     let now = world.clock.now().plus(source.clock_offset());
