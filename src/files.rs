@@ -268,6 +268,8 @@ pub(crate) struct Writing<'a> {
 pub(crate) enum Access {
     /// This user.
     Private,
+    /// Everybody, who may run it; this user alone may write it.
+    Program,
     /// Who may use the file that it replaces; a new one, whoever this user's new files are for.
     AsBefore,
 }
@@ -301,7 +303,7 @@ impl<'a> Unfinished<'a> {
         SystemRandom::new().fill(&mut random).map_err(|_| io::Error::other("there are no random numbers"))?;
         let temporary = how.unfinished.join(format!("{UNFINISHED_PREFIX}{}", hex(&random)));
         let before = match how.access {
-            Access::Private => None,
+            Access::Private | Access::Program => None,
             Access::AsBefore => fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file),
         };
         let mut options = if matches!(how.access, Access::AsBefore) && before.is_none() {
@@ -316,6 +318,7 @@ impl<'a> Unfinished<'a> {
         let written = file
             .write_all(content)
             .and_then(|()| before.as_ref().map_or(Ok(()), |before| take_over(&file, before)))
+            .and_then(|()| if matches!(how.access, Access::Program) { let_run(&file) } else { Ok(()) })
             .and_then(|()| if how.lasts { file.sync_all() } else { Ok(()) });
         unfinished.or_remove(written)?;
         Ok(unfinished)
@@ -349,6 +352,17 @@ impl<'a> Unfinished<'a> {
         }
         result
     }
+}
+
+/// Lets everybody run a file.
+#[cfg(unix)]
+fn let_run(file: &File) -> io::Result<()> {
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn let_run(_: &File) -> io::Result<()> {
+    Ok(())
 }
 
 /// Gives a file the permissions and the owner of another one.

@@ -206,6 +206,83 @@ fn uninstall_removes_it_too() {
 }
 
 #[test]
+fn a_call_that_names_another_host_has_no_token() {
+    let env = TestEnv::new();
+    env.install(env.write("fake", FAKE), "real/gh");
+    shim(&env, &["--dir", "shims"]).ok();
+    for line in [
+        "api https://evil.example/repos/acme/widgets",
+        "api http://github.com/repos/acme/widgets",
+        "api https://github.com@evil.example/repos/acme/widgets",
+        "api https://api.github.com.evil.example/repos/acme/widgets",
+        "api -X POST repos/acme/widgets --hostname evil.example",
+        "api repos/acme/widgets --hostname=evil.example",
+        "repo view evil.example/acme/widgets",
+        "repo clone git@evil.example:acme/widgets",
+        "repo clone intranet/acme/widgets",
+        "repo fork http://evil.example/acme/widgets",
+        "repo sync --source=evil.example/acme/widgets acme/widgets",
+        "pr list -R acme/widgets -R ssh://git@evil.example/acme/widgets",
+        "pr view -c https://evil.example/acme/widgets/pull/1",
+        "pr view -chttps://evil.example/acme/widgets/pull/1 -R acme/widgets",
+        "pr view -R acme/widgets -- https://evil.example/acme/widgets/pull/1",
+        "pr view https://github.com/acme/widgets/pull/1 https://evil.example/acme/widgets/pull/1",
+        "issue list -Rintranet/acme/widgets",
+        "myalias -R acme/widgets https://github.com/acme/widgets",
+        "extension exec mine acme https://github.com/acme/widgets",
+    ] {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        assert!(gh(&env, &arguments).ok().starts_with("none|"), "{line}");
+    }
+    for (variable, value) in [("GH_HOST", "evil.example"), ("GH_REPO", "evil.example/acme/widgets")] {
+        let mut command = gh_command(&env, &["pr", "list", "-R", "github.com/acme/widgets"]);
+        assert!(run(command.env(variable, value), b"").ok().starts_with("none|"), "{variable}");
+    }
+    assert!(env.github.log().is_empty());
+    for line in [
+        "api https://api.github.com/repos/acme/widgets",
+        "api repos/acme/widgets --hostname github.com",
+        "repo view GitHub.com/acme/widgets",
+        "repo clone git@github.com:acme/widgets",
+        "pr view https://github.com/acme/widgets/pull/1 -R=github.com/acme/widgets",
+        "pr create -R acme/widgets -H fix/of/it -b text",
+        "myalias -R acme/widgets",
+    ] {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let told = gh(&env, &arguments).ok();
+        assert_eq!(installation(&env, &told), Some(common::ACME_ON_ACME), "{line}: {told}");
+    }
+}
+
+#[test]
+fn only_the_file_that_is_written_becomes_executable_and_only_a_whole_mark_is_one() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let env = with_shim();
+    let file = env.home().join("shims/gh");
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o755);
+    let traced = env.folder.path().join("trace");
+    if has("strace") {
+        let mut command = env.command("strace");
+        let program = env!("CARGO_BIN_EXE_git-credential-ghapp");
+        command
+            .env("PATH", path(&env))
+            .args(["-qq", "-f", "-e", "trace=?chmod,?fchmodat", "-o"])
+            .arg(&traced);
+        run(command.args([program, "shim", "gh", "--dir", "shims"]), b"").ok();
+        assert_eq!(std::fs::read_to_string(&traced).unwrap(), "", "a mode is set by a path");
+    }
+    let mine = "#!/bin/sh\n# Not Written by git-credential-ghapp shim.\n";
+    std::fs::write(&file, mine).unwrap();
+    let before = file.metadata().unwrap().ino();
+    assert_eq!(shim(&env, &["--remove", "--dir", "shims"]).code, Some(1));
+    assert_eq!(shim(&env, &["--dir", "shims"]).code, Some(1));
+    assert_eq!(
+        (std::fs::read_to_string(&file).unwrap().as_str(), file.metadata().unwrap().ino()),
+        (mine, before)
+    );
+}
+
+#[test]
 fn the_real_gh_works_an_hour_later_and_after_that() {
     if !has("gh") || !has("faketime") {
         return skip("gh or faketime is not installed");

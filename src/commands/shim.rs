@@ -9,10 +9,10 @@ use std::process::Command;
 use super::output::Output;
 use super::setup::{Here, in_shell};
 use super::{exec, place, token};
-use crate::config::{Config, Flags, select};
+use crate::config::{Config, Flags, Rule, select};
 use crate::error::{Error, Result, cause};
 use crate::files;
-use crate::names::{Repository, is_name};
+use crate::names::{Host, Repository, is_name};
 use crate::source::Narrowing;
 use crate::token::Need;
 use crate::world::World;
@@ -88,14 +88,8 @@ fn write(options: &Options, world: &World<'_>, output: &mut Output<'_>) -> Resul
             .hint("name another folder with --dir, one that stands before it in PATH"));
     }
     let how =
-        files::Writing { unfinished: &folder, access: files::Access::Private, replaces: true, lasts: false };
+        files::Writing { unfinished: &folder, access: files::Access::Program, replaces: true, lasts: false };
     files::write_whole(&path, script(world)?.as_bytes(), how).map_err(|e| failed(&path, &e))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let everybody = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(&path, everybody).map_err(|e| failed(&path, &e))?;
-    }
     match real(world) {
         Some(real) => output.line(&format!("{} runs {} as the App", path.display(), real.display()))?,
         None => {
@@ -154,20 +148,32 @@ fn run(arguments: &[OsString], flags: &Flags, world: &World<'_>) -> Result<u8> {
         return Ok(exec::become_it(&mut command, world));
     }
     let config = Config::load(flags, world)?;
-    let variable = |name| world.variables.text(name);
-    let name = match named(&words).or(variable("GH_REPO")?) {
-        Some(name) => Some(match variable("GH_HOST")? {
-            // A name alone is one on that host.
-            Some(host) if !name.contains("://") && name.matches('/').count() < 2 => format!("{host}/{name}"),
-            _ => name,
-        }),
-        None => place::remote_of(&config),
+    let variable = |name| Ok::<_, Error>(world.variables.text(name)?.filter(|value| !value.is_empty()));
+    let (repository, host) = (variable("GH_REPO")?, variable("GH_HOST")?);
+    let mut hosts = hosts(&words);
+    let is_opaque = !command_of(&words).is_some_and(|name| COMMANDS.contains(&name)) && !hosts.is_empty();
+    repository.iter().for_each(|name| hosts.extend(hosts_in(name, true)));
+    hosts.extend(host.map(|host| Host::parse(&host)));
+    let host = match only_host(&hosts, &config) {
+        Ok(host) if !is_opaque => host,
+        _ => return Ok(exec::become_it(&mut command, world)),
     };
-    let selected = match name {
-        Some(name) => select(place::named(&name, &config)?, &config)?,
-        None => Some(place::selected(None, USAGE, &config, world)?),
+    let name = match (named(&words).or(repository), &host) {
+        // A name alone is one on that host.
+        (Some(name), Some(host)) if !name.contains(':') && name.matches('/').count() < 2 => {
+            Some(format!("{host}/{name}"))
+        }
+        (Some(name), _) => Some(name),
+        (None, _) => place::remote_of(&config),
     };
-    if let Some(selected) = selected {
+    let selected = match (name, &host) {
+        (Some(name), _) => select(place::named(&name, &config)?, &config)?,
+        (None, host) => {
+            let name = host.as_ref().map(Host::to_string);
+            Some(place::selected(name.as_deref(), USAGE, &config, world)?)
+        }
+    };
+    if let Some(selected) = selected.filter(|it| host.is_none_or(|host| host == it.rule.host)) {
         let (issued, _) = token::issue(&selected, &Narrowing::default(), Need::Fresh, USAGE, &config, world)?;
         exec::give(&mut command, &issued.token.secret, &selected, &[], world);
     }
@@ -184,6 +190,152 @@ fn needs_no_token(words: &[String]) -> bool {
                 || words.iter().any(|word| word == "--help" || word == "-h")
         }
     }
+}
+
+/// The commands of gh itself. What stands behind other ones, aliases and extensions, cannot be seen.
+/// <https://cli.github.com/manual/gh>
+const COMMANDS: &[&str] = &[
+    "api",
+    "attestation",
+    "auth",
+    "browse",
+    "cache",
+    "codespace",
+    "gist",
+    "gpg-key",
+    "issue",
+    "label",
+    "org",
+    "pr",
+    "project",
+    "release",
+    "repo",
+    "ruleset",
+    "run",
+    "search",
+    "secret",
+    "ssh-key",
+    "status",
+    "variable",
+    "workflow",
+];
+
+/// The command among the arguments of gh.
+fn command_of(words: &[String]) -> Option<&str> {
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        match word.as_str() {
+            "-R" | "--repo" => drop(rest.next()),
+            flag if flag.starts_with('-') => {}
+            command => return Some(command),
+        }
+    }
+    None
+}
+
+/// The configured host that all of these are; `None` if there are none.
+///
+/// # Errors
+/// If gh would go to several, or to one that nothing is configured for: no token may be sent there.
+fn only_host(hosts: &[Option<Host>], config: &Config) -> std::result::Result<Option<Host>, ()> {
+    let mut only = None;
+    for host in hosts {
+        let host = host.as_ref().ok_or(())?;
+        let is_at = |rule: &&Rule| rule.host == *host || rule.api.host() == host.to_string();
+        let host = &config.rules.iter().find(is_at).ok_or(())?.host;
+        if *only.get_or_insert(host) != host {
+            return Err(());
+        }
+    }
+    Ok(only.cloned())
+}
+
+/// The hosts that any argument of gh could name, which is where gh sends its token; `None` for what cannot be told. Rather
+/// one too many: a flag's value may be an address that is only a text.
+fn hosts(words: &[String]) -> Vec<Option<Host>> {
+    // Those that take a repository as an argument.
+    let any_is = |names: &[&str]| words.iter().any(|word| names.contains(&word.as_str()));
+    let takes_names = match command_of(words) {
+        Some("repo") => true,
+        Some("issue" | "label") => any_is(&["transfer", "develop", "clone"]),
+        _ => false,
+    };
+    // It goes to all hosts that somebody has logged in to.
+    let goes_everywhere = command_of(words) == Some("auth") && any_is(&["status"]);
+    let mut hosts = Vec::new();
+    let mut before = "";
+    for word in words {
+        let (flag, value) = match word.strip_prefix("--") {
+            Some(_) => word.split_once('=').unwrap_or((word, "")),
+            None if word.starts_with('-') => ("-R", word.trim_start_matches('-')),
+            None => (before, word.as_str()),
+        };
+        if flag == "--hostname" && !value.is_empty() {
+            hosts.push(Host::parse(value));
+        }
+        let is_short = flag.starts_with('-') && !flag.starts_with("--");
+        let is_name = takes_names || (is_short && flag.contains('R')) || flag.ends_with("repo");
+        // The letter of a flag stands right before its value.
+        let value = if word.starts_with('-') && is_short {
+            let mut letters = value.chars();
+            letters.next();
+            letters.as_str().trim_start_matches('=')
+        } else {
+            value
+        };
+        hosts.extend(hosts_in(value, is_name));
+        if let Some((_, value)) = value.split_once('=') {
+            hosts.extend(hosts_in(value, false));
+        }
+        before = word;
+    }
+    if goes_everywhere && hosts.is_empty() {
+        hosts.push(None);
+    }
+    hosts.dedup();
+    hosts
+}
+
+/// The hosts in one argument: of addresses, of git's short form for SSH, and of `HOST/OWNER/REPO`, whose host has a dot or a
+/// port unless only a repository's name can stand there.
+fn hosts_in(argument: &str, is_name: bool) -> Vec<Option<Host>> {
+    // A text goes on after its first word, and is no address.
+    let text = argument.split_whitespace().next().unwrap_or("");
+    let mut parts = text.split("://");
+    let mut before = parts.next().unwrap_or("");
+    let mut hosts = Vec::new();
+    for part in parts {
+        let scheme = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '+').next().unwrap_or("");
+        let authority = part.split(['/', '?', '#']).next().unwrap_or("");
+        let host = authority.rsplit('@').next().unwrap_or("");
+        hosts.push(match scheme.to_ascii_lowercase().as_str() {
+            "https" => Host::parse(host),
+            "ssh" => Host::parse(host.split(':').next().unwrap_or("")),
+            _ => None,
+        });
+        before = part;
+    }
+    if !hosts.is_empty() {
+        return hosts;
+    }
+    let could_be_host = |text: &str| {
+        let fits = |c: char| c.is_alphanumeric() || !c.is_ascii() || ".-_:[]%".contains(c);
+        !text.is_empty() && !text.starts_with('.') && text.chars().all(fits)
+    };
+    let (first, rest) = text.split_once('/').unwrap_or((text, ""));
+    let has_port =
+        first.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    if rest.contains('/') && could_be_host(first) && (is_name || first.contains('.') || has_port) {
+        return vec![Host::parse(first)];
+    }
+    if let Some((address, _)) = first.split_once(':') {
+        let host = address.rsplit('@').next().unwrap_or("");
+        let is_address = address.contains('@') || (text.contains('/') && (is_name || host.contains('.')));
+        if is_address && could_be_host(host) {
+            return vec![Host::parse(host)];
+        }
+    }
+    hosts
 }
 
 /// What the arguments of gh name: a repository by a flag, the endpoint of a request, or what the command is for.
@@ -203,13 +355,19 @@ fn named(words: &[String]) -> Option<String> {
     match (words.first()?.as_str(), words.get(1)?.as_str(), subject) {
         ("api", ..) => words[1..].iter().find_map(|word| of_endpoint(word)),
         ("repo", "create", Some(name)) => Some(Repository::parse(name)?.owner),
-        ("repo", _, Some(name)) if Repository::parse(name).is_some() => Some(name.to_owned()),
+        ("repo", _, Some(name))
+            if Repository::parse(name).is_some()
+                || (!name.contains("://") && !hosts_in(name, true).is_empty()) =>
+        {
+            Some(name.to_owned())
+        }
         (_, _, Some(url)) => of_url(url),
         _ => None,
     }
 }
 
-/// The repository or the owner that an endpoint of the REST API is about: `repos/O/R/…`, `orgs/O/…`, or the whole address.
+/// The repository or the owner that an endpoint of the REST API is about: `repos/O/R/…`, `orgs/O/…`, or the whole address,
+/// whose host is another matter.
 fn of_endpoint(word: &str) -> Option<String> {
     let path = match word.split_once("://") {
         Some((_, rest)) => rest.split_once('/')?.1.trim_start_matches("api/v3/"),
@@ -250,7 +408,12 @@ fn is_shim(path: &Path) -> bool {
     let Ok(file) = files::open_regular(fs::OpenOptions::new().read(true), path) else { return false };
     let mut start = Vec::new();
     let read = file.take(START).read_to_end(&mut start);
-    read.is_ok() && String::from_utf8_lossy(&start).lines().nth(1).is_some_and(|line| line.ends_with(MARK))
+    let marks = [format!("# {MARK}"), format!("rem {MARK}")];
+    read.is_ok()
+        && String::from_utf8_lossy(&start)
+            .lines()
+            .nth(1)
+            .is_some_and(|line| marks.iter().any(|it| it == line))
 }
 
 /// The real one: the first in PATH that is no shim.
@@ -303,7 +466,6 @@ mod tests {
             ("api repos/acme/widgets/pulls", Some("acme/widgets")),
             ("api -X POST /repos/acme/widgets?x=y", Some("acme/widgets")),
             ("api https://api.github.com/repos/acme/widgets", Some("acme/widgets")),
-            ("api https://ghe.example/api/v3/repos/acme/widgets", Some("acme/widgets")),
             ("api orgs/acme/repos --jq .[].name", Some("acme")),
             ("api repos/{owner}/{repo}/pulls", None),
             ("api graphql -f query=repos/acme/widgets", None),
@@ -311,6 +473,8 @@ mod tests {
             ("repo clone acme/widgets -- --depth 1", Some("acme/widgets")),
             ("repo create acme/new --private", Some("acme")),
             ("repo clone https://github.com/acme/widgets.git", Some("https://github.com/acme/widgets.git")),
+            ("repo view github.com/acme/widgets", Some("github.com/acme/widgets")),
+            ("repo clone git@github.com:acme/widgets", Some("git@github.com:acme/widgets")),
             ("pr view https://github.com/acme/widgets/pull/7", Some("https://github.com/acme/widgets")),
             ("pr comment 7 --body https://github.com/globex/gears", None),
             ("ext exec -- -R acme/widgets", None),
@@ -320,5 +484,46 @@ mod tests {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             assert_eq!(named(&words).as_deref(), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn the_arguments_of_gh_name_hosts_in_every_usual_way() {
+        for (line, expected) in [
+            ("api https://ghe.example/api/v3/repos/acme/widgets", "ghe.example"),
+            (
+                "api HTTPS://GHE.example:8443/x?u=ssh://git@other.example:22/a",
+                "ghe.example:8443 other.example",
+            ),
+            ("api http://ghe.example/x", "?"),
+            ("api https://github.com\\@evil.example/x", "evil.example"),
+            ("api https://evil.example?@github.com/x", "evil.example"),
+            ("api https://evil%2eexample/x", "?"),
+            ("api user --hostname ghe.example", "ghe.example"),
+            ("api user --hostname=intranet", "intranet"),
+            ("pr list -R ghe.example:8443/acme/widgets", "ghe.example:8443"),
+            ("pr list -R evil.example./acme/widgets", "?"),
+            ("pr list -Rintranet/acme/widgets", "intranet"),
+            ("pr list --repo=intranet/acme/widgets", "intranet"),
+            ("pr view -wR intranet/acme/widgets", "intranet"),
+            ("pr view -cgit@ghe.example:acme/widgets", "ghe.example"),
+            ("repo clone intranet/acme/widgets", "intranet"),
+            ("repo clone intranet:acme/widgets", "intranet"),
+            ("issue transfer 1 intranet/acme/widgets", "intranet"),
+            ("auth status", "?"),
+            ("auth status --hostname ghe.example", "ghe.example"),
+            ("auth token", ""),
+            ("pr list -R acme/widgets --head octocat:fix/of/it", ""),
+            ("api repos/acme/widgets -f path=.github/workflows/ci.yml -H Accept:application/json", ""),
+            ("api repos/acme/widgets --jq .[]|{a:.b}/c/d", ""),
+            ("release upload v1.0 dist/linux/a.tar.gz ./a.b/c/d", ""),
+            ("browse main.go:312", ""),
+            ("pr create --base develop --head fix/of/it", ""),
+            ("search prs author:@me created:>2020", ""),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let told = |host: Option<Host>| host.map_or("?".to_owned(), |host| host.to_string());
+            assert_eq!(hosts(&words).into_iter().map(told).collect::<Vec<_>>().join(" "), expected, "{line}");
+        }
+        assert!(hosts(&["--body".to_owned(), "see https://docs.example".to_owned()]).is_empty());
     }
 }
