@@ -18,6 +18,7 @@
 //! - [`config`]: every setting, the configuration file, and which rule answers for a place
 //! - [`app`]: who we are: the private key and where it is, and the JWT
 //! - [`cache`]: tokens and routes between calls
+//! - [`socket`]: what `serve` and those who ask it say to each other
 //! - [`secret_service`]: one of the places where secrets are kept
 //! - [`command`]: a program that the configuration names
 //! - [`world`]: what surrounds one run of the program
@@ -44,6 +45,7 @@ mod origin;
 mod secret;
 #[cfg(target_os = "linux")]
 mod secret_service;
+mod socket;
 mod source;
 pub mod terminal;
 pub mod time;

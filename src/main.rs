@@ -7,7 +7,6 @@ use std::io::{self, IsTerminal as _};
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-#[cfg(unix)]
 use std::sync::Arc;
 #[cfg(unix)]
 use std::sync::atomic::AtomicBool;
@@ -48,7 +47,7 @@ fn main() -> ExitCode {
             usual(ProjectDirs::cache_dir).or(named("XDG_CACHE_HOME").as_deref()),
         ),
         clock: start_clock(),
-        start_clock: &start_clock,
+        start_clock: Arc::new(start_clock),
         terminal: Terminal::new(io::stderr()),
         streams: &|| Streams {
             input: io::stdin().is_terminal(),

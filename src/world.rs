@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -27,8 +28,8 @@ pub struct World<'a> {
     pub folders: Folders,
     /// What time it is.
     pub clock: Clock,
-    /// Reads the wall clock anew, for what runs for longer than a moment.
-    pub start_clock: &'a dyn Fn() -> Clock,
+    /// Reads the wall clock anew, for what runs for longer than a moment, in any thread.
+    pub start_clock: Arc<dyn Fn() -> Clock + Send + Sync>,
     /// Where messages for a person go.
     pub terminal: Terminal,
     /// Tells which of the standard streams are a terminal.

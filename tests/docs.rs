@@ -109,7 +109,7 @@ fn page(name: &str) {
     let text = std::fs::read_to_string(format!("docs/{name}")).unwrap();
     let all = blocks(&text, "sh");
     assert!(!all.is_empty());
-    let tools = ["gh", "git-lfs", "cargo", "go", "pip", "npm", "uv", "curl", "redis-server"];
+    let tools = ["gh", "git-lfs", "cargo", "go", "pip", "npm", "uv", "curl", "redis-server", "bwrap"];
     let needed = |block: &str, tool: &str| match tool {
         "git-lfs" => block.contains("git lfs"),
         _ => block.lines().any(|line| {

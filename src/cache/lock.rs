@@ -4,6 +4,8 @@
 //! repositories do not leave thousands of files. Whoever gets the lock of a file that was removed opens the new one.
 
 use std::fs::{self, File, TryLockError};
+#[cfg(unix)]
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -82,6 +84,26 @@ impl Lock {
             }
             thread::sleep(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// Locks a folder, until what is given is dropped.
+///
+/// # Errors
+/// If another process holds the lock for longer than `patience`, or the system has no such locks.
+#[cfg(unix)]
+pub(crate) fn hold_folder(path: &Path, patience: Duration) -> io::Result<File> {
+    let (folder, began) = (File::open(path)?, Instant::now());
+    loop {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that locks")]
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            Err(TryLockError::Error(e)) => return Err(e),
+            Err(TryLockError::WouldBlock) if began.elapsed() >= patience => {
+                return Err(io::Error::other("another process holds the lock of its folder"));
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(LONGEST_PAUSE),
         }
     }
 }

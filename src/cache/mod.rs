@@ -31,6 +31,8 @@ pub(crate) use app_pages::AppPage;
 use folder::{Folder, Kind, LOCKS, UNFINISHED};
 pub(crate) use grants::Grant;
 pub(crate) use key::{ApiStateKey, Name, RouteKey, TokenKey};
+#[cfg(unix)]
+pub(crate) use lock::hold_folder;
 use lock::{Lock, LockOutcome};
 pub(crate) use routes::{FleetRoute, Learnt, LookupTurn, OwnerRoute};
 use shared::Shared;

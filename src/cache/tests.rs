@@ -1,6 +1,7 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
@@ -68,7 +69,7 @@ impl Fixture {
             variable_names: &Vec::new,
             folders: Folders { cache: Some(self.path()), ..Folders::default() },
             clock: clock(seconds),
-            start_clock: &|| clock(0),
+            start_clock: Arc::new(|| clock(0)),
             terminal: Terminal::new(std::io::sink()),
             streams: &Streams::default,
             before_exec: &|| (),

@@ -5,11 +5,12 @@ use std::process::Command;
 
 use zeroize::Zeroizing;
 
-use super::{identity, narrow, token};
-use crate::config::{Config, Selected};
+use super::{by_socket, identity, narrow, token};
+use crate::config::{Config, Flags, Selected};
 use crate::error::{Error, Result, cause};
 use crate::names::{Host, Place};
 use crate::secret::Secret;
+use crate::socket;
 use crate::source::{TokenSource, with_token};
 use crate::token::Need;
 use crate::world::{SECRET_VARIABLES, World};
@@ -52,32 +53,60 @@ const NOT_FOUND: u8 = 127;
 pub(super) fn exec(
     options: &Options,
     repositories: &[String],
-    config: &Config,
+    flags: &Flags,
     world: &World<'_>,
 ) -> Result<u8> {
-    const USAGE: &str = "exec --for";
-    let name = options.name.as_deref();
-    let (selected, narrowing) = narrow::selected(name, repositories, &options.narrow, USAGE, config, world)?;
-    let (issued, _) = token::issue(&selected, &narrowing, Need::Fresh, USAGE, config, world)?;
     let Some((program, arguments)) = options.command.split_first() else { return Ok(0) };
     let mut command = Command::new(program);
     command.args(arguments);
-    give(&mut command, &issued.token.secret, &selected, &options.variables, world);
-    if options.nix {
-        give_nix(&mut command, &issued.token.secret, &selected.rule.host, world);
-    }
-    if options.identity {
-        let source = TokenSource::new(selected.rule, config, world);
-        let (name, address) = with_token(
-            |need| Ok::<_, Error>(token::issue(&selected, &narrowing, need, USAGE, config, world)?.0),
-            |issued| identity::of_bot(selected.rule, &source, &issued.token.secret),
-        )?;
+    let identity = match socket::of(world) {
+        Some(socket) => {
+            let (name, narrow) = (options.name.as_deref(), Some(&options.narrow));
+            let wish =
+                by_socket::Wish { name, repositories, narrow, min_fresh: 0, identity: options.identity };
+            let by_socket::Answer { given, identity } = by_socket::demand(&socket, &wish, world)?;
+            give_token(&mut command, &given.token.secret, &given.host, &options.variables);
+            if options.nix {
+                give_nix(&mut command, &given.token.secret, &given.host, world);
+            }
+            identity
+        }
+        None => give_as_app(&mut command, options, repositories, &Config::load(flags, world)?, world)?,
+    };
+    if let Some((name, address)) = identity {
         for who in ["AUTHOR", "COMMITTER"] {
             command.env(format!("GIT_{who}_NAME"), &name).env(format!("GIT_{who}_EMAIL"), &address);
         }
     }
-    world.terminal.trace(|| format!("running {} for {}", program.to_string_lossy(), selected.place));
+    world.terminal.trace(|| format!("running {}", program.to_string_lossy()));
     Ok(become_it(&mut command, world))
+}
+
+/// Gives a command the token; gives the name and the address of the App's bot, if they are wanted.
+fn give_as_app(
+    command: &mut Command,
+    options: &Options,
+    repositories: &[String],
+    config: &Config,
+    world: &World<'_>,
+) -> Result<Option<(String, String)>> {
+    const USAGE: &str = "exec --for";
+    let name = options.name.as_deref();
+    let (selected, narrowing) = narrow::selected(name, repositories, &options.narrow, USAGE, config, world)?;
+    let (issued, _) = token::issue(&selected, &narrowing, Need::Fresh, USAGE, config, world)?;
+    give(command, &issued.token.secret, &selected, &options.variables, world);
+    if options.nix {
+        give_nix(command, &issued.token.secret, &selected.rule.host, world);
+    }
+    if !options.identity {
+        return Ok(None);
+    }
+    let source = TokenSource::new(selected.rule, config, world);
+    with_token(
+        |need| Ok::<_, Error>(token::issue(&selected, &narrowing, need, USAGE, config, world)?.0),
+        |issued| identity::of_bot(selected.rule, &source, &issued.token.secret),
+    )
+    .map(Some)
 }
 
 /// Gives a command the token, in the variables that tools and git below it take it from.
@@ -123,7 +152,7 @@ pub(super) fn token_variables(host: &Host) -> [&'static str; 2] {
 
 /// The token in the variables of the host's kind. Those of the other kind are removed: tools would send what is in them to
 /// another host, and it is another identity.
-fn give_token(command: &mut Command, token: &Secret, host: &Host, more: &[String]) {
+pub(super) fn give_token(command: &mut Command, token: &Secret, host: &Host, more: &[String]) {
     for name in VARIABLES.into_iter().chain(ENTERPRISE_VARIABLES) {
         command.env_remove(name);
     }

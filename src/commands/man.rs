@@ -100,6 +100,10 @@ fn render(definition: &Command, page: &mut Vec<u8>) -> std::io::Result<()> {
             "GHAPP_TRACE",
             "1: show each decision and request on stderr; an absolute path: append them to that file",
         ),
+        (
+            "GHAPP_SOCKET",
+            "the socket of serve: git is answered by whoever serves there, and nothing else is read",
+        ),
         ("NO_COLOR", "no colours, even on a terminal"),
     ] {
         item(&mut roff, name);

@@ -2,6 +2,7 @@
 
 mod bazel;
 mod beside;
+mod by_socket;
 mod cached;
 pub(crate) mod completions;
 mod doctor;
@@ -15,6 +16,8 @@ mod output;
 mod person;
 pub(crate) mod place;
 mod repositories;
+#[cfg_attr(not(unix), path = "serve/unsupported.rs")]
+mod serve;
 mod setup;
 mod shim;
 mod status;
@@ -25,6 +28,7 @@ use std::io::{BufRead, Write};
 
 use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
+use crate::socket;
 use crate::world::World;
 
 use output::Output;
@@ -50,27 +54,48 @@ pub(crate) enum Command {
     /// Give Bazel a token for the archives and files that it fetches itself
     #[command(display_order = 6)]
     Bazel(bazel::Options),
-    /// Show whether each App works, and which tokens are cached, for whom, and until when
+    /// Give out tokens over a Unix socket, for a sandbox that must not have the key
     #[command(display_order = 7)]
+    Serve(serve::Options),
+    /// Show whether each App works, and which tokens are cached, for whom, and until when
+    #[command(display_order = 8)]
     Status(status::Options),
     /// Remove cached tokens, and revoke them at GitHub
-    #[command(display_order = 8)]
+    #[command(display_order = 9)]
     Logout(logout::Options),
     /// List where the App is installed, and what it may do there
-    #[command(display_order = 9)]
+    #[command(display_order = 10)]
     Installations(installations::Options),
     /// List the repositories that the App can reach
-    #[command(display_order = 10)]
+    #[command(display_order = 11)]
     Repositories(repositories::Options),
     /// Remove what the program keeps on this machine: revoke tokens, take back what setup wrote, delete the cache
-    #[command(display_order = 11)]
+    #[command(display_order = 12)]
     Uninstall(uninstall::Options),
     /// Print a completion script for a shell
-    #[command(display_order = 12)]
+    #[command(display_order = 13)]
     Completions(completions::Options),
     /// Print the manual page, in roff
-    #[command(display_order = 13)]
+    #[command(display_order = 14)]
     Man,
+}
+
+impl Command {
+    /// The name of a command that is of no use where only a socket is.
+    fn needs_app(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Setup(_) => "setup",
+            Self::Doctor(_) => "doctor",
+            Self::Bazel(_) => "bazel",
+            Self::Serve(_) => "serve",
+            Self::Status(_) => "status",
+            Self::Logout(_) => "logout",
+            Self::Installations(_) => "installations",
+            Self::Repositories(_) => "repositories",
+            Self::Token(_) | Self::Exec(_) | Self::Shim(_) => return None,
+            Self::Uninstall(_) | Self::Completions(_) | Self::Man => return None,
+        })
+    }
 }
 
 /// Does what a person asked for; gives the exit code.
@@ -86,6 +111,11 @@ pub(crate) fn run(
     mut stdout: impl Write,
 ) -> Result<u8> {
     let mut output = Output::new(&mut stdout, world);
+    if let Some(name) = command.needs_app()
+        && socket::of(world).is_some()
+    {
+        return Err(by_socket::not_here(name));
+    }
     match command {
         Command::Setup(options) => setup::setup(options, flags, world, &mut stdin, &mut output)?,
         Command::Doctor(options) => return doctor::doctor(&options, flags, world, &mut output),
@@ -95,12 +125,13 @@ pub(crate) fn run(
         }
         Command::Exec(options) => {
             let repositories = narrow::repositories(flags);
-            return exec::exec(&options, &repositories, &Config::load(flags, world)?, world);
+            return exec::exec(&options, &repositories, flags, world);
         }
         Command::Shim(options) => return shim::shim(&options, flags, world, &mut output),
         Command::Bazel(options) => {
             bazel::bazel(&options, &Config::load(flags, world)?, world, &mut stdin, &mut output)?;
         }
+        Command::Serve(options) => return serve::serve(&options, flags, world, &mut output),
         Command::Status(options) => {
             return status::status(&options, &Config::load(flags, world)?, world, &mut output);
         }

@@ -18,8 +18,14 @@ pub(super) struct Narrow {
     permission: Vec<(String, String)>,
 }
 
+impl Narrow {
+    pub(super) fn permissions(&self) -> &[(String, String)] {
+        &self.permission
+    }
+}
+
 /// A permission and its level.
-fn permission(text: &str) -> std::result::Result<(String, String), String> {
+pub(super) fn permission(text: &str) -> std::result::Result<(String, String), String> {
     let (name, level) = text.split_once('=').unwrap_or_default();
     let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     if is_name && is_within(level, Some("admin")) {
@@ -104,7 +110,7 @@ fn repository<'c>(
 }
 
 /// An error if the rule does not allow as much.
-fn check(selected: &Selected<'_>, narrowing: &Narrowing) -> Result<()> {
+pub(super) fn check(selected: &Selected<'_>, narrowing: &Narrowing) -> Result<()> {
     let Selected { rule, place } = selected;
     let Narrowing { repositories, permissions } = narrowing;
     if rule.identity.token_command().is_some() && !(repositories.is_empty() && permissions.is_empty()) {

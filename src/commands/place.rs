@@ -95,7 +95,7 @@ fn default_host(config: &Config) -> Result<Host> {
 }
 
 /// The URL of the remote that `git fetch` would ask, after git's own rewriting.
-fn remote() -> Option<String> {
+pub(super) fn remote() -> Option<String> {
     // Where there is no remote, git gives the name that it looked for.
     git::url(None).filter(|url| url.contains([':', '/']))
 }

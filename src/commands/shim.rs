@@ -8,11 +8,12 @@ use std::process::Command;
 
 use super::output::Output;
 use super::setup::{Here, in_shell};
-use super::{exec, place, token};
+use super::{by_socket, exec, place, token};
 use crate::config::{Config, Flags, Rule, select};
 use crate::error::{Error, Result, cause};
 use crate::files;
 use crate::names::{Host, Repository, is_name};
+use crate::socket;
 use crate::source::Narrowing;
 use crate::token::Need;
 use crate::world::World;
@@ -134,7 +135,6 @@ pub(super) fn found(world: &World<'_>) -> Vec<PathBuf> {
 
 /// Runs the real one, as the App where one is configured for what the call is about.
 fn run(arguments: &[OsString], flags: &Flags, world: &World<'_>) -> Result<u8> {
-    const USAGE: &str = "exec --for";
     let depth = world.variables.text(DEPTH)?.and_then(|depth| depth.parse().ok()).unwrap_or(0);
     if depth >= DEEPEST {
         return Err(Error::new(format!("{GH} calls itself again and again"))
@@ -147,14 +147,23 @@ fn run(arguments: &[OsString], flags: &Flags, world: &World<'_>) -> Result<u8> {
     if needs_no_token(&words) {
         return Ok(exec::become_it(&mut command, world));
     }
-    let config = Config::load(flags, world)?;
     let variable = |name| Ok::<_, Error>(world.variables.text(name)?.filter(|value| !value.is_empty()));
     let (repository, host) = (variable("GH_REPO")?, variable("GH_HOST")?);
     let mut hosts = hosts(&words);
     let is_opaque = !command_of(&words).is_some_and(|name| COMMANDS.contains(&name)) && !hosts.is_empty();
     repository.iter().for_each(|name| hosts.extend(hosts_in(name, true)));
     hosts.extend(host.map(|host| Host::parse(&host)));
-    let host = match only_host(&hosts, &config) {
+    let socket = socket::of(world);
+    let config = if socket.is_some() { Config::default() } else { Config::load(flags, world)? };
+    let configured = |host: &Host| match &socket {
+        // What is served is known on the other side.
+        Some(_) => Some(host.clone()),
+        None => {
+            let is_at = |rule: &&Rule| rule.host == *host || rule.api.host() == host.to_string();
+            config.rules.iter().find(is_at).map(|rule| rule.host.clone())
+        }
+    };
+    let host = match only_host(&hosts, configured) {
         Ok(host) if !is_opaque => host,
         _ => return Ok(exec::become_it(&mut command, world)),
     };
@@ -163,21 +172,47 @@ fn run(arguments: &[OsString], flags: &Flags, world: &World<'_>) -> Result<u8> {
         (Some(name), Some(host)) if !name.contains(':') && name.matches('/').count() < 2 => {
             Some(format!("{host}/{name}"))
         }
-        (Some(name), _) => Some(name),
-        (None, _) => place::remote_of(&config),
+        (name, _) => name,
     };
-    let selected = match (name, &host) {
-        (Some(name), _) => select(place::named(&name, &config)?, &config)?,
-        (None, host) => {
-            let name = host.as_ref().map(Host::to_string);
-            Some(place::selected(name.as_deref(), USAGE, &config, world)?)
+    match socket {
+        Some(socket) => {
+            let name = name.as_deref();
+            let wish =
+                by_socket::Wish { name, repositories: &[], narrow: None, min_fresh: 0, identity: false };
+            let answer = by_socket::ask(&socket, &wish, world)?;
+            if let Some(by_socket::Answer { given, .. }) = answer
+                && host.is_none_or(|host| host == given.host)
+            {
+                exec::give_token(&mut command, &given.token.secret, &given.host, &[]);
+            }
+        }
+        None => give_as_app(&mut command, name, host, &config, world)?,
+    }
+    Ok(exec::become_it(&mut command, world))
+}
+
+/// Gives a call the token for what it is about, if an App is configured for that. A call that goes to a host gets one of that
+/// host's only.
+fn give_as_app(
+    command: &mut Command,
+    name: Option<String>,
+    host: Option<Host>,
+    config: &Config,
+    world: &World<'_>,
+) -> Result<()> {
+    const USAGE: &str = "exec --for";
+    let selected = match name.or_else(|| place::remote_of(config)) {
+        Some(name) => select(place::named(&name, config)?, config)?,
+        None => {
+            let host = host.as_ref().map(Host::to_string);
+            Some(place::selected(host.as_deref(), USAGE, config, world)?)
         }
     };
     if let Some(selected) = selected.filter(|it| host.is_none_or(|host| host == it.rule.host)) {
-        let (issued, _) = token::issue(&selected, &Narrowing::default(), Need::Fresh, USAGE, &config, world)?;
-        exec::give(&mut command, &issued.token.secret, &selected, &[], world);
+        let (issued, _) = token::issue(&selected, &Narrowing::default(), Need::Fresh, USAGE, config, world)?;
+        exec::give(command, &issued.token.secret, &selected, &[], world);
     }
-    Ok(exec::become_it(&mut command, world))
+    Ok(())
 }
 
 /// Whether the call is about this machine only, and works offline and without a configuration.
@@ -237,17 +272,18 @@ fn command_of(words: &[String]) -> Option<&str> {
 ///
 /// # Errors
 /// If gh would go to several, or to one that nothing is configured for: no token may be sent there.
-fn only_host(hosts: &[Option<Host>], config: &Config) -> std::result::Result<Option<Host>, ()> {
+fn only_host(
+    hosts: &[Option<Host>],
+    configured: impl Fn(&Host) -> Option<Host>,
+) -> std::result::Result<Option<Host>, ()> {
     let mut only = None;
     for host in hosts {
-        let host = host.as_ref().ok_or(())?;
-        let is_at = |rule: &&Rule| rule.host == *host || rule.api.host() == host.to_string();
-        let host = &config.rules.iter().find(is_at).ok_or(())?.host;
-        if *only.get_or_insert(host) != host {
+        let host = host.as_ref().and_then(&configured).ok_or(())?;
+        if *only.get_or_insert_with(|| host.clone()) != host {
             return Err(());
         }
     }
-    Ok(only.cloned())
+    Ok(only)
 }
 
 /// The hosts that any argument of gh could name, which is where gh sends its token; `None` for what cannot be told. Rather

@@ -1,6 +1,7 @@
 use std::ffi::OsString;
 use std::io::sink;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::*;
@@ -16,7 +17,7 @@ fn world<'a>(variables: Variables<'a>, folders: Folders) -> World<'a> {
         variable_names: &Vec::new,
         folders,
         clock: Clock::starting_at(SystemTime::UNIX_EPOCH),
-        start_clock: &|| Clock::starting_at(SystemTime::UNIX_EPOCH),
+        start_clock: Arc::new(|| Clock::starting_at(SystemTime::UNIX_EPOCH)),
         terminal: Terminal::new(sink()),
         streams: &Streams::default,
         before_exec: &|| (),

@@ -4,6 +4,7 @@ use super::settings::SETTINGS;
 use crate::app::token_command;
 use crate::error::{Error, Result};
 use crate::names::nearest;
+use crate::socket;
 use crate::world::World;
 
 const PREFIX: &str = "GHAPP_";
@@ -15,6 +16,7 @@ const OTHERS: &[&str] = &[
     "GHAPP_TRACE",
     "GHAPP_INSIDE_COMMAND",
     "GHAPP_COMPLETE",
+    socket::VARIABLE,
     "GHAPP_SHIM_DEPTH",
 ];
 /// Those that tell a command whom a token is for. What that command runs has them too.

@@ -11,11 +11,14 @@ use crate::world::World;
 
 /// A token was accepted: the count of refusals begins anew.
 pub(super) fn store(request: &Request, config: &Config, world: &World<'_>) {
-    with_source(request, config, world, |source, place, token| {
-        if let Some(key) = source.cached_key(place) {
-            source.cache().accept(&key, token);
-        }
-    });
+    with_source(request, config, world, accept);
+}
+
+/// The same, of a token of this source.
+pub(crate) fn accept(source: &TokenSource<'_>, place: &Place, token: &Secret) {
+    if let Some(key) = source.cached_key(place) {
+        source.cache().accept(&key, token);
+    }
 }
 
 /// A token was refused: it is dropped if it is a cached one, so that git does not get it again.

@@ -7,7 +7,7 @@ use crate::config::{Config, Rule, Selected, for_public, select};
 use crate::error::{Error, Result};
 use crate::names::Host;
 use crate::source::{Outcome, TokenSource};
-use crate::token::{Need, Token};
+use crate::token::Token;
 use crate::world::World;
 
 /// Answers a request. Without an answer git asks its next helper.
@@ -36,7 +36,10 @@ pub(super) fn get(
         }),
     };
     let answer = selected.and_then(|selected| match selected {
-        Some(selected) => answer(request, &selected, config, world),
+        Some(selected) => {
+            let source = TokenSource::for_git(selected.rule, config, world);
+            answer(request, &selected, &source, world)
+        }
         None => Ok(public(request, config, world)),
     });
     match answer {
@@ -56,30 +59,13 @@ pub(super) fn get(
 fn answer(
     request: &Request,
     selected: &Selected<'_>,
-    config: &Config,
+    source: &TokenSource<'_>,
     world: &World<'_>,
 ) -> Result<Option<Answer>> {
-    let Selected { rule, place } = selected;
-    world.terminal.trace(|| format!("rule: {} ({})", rule.client(), rule.origin));
-    let need = request.refused.as_deref().map_or(Need::Fresh, Need::OtherThan);
-    match TokenSource::for_git(rule, config, world).token(place, need)? {
-        Outcome::Issued(issued) => {
-            world.terminal.trace(|| {
-                let remaining = issued.token.remaining(world.clock);
-                match &issued.installation {
-                    Some(it) => format!("answered: token of installation {}, {remaining} s left", it.id),
-                    None => format!("answered: token of {}, {remaining} s left", rule.client()),
-                }
-            });
-            // git would drop it without a word, and ask a person for a password.
-            if issued.token.remaining(world.clock) <= 0 {
-                return Err(Error::new(format!("the token for {place} expired before git could get it"))
-                    .hint(format!("ask who runs {} how long its tokens live", rule.api)));
-            }
-            Ok(Some(credential(issued.token, rule, request)))
-        }
+    match issue(request, selected, source, world)? {
+        Outcome::Issued(issued) => Ok(Some(credential(issued.token, selected.rule, request))),
         // A rule for every owner is also asked about repositories that somebody else's credential may reach.
-        Outcome::NotInstalled(why) if !rule.names_what_it_is_for() => {
+        Outcome::NotInstalled(why) if !selected.rule.names_what_it_is_for() => {
             world.terminal.warning(&why);
             Ok(None)
         }
@@ -93,7 +79,7 @@ fn public(request: &Request, config: &Config, world: &World<'_>) -> Option<Answe
     let answer = place.and_then(|place| {
         let rule = for_public(&place, config)?;
         world.terminal.trace(|| format!("rule: {} ({})", rule.client(), rule.origin));
-        let need = request.refused.as_deref().map_or(Need::Fresh, Need::OtherThan);
+        let need = request.need();
         let issued = TokenSource::for_git(rule, config, world).for_public(&place, need)?;
         Some(credential(issued.token, rule, request))
     });
@@ -103,13 +89,42 @@ fn public(request: &Request, config: &Config, world: &World<'_>) -> Option<Answe
     answer
 }
 
+/// A token that git can use.
+///
+/// # Errors
+/// If none can be had.
+pub(crate) fn issue(
+    request: &Request,
+    selected: &Selected<'_>,
+    source: &TokenSource<'_>,
+    world: &World<'_>,
+) -> Result<Outcome> {
+    let Selected { rule, place } = selected;
+    world.terminal.trace(|| format!("rule: {} ({})", rule.client(), rule.origin));
+    let outcome = source.token(place, request.need())?;
+    if let Outcome::Issued(issued) = &outcome {
+        world.terminal.trace(|| {
+            let remaining = issued.token.remaining(world.clock);
+            match &issued.installation {
+                Some(it) => format!("answered: token of installation {}, {remaining} s left", it.id),
+                None => format!("answered: token of {}, {remaining} s left", rule.client()),
+            }
+        });
+        // git would drop it without a word, and ask a person for a password.
+        if issued.token.remaining(world.clock) <= 0 {
+            return Err(Error::new(format!("the token for {place} expired before git could get it"))
+                .hint(format!("ask who runs {} how long its tokens live", rule.api)));
+        }
+    }
+    Ok(outcome)
+}
+
 /// A token for git. If it is refused, a git that understands `state[]` asks once more.
 fn credential(token: Token, rule: &Rule, request: &Request) -> Answer {
-    let may_retry = request.understands_state && request.refused.is_none();
     Answer::Credential {
         username: rule.vendor().username.to_string(),
         expires_at: token.expires_at(),
-        state: may_retry.then(|| token.secret.fingerprint()),
+        state: request.may_retry().then(|| token.secret.fingerprint()),
         password: token.secret,
     }
 }

@@ -1,14 +1,16 @@
 //! What git calls. (gitcredentials(7), section CUSTOM HELPERS)
 
+mod by_socket;
 mod capability;
-mod feedback;
-mod get;
+pub(crate) mod feedback;
+pub(crate) mod get;
 pub(crate) mod protocol;
 
 use std::io::{BufRead, Write};
 
 use crate::config::{Config, Flags};
 use crate::error::Result;
+use crate::socket;
 use crate::world::World;
 
 use protocol::Request;
@@ -58,6 +60,9 @@ pub(crate) fn run(
         let operation = format!("{operation:?}").to_lowercase();
         format!("{operation}: protocol {protocol}, host {host}, path {path}{again}")
     });
+    if let Some(socket) = socket::of(world) {
+        return by_socket::run(operation, &request, &socket, world, stdout);
+    }
     flags.check_config_file(&world.variables)?;
     let config = Config::load(flags, world)?;
     match operation {

@@ -9,8 +9,9 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result, cause};
 use crate::names::{Host, Place, Repository};
 use crate::secret::Secret;
+use crate::socket::Message;
 use crate::time::Timestamp;
-use crate::token::is_token;
+use crate::token::{Need, is_token};
 
 /// The most that is read of one request, in bytes. git's lines have at most 65,535 bytes each.
 pub(crate) const MAX_REQUEST: usize = 1024 * 1024;
@@ -82,6 +83,29 @@ impl Request {
             Some(path) => Repository::from_path(path).map(|repository| Place::Repository(host, repository)),
             None => Some(Place::Host(host)),
         }
+    }
+
+    /// Which token will do: git may ask once more because the last one was refused.
+    pub(crate) fn need(&self) -> Need<'_> {
+        self.refused.as_deref().map_or(Need::Fresh, Need::OtherThan)
+    }
+
+    /// Whether git asks once more if the token is refused: if it understands `state[]`.
+    pub(crate) fn may_retry(&self) -> bool {
+        self.understands_state && self.refused.is_none()
+    }
+
+    /// The request as a message for whoever serves at a socket.
+    pub(crate) fn to_message(&self, operation: &str) -> Message {
+        let state = self.refused.as_ref().map(|refused| format!("{STATE_PREFIX}{refused}"));
+        Message::new(operation)
+            .with_some("protocol", self.protocol.as_deref())
+            .with_some("host", self.host.as_deref())
+            .with_some("path", self.path.as_deref())
+            .with_some("username", self.username.as_deref())
+            .with_some("password", self.password.as_ref().map(Secret::expose))
+            .with_some("capability[]", self.understands_state.then_some("state"))
+            .with_some("state[]", state.as_deref())
     }
 
     fn set(&mut self, line: &[u8], number: usize) -> Result<()> {

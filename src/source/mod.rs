@@ -610,6 +610,12 @@ impl<'a> TokenSource<'a> {
         }
     }
 
+    /// Whether a token is of an installation and narrowed as this source narrows what it gives for a place.
+    pub(crate) fn is_narrowed(&self, issued: &Issued, place: &Place) -> bool {
+        let installation = issued.installation.as_ref();
+        installation.is_some_and(|it| self.token_key(Mint::Of(it), place) == issued.key)
+    }
+
     fn token_key(&self, mint: Mint<'_>, place: &Place) -> TokenKey {
         match mint {
             Mint::Of(installation) => {

@@ -341,8 +341,9 @@ impl<'s> Setup<'s> {
         }
         let host = &subject.rule.host;
         let on_host: Vec<&Rule> = present.rules.iter().filter(|rule| rule.host == *host).collect();
-        let has_rest = on_host.iter().any(|rule| !rule.names_what_it_is_for())
-            && config::helpers(&format!("https://{host}"))?.iter().any(Helper::is_ours);
+        let has_rest =
+            on_host.iter().any(|rule| !rule.names_what_it_is_for() || rule.public_repositories.is_some())
+                && config::helpers(&format!("https://{host}"))?.iter().any(Helper::is_ours);
         output.line(&owners::in_words(&plan.rules, &on_host, has_rest, options, helpers))?;
         output.line(match options.dry_run {
             _ if plan.changes.is_empty() => "everything is set up already",

@@ -6,13 +6,12 @@ use std::path::Path;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::Given;
 use crate::commands::exec::token_variables;
 use crate::commands::output::time;
-use crate::config::Rule;
 use crate::error::{Error, Result, cause};
 use crate::files;
-use crate::source::Issued;
-use crate::token::{Granted, Token};
+use crate::token::Token;
 
 /// How a token is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -50,18 +49,18 @@ impl Format {
     ///
     /// # Errors
     /// If the token has letters that have a meaning of their own in this format. GitHub's have none.
-    pub(super) fn text(self, issued: &Issued, granted: &Granted, rule: &Rule) -> Result<Text> {
-        let token = issued.token.secret.expose();
+    pub(super) fn text(self, given: &Given) -> Result<Text> {
+        let token = given.token.secret.expose();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+/=".contains(&byte);
         if !matches!(self, Self::Plain | Self::Json) && !token.bytes().all(is_plain) {
             return Err(
                 Error::new("the token has letters that this format cannot hold").hint("use --format json")
             );
         }
-        let host = &rule.host;
+        let host = &given.host;
         let pieces = match self {
             Self::Plain => vec![String::new(), "\n".to_owned()],
-            Self::Json => json_pieces(issued, granted, rule),
+            Self::Json => json_pieces(given),
             Self::Env => {
                 let [first, second] = token_variables(host);
                 vec![format!("{first}="), format!("\n{second}="), format!("\nGH_HOST={host}\n")]
@@ -70,9 +69,9 @@ impl Format {
                 let mut pieces = Vec::new();
                 let mut between = "";
                 let name = |text: &str| text.split(':').next().unwrap_or(text).to_owned();
-                let mut names = vec![name(&host.to_string()), name(rule.api.host())];
+                let mut names = vec![name(&host.to_string()), name(given.api.host())];
                 names.dedup();
-                let username = &rule.vendor().username;
+                let username = &given.username;
                 for name in names {
                     pieces.push(format!("{between}machine {name} login {username} password "));
                     between = "\n";
@@ -83,21 +82,20 @@ impl Format {
             // <https://nix.dev/manual/nix/latest/command-ref/conf-file#conf-access-tokens>
             Self::Nix => vec![format!("access-tokens = {host}="), "\n".to_owned()],
         };
-        let is_github = rule.vendor().is_github && rule.identity.token_command().is_none();
-        Ok(Text { format: self, pieces, prefix: is_github.then_some(PREFIX) })
+        Ok(Text { format: self, pieces, prefix: token.starts_with(PREFIX).then_some(PREFIX) })
     }
 }
 
-fn json_pieces(issued: &Issued, granted: &Granted, rule: &Rule) -> Vec<String> {
+fn json_pieces(given: &Given) -> Vec<String> {
     let rest = json!({
-        "expires_at": time(issued.token.expires_at()),
-        "host": rule.host.to_string(),
-        "api": rule.api.to_string(),
-        "app": rule.app_id,
-        "installation": issued.installation.as_ref().map(|it| &it.id),
-        "permissions": granted.permissions,
-        "repository_selection": granted.repository_selection,
-        "repositories": granted.repositories,
+        "expires_at": time(given.token.expires_at()),
+        "host": given.host.to_string(),
+        "api": given.api.to_string(),
+        "app": given.app,
+        "installation": given.installation,
+        "permissions": given.granted.permissions,
+        "repository_selection": given.granted.repository_selection,
+        "repositories": given.granted.repositories,
     });
     let rest = serde_json::to_string_pretty(&rest).unwrap_or_default();
     vec!["{\n  \"token\": \"".to_owned(), format!("\",{}\n", rest.trim_start_matches('{'))]

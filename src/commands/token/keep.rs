@@ -47,10 +47,10 @@ pub(super) fn keep_fresh(
     world: &mut World<'_>,
 ) -> Result<u8> {
     let need = if options.fresh { Need::New } else { Need::Fresh };
-    let (issued, text) = issue_as(options, repositories, need, &config(flags, world)?, world)?;
+    let (token, text) = issue_as(options, repositories, need, &config(flags, world)?, world)?;
     let signals = Signals::catch(world)?;
-    let written = text.write(path, &issued.token, b"")?;
-    let mut kept = Kept { token: issued.token, written, failed: None };
+    let written = text.write(path, &token, b"")?;
+    let mut kept = Kept { token, written, failed: None };
     let command = match options.command.split_first() {
         None => None,
         Some((program, arguments)) => {
@@ -91,7 +91,7 @@ pub(super) fn keep_fresh(
 
 /// The configuration, with tokens that are fresh for long enough.
 fn config(flags: &Flags, world: &World<'_>) -> Result<Config> {
-    let mut config = Config::load(flags, world)?;
+    let mut config = super::config(flags, world)?;
     config.cache.min_fresh = config.cache.min_fresh.max(MARGIN + 1);
     Ok(config)
 }
@@ -124,9 +124,9 @@ impl Kept {
     ) {
         let renewed = config(flags, world).and_then(|mut config| {
             config.cache.deadline = config.cache.deadline.min(DEADLINE);
-            let (issued, text) = issue_as(options, repositories, Need::Fresh, &config, world)?;
-            let written = text.write(path, &issued.token, &self.written)?;
-            Ok(Self { token: issued.token, written, failed: None })
+            let (token, text) = issue_as(options, repositories, Need::Fresh, &config, world)?;
+            let written = text.write(path, &token, &self.written)?;
+            Ok(Self { token, written, failed: None })
         });
         let pause = self.failed.map_or(FIRST_PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
         match renewed {

@@ -1,6 +1,7 @@
 //! `token`: the token that git would get, for everything that is not git.
 
 mod format;
+mod given;
 mod keep;
 
 use std::ffi::OsString;
@@ -10,16 +11,21 @@ use clap::ValueHint;
 use zeroize::Zeroizing;
 
 use super::output::{Output, time};
-use super::{installations, narrow, place};
+use super::{by_socket, installations, narrow, place};
 use crate::app::jwt;
 use crate::config::{Config, Flags, Selected};
 use crate::error::{Error, Result};
 use crate::names::Place;
+use crate::socket;
 use crate::source::{Issued, Narrowing, Outcome, TokenSource};
-use crate::token::{Granted, Need};
+use crate::token::{Granted, Need, Token};
 use crate::world::World;
 
 use format::{Format, Text};
+pub(super) use given::Given;
+
+/// What it is called where it is asked for over a socket.
+pub(super) const OPERATION: &str = "token";
 
 /// What is asked for.
 #[derive(Debug, clap::Args)]
@@ -66,20 +72,33 @@ pub(super) fn token(
     if options.app && !repositories.is_empty() {
         return Err(Error::new("the App's JWT is for no repository").hint("leave out --repository"));
     }
+    if socket::of(world).is_some() {
+        // Whoever has the socket can neither act as the App nor let it mint as often as one likes.
+        for (is_set, flag) in [(options.app, "token --app"), (options.fresh, "token --fresh")] {
+            if is_set {
+                return Err(by_socket::not_here(flag));
+            }
+        }
+    }
     if let Some(path) = options.output.as_ref().filter(|_| options.keep_fresh) {
         return keep::keep_fresh(options, repositories, path, flags, world);
     }
-    let config = Config::load(flags, world)?;
+    let config = config(flags, world)?;
     if options.app {
         return app_jwt(options, &config, world, output).map(|()| 0);
     }
     let need = if options.fresh { Need::New } else { Need::Fresh };
-    let (issued, text) = issue_as(options, repositories, need, &config, world)?;
+    let (token, text) = issue_as(options, repositories, need, &config, world)?;
     match &options.output {
-        Some(path) => drop(text.write(path, &issued.token, b"")?),
-        None => output.write(&text.bytes(&issued.token))?,
+        Some(path) => drop(text.write(path, &token, b"")?),
+        None => output.write(&text.bytes(&token))?,
     }
     Ok(0)
+}
+
+/// The configuration. Where a socket is asked none is read.
+fn config(flags: &Flags, world: &World<'_>) -> Result<Config> {
+    if socket::of(world).is_some() { Ok(Config::default()) } else { Config::load(flags, world) }
 }
 
 /// A token for what the options name, and the text for it in the format that they name.
@@ -89,14 +108,24 @@ fn issue_as(
     need: Need<'_>,
     config: &Config,
     world: &World<'_>,
-) -> Result<(Issued, Text)> {
+) -> Result<(Token, Text)> {
     let name = options.name.as_deref();
-    let (selected, narrowing) =
-        narrow::selected(name, repositories, &options.narrow, "token", config, world)?;
-    let (issued, granted) = issue(&selected, &narrowing, need, "token", config, world)?;
+    let given = match socket::of(world) {
+        Some(socket) => {
+            let (narrow, min_fresh) = (Some(&options.narrow), config.cache.min_fresh);
+            let wish = by_socket::Wish { name, repositories, narrow, min_fresh, identity: false };
+            by_socket::demand(&socket, &wish, world)?.given
+        }
+        None => {
+            let (selected, narrowing) =
+                narrow::selected(name, repositories, &options.narrow, "token", config, world)?;
+            let (issued, granted) = issue(&selected, &narrowing, need, "token", config, world)?;
+            Given::new(issued, granted, selected.rule)
+        }
+    };
     let format = if options.json { Format::Json } else { options.format };
-    let text = format.text(&issued, &granted, selected.rule)?;
-    Ok((issued, text))
+    let text = format.text(&given)?;
+    Ok((given.token, text))
 }
 
 /// A token for a place, and what it was granted. `usage` is what stands before a name on the command line, should one be

@@ -13,6 +13,7 @@ use std::fs;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
@@ -443,7 +444,7 @@ impl History {
             variable_names: &Vec::new,
             folders: Folders { cache: Some(self.cache()), ..Folders::default() },
             clock,
-            start_clock: &|| clock,
+            start_clock: Arc::new(move || clock),
             terminal: Terminal::new(DyingTrace(Rc::clone(&self.death))),
             streams: &Streams::default,
             before_exec: &|| (),

@@ -1,0 +1,75 @@
+//! `token`, `exec` and `shim` where the key is elsewhere: whoever serves at the socket is asked.
+
+use std::ffi::OsStr;
+
+use super::narrow::Narrow;
+use super::token::Given;
+use super::{place, token};
+use crate::error::{Error, Result};
+use crate::socket::{self, ANSWERED, Message};
+use crate::world::World;
+
+/// What a token is wished for.
+pub(super) struct Wish<'w> {
+    /// What a person names; default: the remote of the current repository, or the only thing that is served.
+    pub(super) name: Option<&'w str>,
+    pub(super) repositories: &'w [String],
+    pub(super) narrow: Option<&'w Narrow>,
+    /// For how many seconds it is to be valid at least.
+    pub(super) min_fresh: i64,
+    /// Whether the name and the address of the App's bot are wished for too.
+    pub(super) identity: bool,
+}
+
+/// What is given.
+pub(super) struct Answer {
+    pub(super) given: Given,
+    /// The name and the address of the App's bot.
+    pub(super) identity: Option<(String, String)>,
+}
+
+/// Asks for a token. `None`: it is for a host that nothing is served of.
+///
+/// # Errors
+/// If there is no answer, or a refusal.
+pub(super) fn ask(socket: &OsStr, wish: &Wish<'_>, world: &World<'_>) -> Result<Option<Answer>> {
+    // What a URL says of users and passwords is for nobody else.
+    let name = wish.name.map(place::without_user);
+    let remote = if name.is_none() { place::remote().map(|url| place::without_user(&url)) } else { None };
+    let mut request = Message::new(token::OPERATION)
+        .with_some("name", name.as_deref())
+        .with_some("remote", remote.as_deref())
+        .with("min_fresh", &wish.min_fresh.to_string())
+        .with_some("identity", wish.identity.then_some("1"));
+    for repository in wish.repositories {
+        request = request.with("repository[]", &place::without_user(repository));
+    }
+    for (name, level) in wish.narrow.map(Narrow::permissions).unwrap_or_default() {
+        request = request.with("permission[]", &format!("{name}={level}"));
+    }
+    let answer = socket::ask(socket, &request, world)?;
+    if answer.word() != ANSWERED {
+        return Ok(None);
+    }
+    let given = Given::from_message(&answer, world.clock)?;
+    let text = |key| answer.value(key).map(str::to_owned);
+    Ok(Some(Answer { given, identity: text("identity_name").zip(text("identity_address")) }))
+}
+
+/// The same, where a person named what is to be served.
+///
+/// # Errors
+/// The same, and if nothing is served of its host.
+pub(super) fn demand(socket: &OsStr, wish: &Wish<'_>, world: &World<'_>) -> Result<Answer> {
+    ask(socket, wish, world)?.ok_or_else(|| {
+        let what = wish.name.map_or_else(|| "this".to_owned(), |name| format!("{:?}", place::redacted(name)));
+        Error::new(format!("nothing is served at {} for {what}", socket.to_string_lossy()))
+            .hint("name a repository that serve --allow names, on the other side")
+    })
+}
+
+/// That a command needs the App itself.
+pub(super) fn not_here(command: &str) -> Error {
+    Error::new(format!("{command} needs the App itself, and {} is set", socket::VARIABLE))
+        .hint("run it on the other side, or unset the variable")
+}

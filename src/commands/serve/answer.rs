@@ -1,0 +1,252 @@
+//! From a request to its answer: as one call of this program, with the policy before it.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::audit::{Audit, Note, Peer};
+use super::policy::Policy;
+use crate::commands::token::Given;
+use crate::commands::{identity, narrow, place, token};
+use crate::config::{Config, Flags, Rule, Selected};
+use crate::error::{Error, Result};
+use crate::helper::protocol::Request;
+use crate::helper::{feedback, get};
+use crate::names::Place;
+use crate::socket::{ANSWERED, DECLINED, Message};
+use crate::source::{Narrowing, Outcome, TokenSource, with_token};
+use crate::terminal::Terminal;
+use crate::time::{Clock, Timestamp};
+use crate::token::{Need, Permissions, is_token};
+use crate::world::{Folders, Streams, Variables, World};
+
+/// For how long a token is to be valid at most where one wishes for that, in seconds.
+const LONGEST_FRESH: i64 = 1800;
+
+/// What all threads share: what surrounds this process, and what is served.
+pub(super) struct Outside {
+    variables: HashMap<String, OsString>,
+    folders: Folders,
+    start_clock: Arc<dyn Fn() -> Clock + Send + Sync>,
+    flags: Flags,
+    policy: Policy,
+    audit: Audit,
+    /// The name and the address of each App's bot, which stay: asking for them takes requests of the App's.
+    bots: Mutex<HashMap<(String, String), (String, String)>>,
+}
+
+impl Outside {
+    pub(super) fn new(world: &World<'_>, flags: Flags, policy: Policy, audit: Audit) -> Self {
+        let names = (world.variable_names)().into_iter().filter_map(|name| name.into_string().ok());
+        let variables = names.filter_map(|name| world.variables.path(&name).map(|value| (name, value)));
+        Self {
+            variables: variables.collect(),
+            folders: world.folders.clone(),
+            start_clock: Arc::clone(&world.start_clock),
+            flags,
+            policy,
+            audit,
+            bots: Mutex::default(),
+        }
+    }
+
+    /// The name and the address of an App's bot.
+    fn bot(&self, rule: &Rule, ask: impl FnOnce() -> Result<(String, String)>) -> Result<(String, String)> {
+        let key = (rule.api.to_string(), rule.app_id.clone());
+        let bots = || self.bots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bot) = bots().get(&key) {
+            return Ok(bot.clone());
+        }
+        let bot = ask()?;
+        bots().insert(key, bot.clone());
+        Ok(bot)
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.start_clock)().now()
+    }
+
+    /// Notes what came of a request.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(super) fn note(&self, peer: Peer, note: &Note, outcome: &str) -> Result<()> {
+        self.audit.note(self.now(), peer, note, outcome)
+    }
+}
+
+/// Answers a request, and notes it before anybody has the answer.
+pub(super) fn answer(request: &Message, peer: Peer, outside: &Outside) -> Message {
+    let mut note = Note { operation: request.word().to_owned(), ..Note::default() };
+    let start_clock = Arc::clone(&outside.start_clock);
+    let world = World {
+        variables: Variables(&|name| outside.variables.get(name).cloned()),
+        variable_names: &|| outside.variables.keys().map(OsString::from).collect(),
+        folders: outside.folders.clone(),
+        clock: start_clock(),
+        start_clock,
+        terminal: Terminal::new(std::io::stderr()),
+        streams: &Streams::default,
+        before_exec: &|| (),
+    };
+    let config = Config::load(&outside.flags, &world).map(|mut config| {
+        let min_fresh = request.value("min_fresh").and_then(|text| text.parse().ok()).unwrap_or(0);
+        // A token for public repositories is of another owner's, and not narrowed to any repository.
+        config.rules.iter_mut().for_each(|rule| rule.public_repositories = None);
+        config.cache.min_fresh = config.cache.min_fresh.max(LONGEST_FRESH.min(min_fresh));
+        config
+    });
+    let answer = config.and_then(|config| of_operation(request, outside, &config, &world, &mut note));
+    let outcome = match &answer {
+        Ok(answer) => answer.word().to_owned(),
+        Err(why) => format!("refused: {why}"),
+    };
+    let noted = outside.note(peer, &note, &outcome);
+    match noted.and(answer) {
+        Ok(answer) => answer,
+        Err(why) => Message::refusal(&why),
+    }
+}
+
+fn of_operation(
+    message: &Message,
+    outside: &Outside,
+    config: &Config,
+    world: &World<'_>,
+    note: &mut Note,
+) -> Result<Message> {
+    match message.word() {
+        "get" | "store" | "erase" => for_git(message, outside, config, world, note),
+        token::OPERATION => for_tools(message, outside, config, world, note),
+        _ => Err(Error::new("there is no such operation")
+            .hint("use the same version of git-credential-ghapp on both sides")),
+    }
+}
+
+/// What git calls.
+fn for_git(
+    message: &Message,
+    outside: &Outside,
+    config: &Config,
+    world: &World<'_>,
+    note: &mut Note,
+) -> Result<Message> {
+    // The lines below the word are git's.
+    let bytes = message.to_bytes();
+    let lines = bytes.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or_default();
+    let request = Request::read(lines)?;
+    let place = request.place(&|host, name| config.is_username(host, name));
+    let Some(place) = place.filter(|place| outside.policy.serves(place.host())) else {
+        return Ok(Message::new(DECLINED));
+    };
+    note.places = place.to_string();
+    let (selected, narrowing) = outside.policy.select(&place, &Narrowing::default(), config)?;
+    *note = noted(&note.operation, &selected, &narrowing);
+    let source = TokenSource::for_git(selected.rule, config, world).narrowed(narrowing.clone());
+    let token = request.password.as_ref().filter(|password| is_token(password.expose()));
+    match (message.word(), token) {
+        ("get", _) => {
+            let issued = match get::issue(&request, &selected, &source, world)? {
+                Outcome::Issued(issued) => issued,
+                Outcome::NotInstalled(why) => return Err(why),
+            };
+            outside.policy.check_token(&source, &selected, &narrowing, &issued)?;
+            let state = request.may_retry().then(|| issued.token.secret.fingerprint());
+            let expires_at = issued.token.expires_at().0.to_string();
+            return Ok(Message::new(ANSWERED)
+                .with("username", &selected.rule.vendor().username)
+                .with("password", issued.token.secret.expose())
+                .with("password_expiry_utc", &expires_at)
+                .with_some("state", state.as_deref()));
+        }
+        ("store", Some(token)) => feedback::accept(&source, &selected.place, token),
+        ("erase", Some(token)) => source.erase(&selected.place, token),
+        _ => {}
+    }
+    Ok(Message::new(ANSWERED))
+}
+
+/// What `token`, `exec` and `shim` call.
+fn for_tools(
+    message: &Message,
+    outside: &Outside,
+    config: &Config,
+    world: &World<'_>,
+    note: &mut Note,
+) -> Result<Message> {
+    let policy = &outside.policy;
+    note.places = message.value("name").or(message.value("remote")).unwrap_or_default().to_owned();
+    let remote = || place::named(message.value("remote")?, config).ok().filter(|it| policy.serves(it.host()));
+    let mut place = match message.value("name") {
+        Some(name) => place::named(name, config)?,
+        None => match remote() {
+            Some(place) => place,
+            None => Place::Host(policy.only_host()?.clone()),
+        },
+    };
+    let mut wish = Narrowing::default();
+    for name in message.values("repository[]") {
+        let its = match name.contains(['/', ':']) {
+            true => place::named(name, config)?,
+            // One of the owner that is named.
+            false => {
+                let owner = place.owner().map_or_else(|| policy.only_owner(place.host()), Ok)?;
+                place::named(&format!("https://{}/{owner}/{name}", place.host()), config)?
+            }
+        };
+        if its.host() != place.host() && !wish.repositories.is_empty() {
+            return Err(Error::new("one token cannot be for repositories on several hosts"));
+        }
+        match its.repository() {
+            Some(repository) => wish.repositories.push(repository.clone()),
+            None => return Err(Error::new(format!("{name:?} is not a repository"))),
+        }
+        place = its;
+    }
+    if !policy.serves(place.host()) {
+        return Ok(Message::new(DECLINED));
+    }
+    for permission in message.values("permission[]") {
+        let (name, level) = narrow::permission(permission)
+            .map_err(|why| Error::new(format!("{permission:?} is not a permission")).hint(why))?;
+        wish.permissions.insert(name, level);
+    }
+    let (selected, narrowing) = policy.select(&place, &wish, config)?;
+    *note = noted(&note.operation, &selected, &narrowing);
+    let obtain = |need: Need<'_>| token::issue(&selected, &narrowing, need, token::OPERATION, config, world);
+    let bot = match message.value("identity") {
+        None => None,
+        Some(_) => Some(outside.bot(selected.rule, || {
+            let source = TokenSource::new(selected.rule, config, world);
+            with_token(
+                |need| Ok::<_, Error>(obtain(need)?.0),
+                |issued| identity::of_bot(selected.rule, &source, &issued.token.secret),
+            )
+        })?),
+    };
+    let (issued, granted) = obtain(Need::Fresh)?;
+    let source = TokenSource::new(selected.rule, config, world).narrowed(narrowing.clone());
+    policy.check_token(&source, &selected, &narrowing, &issued)?;
+    let (name, address) = bot.unzip();
+    Ok(Given::new(issued, granted, selected.rule)
+        .to_message()
+        .with_some("identity_name", name.as_deref())
+        .with_some("identity_address", address.as_deref()))
+}
+
+/// What is noted of a request that is allowed.
+fn noted(operation: &str, selected: &Selected<'_>, narrowing: &Narrowing) -> Note {
+    let host = selected.place.host();
+    let places: Vec<String> = match narrowing.repositories.as_slice() {
+        [] => vec![selected.place.to_string()],
+        all => all.iter().map(|it| Place::Repository(host.clone(), it.clone()).to_string()).collect(),
+    };
+    let permissions =
+        if narrowing.permissions.is_empty() { &selected.rule.permissions } else { &narrowing.permissions };
+    Note { operation: operation.to_owned(), places: places.join(","), permissions: listed(permissions) }
+}
+
+fn listed(permissions: &Permissions) -> String {
+    let each: Vec<String> = permissions.iter().map(|(name, level)| format!("{name}:{level}")).collect();
+    each.join(",")
+}

@@ -1,0 +1,109 @@
+//! `serve`: tokens over a Unix socket, for those who must not have the key. The socket lives as long as a command, like
+//! `ssh-agent CMD`.
+//!
+//! Each connection has a thread of its own, and in it everything that one call of this program has: a request is answered as
+//! a call answers it, with a [`policy::Policy`] before it.
+
+mod answer;
+mod audit;
+mod connections;
+mod endpoint;
+mod policy;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ValueHint;
+
+use super::beside::{End, Signals};
+use super::exec;
+use super::output::Output;
+use crate::config::{Config, Flags};
+use crate::error::Result;
+use crate::socket;
+use crate::time::{no_thread, start};
+use crate::world::{SECRET_VARIABLES, World};
+
+use answer::Outside;
+use audit::Audit;
+use endpoint::Endpoint;
+use policy::Policy;
+
+/// What is served, and where.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "With --permissions the tokens may do no more than that, for example --permissions contents=read."
+)]
+pub(crate) struct Options {
+    /// The socket, in a folder of this user's; it is made, and removed at the end
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    socket: PathBuf,
+    /// Tokens are for this OWNER/REPO, or for all of this OWNER; may be repeated. Default: what the rules name
+    #[arg(long, value_name = "NAME")]
+    allow: Vec<String>,
+    /// Who may use the socket: 0600 is this user, 0666 is every user who can reach it
+    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = mode)]
+    mode: u32,
+    /// Add a line for each answer and each refusal to this file; default: stderr
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    audit: Option<PathBuf>,
+    /// The command and its arguments: the socket is there until it ends, and GHAPP_SOCKET names it
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// Permissions of a socket.
+fn mode(text: &str) -> std::result::Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode & !0o066 == 0o600 => Ok(mode),
+        _ => Err("write it like 0600, 0660 or 0666".to_owned()),
+    }
+}
+
+/// How often is looked whether the end has come.
+const LOOK: Duration = Duration::from_secs(60);
+
+pub(super) fn serve(
+    options: &Options,
+    flags: &mut Flags,
+    world: &World<'_>,
+    output: &mut Output<'_>,
+) -> Result<u8> {
+    // As a setting it would change a rule, and there may be several.
+    let permissions = flags.take("permissions");
+    let policy = Policy::new(&options.allow, &permissions, &Config::load(flags, world)?)?;
+    let audit = Audit::open(options.audit.as_deref())?;
+    let signals = Signals::catch(world)?;
+    let (endpoint, listener) = Endpoint::make(&options.socket, options.mode)?;
+    let outside = Arc::new(Outside::new(world, flags.clone(), policy, audit));
+    start(move || connections::accept(&listener, &outside)).map_err(|e| no_thread("serve", &e))?;
+    let command = match options.command.split_first() {
+        None => {
+            output.line(&format!("{}={}", socket::VARIABLE, endpoint.path().display()))?;
+            None
+        }
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments).env(socket::VARIABLE, endpoint.path());
+            for secret in SECRET_VARIABLES {
+                command.env_remove(secret);
+            }
+            (world.before_exec)();
+            match command.spawn() {
+                Ok(child) => Some(child),
+                Err(failed) => return Ok(exec::cannot_run(program, &failed, world)),
+            }
+        }
+    };
+    let watch = signals.watch(command);
+    loop {
+        match watch.end_within(LOOK) {
+            Some(End::Command(code)) => return Ok(code),
+            Some(End::Signal) => return Ok(0),
+            None => {}
+        }
+    }
+}
