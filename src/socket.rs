@@ -119,6 +119,8 @@ impl Message {
     /// If it is none.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let text = std::str::from_utf8(bytes).map_err(|_| Error::new("the message is not valid UTF-8"))?;
+        let (text, _) =
+            text.split_once("\n\n").ok_or_else(|| Error::new("the message ends in its middle"))?;
         let mut lines = text.split('\n');
         let word = lines.next().unwrap_or_default();
         if word.is_empty() || !word.bytes().all(|byte| byte.is_ascii_lowercase()) {
@@ -126,9 +128,6 @@ impl Message {
         }
         let mut message = Self::new(word);
         for line in lines {
-            if line.is_empty() {
-                return Ok(message);
-            }
             let (key, value) =
                 line.split_once('=').ok_or_else(|| Error::new("a line of the message is not key=value"))?;
             if line.contains(char::is_control) {
@@ -136,7 +135,7 @@ impl Message {
             }
             message = message.with(key, value);
         }
-        Err(Error::new("the message ends in its middle"))
+        Ok(message)
     }
 }
 

@@ -283,7 +283,8 @@ fn a_proxy_that_refuses_is_not_asked_again_and_again() {
         assert!(failed.stderr.contains(&expected.replace("PROXY", &proxy)), "{failed:?}");
         assert_eq!(failed.stderr.lines().count(), 2, "{failed:?}");
         assert!(!failed.stderr.contains("s3cret"));
-        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1);
+        // Once for the API, and once for git's server, which is connected to meanwhile.
+        assert!(asked.load(std::sync::atomic::Ordering::SeqCst) <= 2);
     }
 }
 
