@@ -161,18 +161,6 @@ fn an_enterprise_server_is_set_up_under_its_name() {
     assert_eq!(fresh.git_values("credential.https://ghe.example.helper"), ["", PROGRAM]);
 }
 
-#[cfg(unix)]
-#[test]
-fn a_key_that_its_owner_may_not_read_is_hers_to_open() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let fresh = Fresh::new();
-    std::fs::set_permissions(&fresh.key, std::fs::Permissions::from_mode(0o000)).unwrap();
-    if std::fs::read(&fresh.key).is_ok() {
-        return common::skip("root may read everything");
-    }
-    refused(&fresh.setup(&[]), "permission denied", "its mode is 000; let its owner read it: chmod 600 '");
-}
-
 #[test]
 fn two_apps_are_two_rules_and_one_can_be_taken_back_alone() {
     let fresh = Fresh::new();
