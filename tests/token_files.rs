@@ -326,7 +326,14 @@ fn a_command_that_cannot_be_run_leaves_no_file_and_none_is_run_without_a_token()
 #[test]
 fn a_token_that_may_be_any_word_replaces_no_word() {
     let env = TestEnv::bare();
-    env.configure("[[app]]\ntoken-command = ['cat', 'given']\nscope = 'owner'\n");
+    env.configure("[[app]]\ntoken-command = ['cat', 'given']\nscope = 'installation'\n");
+    let knows = |text: &str| {
+        let mut world = env.github.world();
+        let token = world.issue(common::ACME_ON_ACME);
+        world.tokens.iter_mut().find(|it| it.text == token).unwrap().text = text.to_owned();
+    };
+    knows("first-token");
+    knows("second-token");
     env.write("home/given", "first-token\n");
     env.write("home/word", "1.2.3\n");
     env.write("home/empty", "");
