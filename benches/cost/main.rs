@@ -190,7 +190,7 @@ impl Bench {
         let above = memory(&self.glibc).zip(memory(&self.empty)).map(|(ours, empty)| ours - empty);
         report("peak memory above an empty process, MiB", above, 4.0);
         let size = std::fs::metadata(&self.glibc.program).unwrap().len() as f64 / 1_000_000.0;
-        report("stripped binary, MB", Some(size), 4.0);
+        report("stripped binary, MB", Some(size), 4.3);
     }
 
     /// Measures side by side, and prints a table; gives the ratios to an empty process and to another helper.
