@@ -14,7 +14,7 @@ use crate::error::{Error, Result, cause};
 use crate::origin::Origin;
 use crate::secret::redacted;
 use crate::time::{no_thread, start};
-use crate::world::{SECRET_VARIABLES, World};
+use crate::world::{World, remove_secrets};
 
 /// How long a command may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
@@ -117,9 +117,7 @@ impl ConfiguredCommand {
     fn start(&self, input: &[u8], variables: &[(&str, &str)], world: &World<'_>) -> Result<Child> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).env(INSIDE, self.setting).envs(variables.iter().copied());
-        for name in SECRET_VARIABLES {
-            command.env_remove(name);
-        }
+        remove_secrets(&mut command);
         if let Some(home) = world.folders.home.as_deref().filter(|home| home.is_dir()) {
             command.current_dir(home);
         }
@@ -154,8 +152,7 @@ impl ConfiguredCommand {
         if let Err(e) = forwarded {
             end_group(&mut child);
             let error = no_thread(&format!("read what {} prints", self.name()), &e);
-            let hint = error.next_step().unwrap_or_default().to_owned();
-            return Err(self.failure(error).hint(hint));
+            return Err(self.failure(&error).hint_of(&error));
         }
         let mut captured = Captured::default();
         let ended = listen(&mut child, &receiver, &mut captured, began);

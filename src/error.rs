@@ -43,6 +43,11 @@ impl Error {
         self
     }
 
+    /// The same failure with the next step of the failure that it comes from, if that has one.
+    pub(crate) fn hint_of(self, source: &Self) -> Self {
+        Self { hint: source.hint.clone().or(self.hint), ..self }
+    }
+
     /// The same failure with what another program says of it, if it says anything.
     pub(crate) fn quoting(mut self, words: &str) -> Self {
         if !words.is_empty() {

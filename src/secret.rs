@@ -13,6 +13,12 @@ use zeroize::Zeroizing;
 pub(crate) struct Secret(Zeroizing<String>);
 
 impl Secret {
+    /// A token as it stands in a string of JSON. git's lines can carry it, so it holds nothing that would have to be escaped
+    /// but these two.
+    pub(crate) fn in_json(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.expose().replace('\\', "\\\\").replace('"', "\\\""))
+    }
+
     /// Takes the text over.
     pub(crate) fn new(text: String) -> Self {
         Self(Zeroizing::new(text))

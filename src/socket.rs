@@ -43,6 +43,14 @@ pub(crate) struct Message {
     attributes: Vec<(String, Zeroizing<String>)>,
 }
 
+/// What helps where one side does not understand the other.
+pub(crate) const SAME_VERSION: &str = "use the same version of git-credential-ghapp on both sides";
+
+/// That an answer lacks what it should hold.
+pub(crate) fn no_token() -> Error {
+    Error::new("the answer from the socket holds no token").hint(SAME_VERSION)
+}
+
 impl Message {
     pub(crate) fn new(word: &str) -> Self {
         Self { word: word.to_owned(), attributes: Vec::new() }
@@ -184,8 +192,7 @@ pub(crate) fn ask(socket: &std::ffi::OsStr, request: &Message, world: &World<'_>
     match answer.word() {
         ANSWERED | DECLINED => Ok(answer),
         REFUSED => Err(answer.into_error()),
-        _ => Err(Error::new(format!("the answer from {shown} is not understood"))
-            .hint("use the same version of git-credential-ghapp on both sides")),
+        _ => Err(Error::new(format!("the answer from {shown} is not understood")).hint(SAME_VERSION)),
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::{Error, cause};
-use serde_json::Value;
 
 /// A point in time: seconds since the Unix epoch, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -122,6 +123,14 @@ impl Clock {
     pub(crate) fn elapsed(&self) -> Duration {
         self.steady.elapsed()
     }
+}
+
+/// A pause, between a half and one and a half times as long: who failed or waits together does not come back together.
+pub(crate) fn jittered(pause: Duration) -> Duration {
+    let mut byte = [128];
+    // Without random numbers the pause is simply not varied.
+    let _ = SystemRandom::new().fill(&mut byte);
+    pause.mul_f64(0.5 + f64::from(byte[0]) / 256.0)
 }
 
 /// So many seconds for a person, who needs no more than the order: `50 s`, `7 min`, `3 h`, `4 days`.

@@ -191,6 +191,20 @@ pub(crate) fn is_within(level: &str, most: Option<&str>) -> bool {
     }
 }
 
+/// The first of some permissions that is more than a rule allows. Everybody may read metadata, and a rule that names no
+/// permissions allows all.
+pub(crate) fn beyond<'p>(
+    permissions: &'p Permissions,
+    most: &Permissions,
+) -> Option<(&'p String, &'p String)> {
+    let most = |name: &str| match (most.is_empty(), name) {
+        (true, _) => Some("admin"),
+        (false, "metadata") => Some("read"),
+        (false, name) => most.get(name).map(String::as_str),
+    };
+    permissions.iter().find(|(name, level)| !is_within(level, most(name)))
+}
+
 /// What GitHub says that a token may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Granted {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,13 @@ pub(crate) const SHARED_CACHE_PASSWORD: &str = "GHAPP_SHARED_CACHE_PASSWORD";
 
 /// Variables that hold a secret of this program's, which no other program is given.
 pub(crate) const SECRET_VARIABLES: &[&str] = &[PRIVATE_KEY, SHARED_CACHE_PASSWORD];
+
+/// Keeps those from a command that is about to run.
+pub(crate) fn remove_secrets(command: &mut Command) {
+    for name in SECRET_VARIABLES {
+        command.env_remove(name);
+    }
+}
 
 /// What surrounds one run of the program.
 pub struct World<'a> {
@@ -89,6 +97,12 @@ impl Variables<'_> {
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>> {
         let text = self.path(name).map(OsString::into_string).transpose();
         text.map_err(|_| Error::new(format!("the variable {name} is not valid UTF-8")))
+    }
+
+    /// The folders of `PATH`. One that is relative is another one in each folder, which somebody else may have filled.
+    pub(crate) fn search_path(&self) -> Vec<PathBuf> {
+        let path = self.path("PATH").unwrap_or_default();
+        std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect()
     }
 }
 

@@ -69,16 +69,14 @@ pub(super) fn bazel(
     };
     world.terminal.trace(|| format!("bazel: get for {place}"));
     let Some(issued) = issue(&place, config, world)? else { return output.write(NOTHING) };
-    let token = issued.token.secret.expose();
+    let token = &issued.token.secret;
     let header = if uri.host().is_some_and(|host| host.starts_with("raw.")) {
         // Where single files are, the token is a user name, as in https://TOKEN@raw.githubusercontent.com.
-        let pair = Zeroizing::new(format!("{token}:"));
+        let pair = Zeroizing::new(format!("{}:", token.expose()));
         Zeroizing::new(format!("Basic {}", *Zeroizing::new(STANDARD.encode(pair.as_bytes()))))
     } else {
-        Zeroizing::new(format!("Bearer {token}"))
+        Zeroizing::new(format!("Bearer {}", *token.in_json()))
     };
-    // git's lines can carry the token, so it holds nothing that JSON would have to escape but these two.
-    let header = Zeroizing::new(header.replace('\\', "\\\\").replace('"', "\\\""));
     let expires = time(issued.token.expires_at());
     let answer = Zeroizing::new(format!(
         "{{\"headers\": {{\"Authorization\": [\"{}\"]}}, \"expires\": \"{expires}\"}}\n",

@@ -1,7 +1,7 @@
 //! `exec`: a command with the App's identity, for everything that takes a token from its environment.
 
 use std::ffi::{OsStr, OsString};
-use std::process::Command;
+use std::process::{Child, Command};
 
 use zeroize::Zeroizing;
 
@@ -13,7 +13,7 @@ use crate::secret::Secret;
 use crate::socket;
 use crate::source::{TokenSource, with_token};
 use crate::token::Need;
-use crate::world::{SECRET_VARIABLES, World};
+use crate::world::{SECRET_VARIABLES, World, remove_secrets};
 
 /// What is to be run.
 #[derive(Debug, clap::Args)]
@@ -123,9 +123,7 @@ pub(super) fn give(
 
 /// Runs a command in the place of this process, without this program's secrets; gives its exit code.
 pub(super) fn become_it(command: &mut Command, world: &World<'_>) -> u8 {
-    for secret in SECRET_VARIABLES {
-        command.env_remove(secret);
-    }
+    remove_secrets(command);
     (world.before_exec)();
     match run(command) {
         Ok(code) => code,
@@ -133,8 +131,25 @@ pub(super) fn become_it(command: &mut Command, world: &World<'_>) -> u8 {
     }
 }
 
+/// Starts a command beside this process, without this program's secrets. `None`: no command is named.
+///
+/// # Errors
+/// The exit code where it cannot be run, which is told.
+pub(super) fn start_beside(
+    words: &[OsString],
+    variables: &[(&str, &OsStr)],
+    world: &World<'_>,
+) -> std::result::Result<Option<Child>, u8> {
+    let Some((program, arguments)) = words.split_first() else { return Ok(None) };
+    let mut command = Command::new(program);
+    command.args(arguments).envs(variables.iter().copied());
+    remove_secrets(&mut command);
+    (world.before_exec)();
+    command.spawn().map(Some).map_err(|failed| cannot_run(program, &failed, world))
+}
+
 /// Tells that a command cannot be run; gives the exit code for that.
-pub(super) fn cannot_run(program: &OsStr, failed: &std::io::Error, world: &World<'_>) -> u8 {
+fn cannot_run(program: &OsStr, failed: &std::io::Error, world: &World<'_>) -> u8 {
     let shown = program.to_string_lossy();
     world.terminal.error(&Error::new(format!("cannot run {shown}: {}", cause(failed))));
     if failed.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE }

@@ -143,11 +143,7 @@ pub(super) fn each_client(config: &Config) -> Vec<&Rule> {
 
 /// What goes wrong with one App of several.
 pub(super) fn trouble(rule: &Rule, why: &Error) -> Error {
-    let error = Error::new(format!("{} on {}: {why}", rule.client(), rule.host));
-    match why.next_step() {
-        Some(step) => error.hint(step),
-        None => error,
-    }
+    Error::new(format!("{} on {}: {why}", rule.client(), rule.host)).hint_of(why)
 }
 
 /// All installations of an App; `briefly`: GitHub is not tried for long.

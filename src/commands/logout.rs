@@ -97,22 +97,18 @@ pub(super) fn logout(
     Ok(u8::from(!troubles.is_empty()))
 }
 
-/// Revokes and removes every token, also those of Apps that are no longer configured. Gives what was done, if anything, and
-/// why not all of it was.
-pub(super) fn everything(config: &Config, world: &World<'_>) -> (Option<String>, Vec<Error>) {
-    let (tokens, mut troubles) = cached(config, world);
-    let way = Way { keeps_remote: false, removes_sealed: true, revokes_others: false };
-    let done = remove_tokens(&tokens, way, config, world, &mut troubles);
-    (done.in_words(), troubles)
-}
-
-/// Revokes and removes those tokens that are meant. Gives why not all of it was done.
-pub(super) fn these(is_meant: impl Fn(&Cached) -> bool, config: &Config, world: &World<'_>) -> Vec<Error> {
+/// Revokes and removes the tokens that are meant, also those of Apps that are no longer configured. Gives what was done, if
+/// anything, and why not all of it was.
+pub(super) fn these(
+    is_meant: impl Fn(&Cached) -> bool,
+    config: &Config,
+    world: &World<'_>,
+) -> (Option<String>, Vec<Error>) {
     let (mut tokens, mut troubles) = cached(config, world);
     tokens.retain(is_meant);
     let way = Way { keeps_remote: false, removes_sealed: true, revokes_others: false };
-    remove_tokens(&tokens, way, config, world, &mut troubles);
-    troubles
+    let done = remove_tokens(&tokens, way, config, world, &mut troubles);
+    (done.in_words(), troubles)
 }
 
 /// How tokens are removed.
@@ -320,14 +316,11 @@ fn cannot_be_opened(cached: &Cached) -> Error {
 }
 
 fn still_valid(token: &Cached, why: &Error) -> Error {
-    let error = Error::new(format!(
+    Error::new(format!(
         "the token for {} on {} was removed here but not revoked, and stays valid until {}: {why}",
         token.whom(),
         token.label.host,
         time(token.expires_at)
-    ));
-    match why.next_step() {
-        Some(step) => error.hint(step),
-        None => error,
-    }
+    ))
+    .hint_of(why)
 }

@@ -7,7 +7,7 @@ use crate::config::{Config, Flags, RuleScope, Selected};
 use crate::error::{Error, Result};
 use crate::names::Repository;
 use crate::source::Narrowing;
-use crate::token::{Permissions, is_within};
+use crate::token::{Permissions, beyond, is_within};
 use crate::world::World;
 
 /// What a token is to be narrowed to.
@@ -123,13 +123,7 @@ pub(super) fn check(selected: &Selected<'_>, narrowing: &Narrowing) -> Result<()
             format!("the rule for {place} gives tokens for single repositories only ({})", rule.origin);
         return Err(Error::new(what).hint("name one repository"));
     }
-    // Everybody may read metadata.
-    let most = |name: &str| match (rule.permissions.is_empty(), name) {
-        (true, _) => Some("admin"),
-        (false, "metadata") => Some("read"),
-        (false, name) => rule.permissions.get(name).map(String::as_str),
-    };
-    match permissions.iter().find(|(name, level)| !is_within(level, most(name))) {
+    match beyond(permissions, &rule.permissions) {
         None => Ok(()),
         Some((name, level)) => {
             let what = format!("the rule for {place} does not allow {name} = {level} ({})", rule.origin);

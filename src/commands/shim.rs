@@ -126,7 +126,8 @@ fn remove(options: &Options, world: &World<'_>, output: &mut Output<'_>) -> Resu
 
 /// The shims in PATH, and where they are by default.
 pub(super) fn found(world: &World<'_>) -> Vec<PathBuf> {
-    let files = folders(world).chain(default_folder(world)).map(|folder| folder.join(FILE));
+    let folders = world.variables.search_path().into_iter().chain(default_folder(world));
+    let files = folders.map(|folder| folder.join(FILE));
     let mut shims: Vec<PathBuf> = files.filter(|path| is_shim(path)).collect();
     shims.sort_unstable();
     shims.dedup();
@@ -462,14 +463,8 @@ fn no_real_one() -> Error {
 }
 
 fn in_path(world: &World<'_>) -> impl Iterator<Item = PathBuf> {
-    folders(world).flat_map(|folder| REAL.iter().map(move |name| folder.join(name)))
-}
-
-/// The folders of PATH. One that is relative is another one in each folder, which somebody else may have filled.
-fn folders(world: &World<'_>) -> impl Iterator<Item = PathBuf> {
-    let path = world.variables.path("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).collect();
-    folders.into_iter()
+    let folders = world.variables.search_path().into_iter();
+    folders.flat_map(|folder| REAL.iter().map(move |name| folder.join(name)))
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -86,7 +86,7 @@ pub(super) fn uninstall(
     }
 
     // Tokens, while their App is configured.
-    let (done, troubles) = logout::everything(&config, world);
+    let (done, troubles) = logout::these(|_| true, &config, world);
     troubles.iter().for_each(&mut warn);
     done.map_or(Ok(()), |done| output.line(&done))?;
     for rule in &config.rules {

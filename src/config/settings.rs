@@ -595,10 +595,7 @@ fn shared_address(text: &str, origin: &Origin) -> Result<Option<Address>> {
     if text.is_empty() {
         return Ok(None);
     }
-    let explained = |why: Error| {
-        let error = Error::new(format!("{} ({origin})", why.message()));
-        error.hint(why.next_step().unwrap_or_default())
-    };
+    let explained = |why: Error| Error::new(format!("{} ({origin})", why.message())).hint_of(&why);
     Address::parse(text).map(Some).map_err(explained)
 }
 

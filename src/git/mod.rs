@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result, cause};
 use crate::time::{Unfinished, no_thread, start, within};
-use crate::world::SECRET_VARIABLES;
+use crate::world::remove_secrets;
 
 /// What a call of git gave.
 #[derive(Debug)]
@@ -50,9 +50,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 fn command<S: AsRef<OsStr>>(repository: Repository, arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = command_with_secrets(repository, arguments);
     // Neither git nor what git starts needs the key.
-    for name in SECRET_VARIABLES {
-        command.env_remove(name);
-    }
+    remove_secrets(&mut command);
     command
 }
 

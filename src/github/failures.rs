@@ -118,7 +118,7 @@ pub(super) fn is_unknown_app(reply: &Reply) -> bool {
 pub(super) fn is_unknown_key(reply: &Reply) -> bool {
     match reply.is_github {
         true => reply.status == 401 && githubs_message(reply).as_deref() == Some(UNKNOWN_KEY),
-        // What else it can be is not message.
+        // What else it may be, the answer does not tell.
         false => reply.status == 401 && !is_about_times_of_jwt(reply),
     }
 }

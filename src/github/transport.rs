@@ -18,7 +18,7 @@ use crate::error::{Error, cause};
 use crate::git::network::Way;
 use crate::names::ApiUrl;
 use crate::secret::without;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, jittered};
 use crate::vendor::Vendor;
 use crate::world::{UNTIL_TOLD, World};
 
@@ -167,7 +167,7 @@ impl<'a> Transport<'a> {
                 Err(Unanswered::Lasting(error)) => return Err(Failure::Refused(error)),
                 Err(Unanswered::Passing(error)) => (Failure::Unreachable(error), None),
             };
-            let wait = wait.unwrap_or_else(|| pause.mul_f64(jitter()));
+            let wait = wait.unwrap_or_else(|| jittered(pause));
             if wait >= left() {
                 return Err(failure);
             }
@@ -383,13 +383,4 @@ fn is_about_a_name(error: &io::Error) -> bool {
 fn is_about_connecting(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
     matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
-}
-
-/// Between a half and one and a half, so that processes that failed together do not come back together.
-fn jitter() -> f64 {
-    use ring::rand::{SecureRandom, SystemRandom};
-    let mut byte = [128];
-    // Without random numbers the pause is simply not varied.
-    let _ = SystemRandom::new().fill(&mut byte);
-    0.5 + f64::from(byte[0]) / 256.0
 }

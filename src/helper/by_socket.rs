@@ -5,7 +5,7 @@ use std::io::Write;
 
 use super::Operation;
 use super::protocol::{Answer, Request};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::secret::Secret;
 use crate::socket::{self, Message};
 use crate::time::Timestamp;
@@ -65,7 +65,6 @@ fn credential(answer: &Message) -> Result<Answer> {
             expires_at: Timestamp(expires_at),
             state: answer.value("state").filter(|it| is_token(it)).map(str::to_owned),
         }),
-        _ => Err(Error::new("the answer from the socket holds no token")
-            .hint("use the same version of git-credential-ghapp on both sides")),
+        _ => Err(socket::no_token()),
     }
 }

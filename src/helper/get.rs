@@ -5,7 +5,7 @@ use std::io::Write;
 use super::protocol::{Answer, Request};
 use crate::config::{Config, Rule, Selected, for_public, select};
 use crate::error::{Error, Result};
-use crate::names::Host;
+use crate::names::{Host, Place};
 use crate::source::{Outcome, TokenSource};
 use crate::token::Token;
 use crate::world::World;
@@ -24,9 +24,8 @@ pub(super) fn get(
         world.terminal.warning(&nothing_configured(world));
         return Ok(());
     }
-    let selected = request
-        .place(&|host, name| config.is_username(host, name))
-        .map_or(Ok(None), |place| select(place, config));
+    let place = request.place(&|host, name| config.is_username(host, name));
+    let selected = place.clone().map_or(Ok(None), |place| select(place, config));
     let quits = match &selected {
         Ok(Some(selected)) => selected.rule.quit_on_failure,
         // It is not clear which rule is meant: it is each one for this host.
@@ -40,7 +39,7 @@ pub(super) fn get(
             let source = TokenSource::for_git(selected.rule, config, world);
             answer(request, &selected, &source, world)
         }
-        None => Ok(public(request, config, world)),
+        None => Ok(public(place.as_ref(), request, config, world)),
     });
     match answer {
         Ok(Some(answer)) => answer.write(stdout),
@@ -74,13 +73,12 @@ fn answer(
 }
 
 /// The answer for a place that no rule is for: if it is a public repository, and a rule gives tokens for those.
-fn public(request: &Request, config: &Config, world: &World<'_>) -> Option<Answer> {
-    let place = request.place(&|host, name| config.is_username(host, name));
+fn public(place: Option<&Place>, request: &Request, config: &Config, world: &World<'_>) -> Option<Answer> {
     let answer = place.and_then(|place| {
-        let rule = for_public(&place, config)?;
+        let rule = for_public(place, config)?;
         world.terminal.trace(|| format!("rule: {} ({})", rule.client(), rule.origin));
         let need = request.need();
-        let issued = TokenSource::for_git(rule, config, world).for_public(&place, need)?;
+        let issued = TokenSource::for_git(rule, config, world).for_public(place, need)?;
         Some(credential(issued.token, rule, request))
     });
     if answer.is_none() {

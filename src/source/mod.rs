@@ -162,26 +162,26 @@ pub(crate) fn with_token<T, E: From<Failure>>(
 impl<'a> TokenSource<'a> {
     pub(crate) fn new(rule: &'a Rule, config: &Config, world: &'a World<'a>) -> Self {
         let app = Rc::new(App::new(&rule.app_id, &rule.identity, world));
-        let sealer = Rc::clone(&app) as Rc<dyn cache::Sealer + 'a>;
-        let (github, git_server) = (OnceCell::new(), OnceCell::new());
         let mut settings = config.cache.clone();
         if rule.identity.token_command().is_some() {
             // Machines have no secret in common that its tokens could be sealed under.
             settings.shared = SharedSettings::default();
         }
-        let cache = Cache::open(world, &settings, Some(sealer));
-        let narrowing = Narrowing::default();
-        let network = GITS_NETWORK;
+        Self::of(app, rule, settings, world)
+    }
+
+    fn of(app: Rc<App<'a>>, rule: &'a Rule, settings: cache::Settings, world: &'a World<'a>) -> Self {
+        let sealer = Rc::clone(&app) as Rc<dyn cache::Sealer + 'a>;
         Self {
             rule,
+            cache: Cache::open(world, &settings, Some(sealer)),
             settings,
             world,
-            network,
+            network: GITS_NETWORK,
             app,
-            cache,
-            github,
-            git_server,
-            narrowing,
+            github: OnceCell::new(),
+            git_server: OnceCell::new(),
+            narrowing: Narrowing::default(),
             heeds_trouble: false,
         }
     }
@@ -720,8 +720,7 @@ impl<'a> TokenSource<'a> {
     fn not_installed(&self, place: &Place) -> Error {
         // Where the App's page is, only GitHub knows. Without it the message is less of a help, but still true.
         let page = self.cache.app_page(&self.api_key()).or_else(|| {
-            let info = self.github().ok()?.app().ok()?;
-            let info = info?;
+            let info = self.github().ok()?.app().ok()??;
             let page = AppPage { install: info.install_page(), slug: info.slug };
             self.cache.remember_app_page(&self.api_key(), &page);
             Some(page)

@@ -1,11 +1,9 @@
 //! Tokens for public repositories that the App is not installed on. Any token reads what is public, and GitHub limits who
 //! comes without one: so git gets one that may do next to nothing.
 
-use std::cell::OnceCell;
 use std::rc::Rc;
 
 use super::{Issued, Narrowing, Outcome, TokenSource};
-use crate::cache::{self, Cache};
 use crate::config::RuleScope;
 use crate::error::{Error, Result};
 use crate::names::{Place, Repository};
@@ -46,7 +44,7 @@ impl<'a> TokenSource<'a> {
         let server = self.git_server()?;
         for source in &levels {
             let mut issued = source.of_owner(whose, need)?;
-            if issued.granted.is_none() {
+            if issued.was_cached() {
                 match server.probe(repository, &issued.token.secret, self.settings.deadline) {
                     Ok(200) => return Ok(Some(issued)),
                     // It was revoked since it was cached.
@@ -75,18 +73,12 @@ impl<'a> TokenSource<'a> {
     /// A source of the same App's tokens, of which each may only read this.
     fn limited_to(&self, permission: &str) -> Self {
         let permissions = Permissions::from([(permission.to_owned(), "read".to_owned())]);
-        let sealer = Rc::clone(&self.app) as Rc<dyn cache::Sealer + 'a>;
+        let app = Rc::clone(&self.app);
         Self {
-            rule: self.rule,
-            settings: self.settings.clone(),
-            world: self.world,
             network: self.network,
-            app: Rc::clone(&self.app),
-            cache: Cache::open(self.world, &self.settings, Some(sealer)),
-            github: OnceCell::new(),
-            git_server: OnceCell::new(),
             narrowing: Narrowing { repositories: Vec::new(), permissions },
             heeds_trouble: self.heeds_trouble,
+            ..Self::of(app, self.rule, self.settings.clone(), self.world)
         }
     }
 

@@ -22,6 +22,7 @@ use super::key::{Name as _, TokenKey};
 use super::store::{CircuitBreaker, Sealing};
 use crate::error::{Error, Result};
 use crate::secret::hex;
+use crate::time::jittered;
 
 pub(crate) use address::{Address, SharedSettings};
 use engine::{Engine, Look};
@@ -112,7 +113,7 @@ impl<'a> Cache<'a> {
                 look.values.into_iter().take(decisive).map(Option::unwrap_or_default).collect();
             if found == known {
                 self.world.tell_waiting(began.elapsed(), || "waiting for another machine to mint".to_owned());
-                thread::sleep(pause.mul_f64(jitter()));
+                thread::sleep(jittered(pause));
                 pause = (pause * 2).min(LONGEST_PAUSE);
             } else {
                 // What is there is of no use, as before.
@@ -282,7 +283,7 @@ impl<'a> Cache<'a> {
                 breaker.open();
                 if self.is_first_time_today("shared-cache") {
                     let told = Error::new(format!("the shared cache {address} is not used: {why}"));
-                    terminal.warning(&told.hint(why.next_step().unwrap_or("git-credential-ghapp doctor")));
+                    terminal.warning(&told.hint("git-credential-ghapp doctor").hint_of(&why));
                 }
                 None
             }
@@ -299,12 +300,4 @@ fn shared_key(sealing: &Sealing<'_>, name: &str) -> Option<String> {
 fn leads_to(value: &[u8]) -> Option<&[u8]> {
     const LENGTH: usize = engine::PREFIX.len() + 64;
     value.get(..LENGTH).filter(|key| key.starts_with(engine::PREFIX.as_bytes()))
-}
-
-/// Between a half and one and a half, so that machines that wait do not come all at once.
-fn jitter() -> f64 {
-    let mut byte = [128];
-    // Without random numbers the pause is simply not varied.
-    let _ = SystemRandom::new().fill(&mut byte);
-    0.5 + f64::from(byte[0]) / 256.0
 }

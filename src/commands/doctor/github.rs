@@ -182,14 +182,8 @@ fn examine_shared_cache(source: &TokenSource<'_>, report: &mut Report<'_, '_>) -
         }
         Err(why) => {
             let what = format!("{address} is not used, so this machine mints for itself: {}", why.message());
-            let what = Error::new(what);
-            report.warning(
-                "shared cache",
-                match why.next_step() {
-                    Some(step) => what.hint(step),
-                    None => what.hint("check that it runs, and that this machine may connect to it"),
-                },
-            )
+            let advice = "check that it runs, and that this machine may connect to it";
+            report.warning("shared cache", Error::new(what).hint(advice).hint_of(&why))
         }
     }
 }

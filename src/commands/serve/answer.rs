@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::helper::protocol::Request;
 use crate::helper::{feedback, get};
 use crate::names::Place;
-use crate::socket::{ANSWERED, DECLINED, Message};
+use crate::socket::{ANSWERED, DECLINED, Message, SAME_VERSION};
 use crate::source::{Narrowing, Outcome, TokenSource, with_token};
 use crate::terminal::Terminal;
 use crate::time::{Clock, Timestamp};
@@ -118,8 +118,7 @@ fn of_operation(
     match message.word() {
         "get" | "store" | "erase" => for_git(message, outside, config, world, note),
         token::OPERATION => for_tools(message, outside, config, world, note),
-        _ => Err(Error::new("there is no such operation")
-            .hint("use the same version of git-credential-ghapp on both sides")),
+        _ => Err(Error::new("there is no such operation").hint(SAME_VERSION)),
     }
 }
 

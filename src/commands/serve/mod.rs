@@ -12,7 +12,6 @@ mod policy;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use crate::config::{Config, Flags};
 use crate::error::Result;
 use crate::socket;
 use crate::time::{no_thread, start};
-use crate::world::{SECRET_VARIABLES, World};
+use crate::world::World;
 
 use answer::Outside;
 use audit::Audit;
@@ -80,24 +79,14 @@ pub(super) fn serve(
     let (endpoint, listener) = Endpoint::make(&options.socket, options.mode)?;
     let outside = Arc::new(Outside::new(world, flags.clone(), policy, audit));
     start(move || connections::accept(&listener, &outside)).map_err(|e| no_thread("serve", &e))?;
-    let command = match options.command.split_first() {
-        None => {
-            output.line(&format!("{}={}", socket::VARIABLE, endpoint.path().display()))?;
-            None
-        }
-        Some((program, arguments)) => {
-            let mut command = Command::new(program);
-            command.args(arguments).env(socket::VARIABLE, endpoint.path());
-            for secret in SECRET_VARIABLES {
-                command.env_remove(secret);
-            }
-            (world.before_exec)();
-            match command.spawn() {
-                Ok(child) => Some(child),
-                Err(failed) => return Ok(exec::cannot_run(program, &failed, world)),
-            }
-        }
+    let here = [(socket::VARIABLE, endpoint.path().as_os_str())];
+    let command = match exec::start_beside(&options.command, &here, world) {
+        Ok(command) => command,
+        Err(code) => return Ok(code),
     };
+    if command.is_none() {
+        output.line(&format!("{}={}", socket::VARIABLE, endpoint.path().display()))?;
+    }
     let watch = signals.watch(command);
     loop {
         match watch.end_within(LOOK) {

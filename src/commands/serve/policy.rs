@@ -5,7 +5,7 @@ use crate::config::{Config, Selected, select};
 use crate::error::{Error, Result};
 use crate::names::{Host, Place, Repository};
 use crate::source::{Issued, Narrowing, TokenSource};
-use crate::token::{Permissions, is_within};
+use crate::token::{Permissions, beyond};
 
 /// What tokens are for at most.
 #[derive(Debug)]
@@ -116,14 +116,7 @@ impl Policy {
             }
         };
         can_be_narrowed(&selected)?;
-        let most = |name: &str| match (self.permissions.is_empty(), name) {
-            (true, _) => Some("admin"),
-            (false, "metadata") => Some("read"),
-            (false, name) => self.permissions.get(name).map(String::as_str),
-        };
-        if let Some((name, level)) =
-            wish.permissions.iter().find(|(name, level)| !is_within(level, most(name)))
-        {
+        if let Some((name, level)) = beyond(&wish.permissions, &self.permissions) {
             let what = format!("{name} = {level} is not allowed");
             return Err(
                 Error::new(what).hint(format!("serve --permissions {name}={level}, on the other side"))

@@ -115,7 +115,7 @@ impl Check<'_> {
 
 fn fails(tried: &Tried, how: &str, why: &Error) -> Error {
     let settings = r"git config --show-origin --get-regexp '^(credential|http|url)\.'";
-    Error::new(format!("git ls-remote {} {how}: {why}", tried.url)).hint(why.next_step().unwrap_or(settings))
+    Error::new(format!("git ls-remote {} {how}: {why}", tried.url)).hint(settings).hint_of(why)
 }
 
 /// A rule as flags on git's helper line.

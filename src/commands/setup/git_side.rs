@@ -247,9 +247,8 @@ impl Here {
     pub(in crate::commands) fn find(world: &World<'_>) -> Result<Self> {
         let unknown = |_| Error::new("this program does not know where it is");
         let here = std::env::current_exe().and_then(canonicalize).map_err(unknown)?;
-        let path = world.variables.path("PATH").unwrap_or_default();
         let name = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
-        let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+        let folders = world.variables.search_path().into_iter();
         let named: Vec<PathBuf> =
             folders.map(|folder| folder.join(&name)).filter(|file| file.is_file()).collect();
         let leads_here = |file: &&PathBuf| canonicalize(file).is_ok_and(|file| file == here);

@@ -1,5 +1,6 @@
 //! What setup wrote, so that it can take it back: a file beside the configuration.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -129,15 +130,7 @@ impl Journal {
                 lines.extend(change.what_undo_does(world)?);
             }
         }
-        // A file that several runs wrote to is one file.
-        let mut seen = Vec::new();
-        lines.retain(|line| {
-            !seen.contains(line) && {
-                seen.push(line.clone());
-                true
-            }
-        });
-        Ok(lines)
+        Ok(each_once(lines))
     }
 
     /// Takes changes back, the latest first, and notes what was done. What cannot be taken back ends it, and stays in the
@@ -200,4 +193,10 @@ impl Journal {
             })
             .collect())
     }
+}
+
+/// The lines without repetitions: a file that several runs of setup wrote to is one file.
+pub(super) fn each_once(lines: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    lines.into_iter().filter(|line| seen.insert(line.clone())).collect()
 }

@@ -437,7 +437,7 @@ impl Minted {
                 it.label.app == self.app
                     && !self.before.iter().any(|(key, store)| it.key == *key && it.store == *store)
             };
-            for why in logout::these(is_new, config, world) {
+            for why in logout::these(is_new, config, world).1 {
                 world.terminal.warning(&why);
             }
         }

@@ -4,7 +4,7 @@ use super::super::cached::cached;
 use super::super::output::{Output, count, time};
 use super::change::in_shell;
 use super::git_side::typed_program;
-use super::journal::{Journal, Which};
+use super::journal::{Journal, Which, each_once};
 use crate::commands::person::Person;
 use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
@@ -46,7 +46,7 @@ pub(super) fn undo(
     }
     let mut undone = Vec::new();
     let all = journal.undo(which, world, &mut undone);
-    tell(&undone, output)?;
+    tell(undone, output)?;
     if let Some((tokens, app)) = tokens.filter(|_| !person.present) {
         let program = typed_program(world);
         let app = in_shell(&app);
@@ -75,18 +75,11 @@ fn tokens_that_stay(
     }))
 }
 
-fn tell(undone: &[String], output: &mut Output<'_>) -> Result<()> {
+fn tell(undone: Vec<String>, output: &mut Output<'_>) -> Result<()> {
     if !undone.is_empty() {
         output.line("undone:")?;
     }
-    // A file that several runs of setup wrote to is one file.
-    let mut lines: Vec<&String> = Vec::new();
-    for line in undone {
-        if !lines.contains(&line) {
-            lines.push(line);
-        }
-    }
-    lines.iter().try_for_each(|text| output.line(&format!("  {text}")))
+    each_once(undone).iter().try_for_each(|text| output.line(&format!("  {text}")))
 }
 
 /// Everything that setup wrote and this user may take back.
@@ -134,7 +127,7 @@ impl Written {
         for journal in &self.journals {
             troubles.extend(journal.undo(&Which::default(), world, &mut undone).err());
         }
-        tell(&undone, output)?;
+        tell(undone, output)?;
         Ok(troubles)
     }
 

@@ -104,11 +104,9 @@ fn json_pieces(given: &Given) -> Vec<String> {
 impl Text {
     /// The text itself, of which no copy stays in memory that is not wiped.
     pub(super) fn bytes(&self, token: &Token) -> Zeroizing<Vec<u8>> {
-        let token = token.secret.expose();
         let token = match self.format {
-            // git's lines can carry the token, so it holds nothing that JSON would have to escape but these two.
-            Format::Json => Zeroizing::new(token.replace('\\', "\\\\").replace('"', "\\\"")),
-            _ => Zeroizing::new(token.to_owned()),
+            Format::Json => token.secret.in_json(),
+            _ => Zeroizing::new(token.secret.expose().to_owned()),
         };
         let length = self.pieces.iter().map(|piece| piece.len() + token.len()).sum();
         let mut bytes = Zeroizing::new(Vec::with_capacity(length));

@@ -1,10 +1,10 @@
 //! A token, and what tools are told of it.
 
 use crate::config::Rule;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::names::{ApiUrl, Host, InstallationId};
 use crate::secret::Secret;
-use crate::socket::{ANSWERED, Message};
+use crate::socket::{ANSWERED, Message, no_token};
 use crate::source::Issued;
 use crate::time::{Clock, Timestamp};
 use crate::token::{Granted, Token, is_token};
@@ -70,9 +70,6 @@ impl Given {
                 granted: serde_json::from_str(message.value("granted")?).ok()?,
             })
         };
-        read().ok_or_else(|| {
-            Error::new("the answer from the socket holds no token")
-                .hint("use the same version of git-credential-ghapp on both sides")
-        })
+        read().ok_or_else(no_token)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io::Read as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -15,7 +14,7 @@ use crate::error::{Error, Result, cause};
 use crate::files::{is_absent, open_own};
 use crate::time::{Timestamp, describe};
 use crate::token::{Need, Token};
-use crate::world::{SECRET_VARIABLES, World};
+use crate::world::World;
 
 /// How long a token in a file is good for at least, in seconds, while GitHub can be reached: whoever reads it goes to work
 /// with it, and GitHub may be out of reach for a while.
@@ -51,22 +50,11 @@ pub(super) fn keep_fresh(
     let signals = Signals::catch(world)?;
     let written = text.write(path, &token, b"")?;
     let mut kept = Kept { token, written, failed: None };
-    let command = match options.command.split_first() {
-        None => None,
-        Some((program, arguments)) => {
-            let mut command = Command::new(program);
-            command.args(arguments);
-            for secret in SECRET_VARIABLES {
-                command.env_remove(secret);
-            }
-            (world.before_exec)();
-            match command.spawn() {
-                Ok(child) => Some(child),
-                Err(failed) => {
-                    kept.remove(path, world);
-                    return Ok(exec::cannot_run(program, &failed, world));
-                }
-            }
+    let command = match exec::start_beside(&options.command, &[], world) {
+        Ok(command) => command,
+        Err(code) => {
+            kept.remove(path, world);
+            return Ok(code);
         }
     };
     let watch = signals.watch(command);
@@ -142,8 +130,7 @@ impl Kept {
                     1.. => format!("keeps a token that expires in {}", describe(remaining)),
                     _ => "holds a token that has expired".to_owned(),
                 };
-                let what = Error::new(format!("{} {state}: {why}", path.display()));
-                let what = why.next_step().map_or(what.clone(), |hint| what.hint(hint));
+                let what = Error::new(format!("{} {state}: {why}", path.display())).hint_of(&why);
                 world.terminal.warning(&what);
             }
         }
