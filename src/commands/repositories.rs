@@ -13,7 +13,7 @@ use crate::github::Failure;
 use crate::github::answers::{Installation, RepositoryInfo};
 use crate::names::Place;
 use crate::secret::Secret;
-use crate::source::{Issued, Narrowing, TokenSource, with_token};
+use crate::source::{Issued, MintedBy, Narrowing, TokenSource, with_token};
 use crate::token::Need;
 use crate::world::World;
 
@@ -121,7 +121,7 @@ fn token_of(
     let owner = installation.owner().unwrap_or_default().to_ascii_lowercase();
     let source = TokenSource::new(rule, config, world);
     let place = Place::Owner(rule.host.clone(), owner);
-    let issued = source.token_of(&installation.id.clone().into(), &place, need)?;
+    let issued = source.token_of(MintedBy::GitHub(&installation.id.clone().into()), &place, need)?;
     if issued.token.is_new(world.clock) {
         source.probe_any_repository(&issued.token)?;
     }

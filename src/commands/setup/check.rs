@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::git;
 use crate::github::answers::Installation;
 use crate::names::Place;
-use crate::source::{Outcome, TokenSource, with_token};
+use crate::source::{MintedBy, Outcome, TokenSource, with_token};
 use crate::token::Need;
 use crate::world::{PRIVATE_KEY, World};
 
@@ -51,7 +51,8 @@ impl Check<'_> {
                 first.get_or_insert_with(|| repository.clone());
             }
             for (place, installation) in installed_on(rule, self.installations) {
-                let token_of = |need: Need<'_>| source.token_of(&installation, &place, need);
+                let token_of =
+                    |need: Need<'_>| source.token_of(MintedBy::GitHub(&installation), &place, need);
                 with_token(token_of, |issued| {
                     if first.is_none() {
                         first = source.probe_any_repository(&issued.token)?;

@@ -28,7 +28,7 @@ use crate::files::open_to_others;
 use crate::git::config::{self, Helper, Scope};
 use crate::github::answers::{AppInfo, Installation};
 use crate::names::{InstallationRef, Place};
-use crate::source::{TokenSource, with_token};
+use crate::source::{MintedBy, TokenSource, with_token};
 use crate::token::Need;
 use crate::world::World;
 
@@ -495,7 +495,7 @@ fn bot(
             .hint(app.install_hint()));
     };
     let source = TokenSource::new(rule, config, world);
-    let token_of = |need: Need<'_>| source.token_of(&installation, &place, need);
+    let token_of = |need: Need<'_>| source.token_of(MintedBy::GitHub(&installation), &place, need);
     let of_bot = with_token(token_of, |issued| identity::of_bot(rule, &source, &issued.token.secret))?;
     let (name, address) = of_bot;
     Ok(Identity { name, address, file: file.with_file_name(format!("identity-{}.gitconfig", app.slug)) })

@@ -23,7 +23,7 @@ use crate::app::Identity;
 use crate::app::key::{KeySource, KeyText, Signer};
 use crate::config::select;
 use crate::files::UNFINISHED_PREFIX;
-use crate::names::Host;
+use crate::names::{Host, Repository};
 use crate::terminal::Terminal;
 use crate::time::Clock;
 use crate::world::{Folders, Streams, Variables};

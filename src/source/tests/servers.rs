@@ -16,7 +16,7 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
 
-use super::super::Network;
+use super::super::servers::Network;
 use crate::git::network::Way;
 
 /// A token as GitHub knows it.
