@@ -9,6 +9,7 @@ use crate::rest::api_path;
 /// The REST API, below `https://api.github.com` or `https://HOST/api/v3`.
 const API: &[&str] = &[
     "GET /app",
+    "POST /app-manifests/{code}/conversions",
     "GET /app/installations",
     "GET /app/installations/{id}",
     "GET /app/organizations/{org}/installation",
@@ -24,7 +25,7 @@ const API: &[&str] = &[
     "GET /users/{name}/installation",
 ];
 
-/// git's server, and LFS. A repository's name is the same with and without `.git`.
+/// git's server, LFS, and the pages on which Apps are registered and installed. A repository's name is the same with and without `.git`.
 const WEB: &[&str] = &[
     "GET /{owner}/{repo}.git/info/refs",
     "POST /{owner}/{repo}.git/git-upload-pack",
@@ -33,6 +34,14 @@ const WEB: &[&str] = &[
     "POST /{owner}/{repo}.git/info/lfs/locks/verify",
     "GET /_lfs/{oid}",
     "PUT /_lfs/{oid}",
+    "POST /settings/apps/new",
+    "POST /settings/apps",
+    "POST /organizations/{org}/settings/apps/new",
+    "POST /organizations/{org}/settings/apps",
+    "GET /apps/{slug}/installations/new",
+    "POST /apps/{slug}/installations",
+    "GET /github-apps/{slug}/installations/new",
+    "POST /github-apps/{slug}/installations",
 ];
 
 /// Requests of one kind: a method and a route, as GitHub's documentation writes it:

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
+use crate::manifest;
 use crate::server::{Answer, Asked};
 use crate::vendor;
 use crate::world::{Anonymous, Repository, World};
@@ -32,6 +33,9 @@ enum Credential {
 
 /// Decides about a request that is not for the REST API.
 pub(crate) fn decide(world: &mut World, asked: &Asked) -> Step {
+    if let Some(answer) = manifest::page(world, asked) {
+        return Step::Answer(answer);
+    }
     let (path, query) = asked.path.split_once('?').unwrap_or((&asked.path, ""));
     let path = path.trim_matches('/');
     if let Some(oid) = path.strip_prefix("_lfs/") {

@@ -12,6 +12,7 @@ mod file;
 mod git;
 mod jwt;
 mod limits;
+mod manifest;
 mod rest;
 mod server;
 mod vendor;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use endpoint::{Endpoint, NoSuchEndpoint};
 pub use file::Invalid;
+pub use manifest::Registration;
 pub use rest::api_path;
 pub use vendor::{Expiry, Vendor};
 pub use world::{Anonymous, App, Effect, Fault, Installation, Repository, Request, Selection, Token, World};
@@ -34,6 +36,8 @@ pub const ACME_KEY_PKCS8: &str = include_str!("../keys/acme.pkcs8.pem");
 pub const GLOBEX_KEY: &str = include_str!("../keys/globex.pem");
 /// A key that belongs to no App.
 pub const ROGUE_KEY: &str = include_str!("../keys/rogue.pem");
+/// The key of every App that is registered from a manifest.
+pub const REGISTERED_KEY: &str = include_str!("../keys/registered.pem");
 
 /// A running simulator. It ends when it is dropped.
 pub struct Simulator {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::jwt;
 use crate::limits::{Principal, Standing};
+use crate::manifest;
 use crate::server::{Answer, Asked};
 use crate::vendor;
 use crate::world::{App, Installation, Repository, Token, World};
@@ -103,6 +104,7 @@ fn dispatch(world: &mut World, asked: &Asked, path: &str, caller: &Caller) -> An
         }
         ("GET", ["repos", owner, name]) => return repository(world, asked, caller, owner, name),
         ("GET", ["users", login]) => return user(world, login),
+        ("POST", ["app-manifests", code, "conversions"]) => return manifest::convert(world, asked, code),
         _ => {}
     }
     let app = match caller {
@@ -351,16 +353,17 @@ fn selection(installation: &Installation) -> &'static str {
     }
 }
 
-fn app_json(app: &App, host: &str) -> Value {
+pub(crate) fn app_json(app: &App, host: &str) -> Value {
     let web = host.strip_prefix("api.").unwrap_or(host);
+    let folder = if is_enterprise_server(host) { "github-apps" } else { "apps" };
     json!({
         "id": app.id,
         "client_id": app.client_id,
         "slug": app.slug,
-        "name": app.slug,
-        "owner": {"login": app.owner, "type": "Organization"},
-        "html_url": format!("https://{web}/apps/{}", app.slug),
-        "permissions": {"contents": "write", "metadata": "read"},
+        "name": app.name,
+        "owner": {"login": app.owner, "type": if app.is_users { "User" } else { "Organization" }},
+        "html_url": format!("https://{web}/{folder}/{}", app.slug),
+        "permissions": app.permissions,
     })
 }
 
@@ -400,7 +403,7 @@ fn installation_json(installation: &Installation, app: &App, host: &str) -> Valu
     })
 }
 
-fn refuse(status: u16, message: &str) -> Answer {
+pub(crate) fn refuse(status: u16, message: &str) -> Answer {
     let documentation = "https://docs.github.com/rest";
     json(
         status,
@@ -408,6 +411,6 @@ fn refuse(status: u16, message: &str) -> Answer {
     )
 }
 
-fn json(status: u16, value: &Value) -> Answer {
+pub(crate) fn json(status: u16, value: &Value) -> Answer {
     Answer::new(status, "application/json; charset=utf-8", value.to_string().into_bytes())
 }

@@ -28,7 +28,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::git::{Step, backend, decide};
 use crate::world::{Effect, Request, World};
-use crate::{jwt, lock, rest};
+use crate::{jwt, lock, manifest, rest};
 
 /// A request, read to its end.
 pub(crate) struct Asked {
@@ -357,7 +357,7 @@ fn log(server: &Server, asked: &Asked, status: u16) -> Option<String> {
     let request = Request {
         host: asked.host.clone(),
         method: asked.method.clone(),
-        path: asked.path.clone(),
+        path: manifest::without_secrets(&asked.path),
         by,
         status,
     };

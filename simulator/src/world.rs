@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::endpoint::Endpoint;
 use crate::limits::Windows;
+use crate::manifest::{Form, Registration};
 use crate::vendor::Vendor;
 
 /// How many characters a long token has.
@@ -26,8 +27,14 @@ pub struct App {
     pub client_id: String,
     /// The name in addresses.
     pub slug: String,
+    /// The name for people.
+    pub name: String,
     /// The login of the account that registered it.
     pub owner: String,
+    /// Whether that is a user, and no organisation.
+    pub is_users: bool,
+    /// What it asks for where it is installed.
+    pub permissions: BTreeMap<String, String>,
     /// The public halves of its private keys, as PKCS#1 DER.
     pub public_keys: Vec<Vec<u8>>,
     /// How many more of its JWTs GitHub refuses because it has not heard of the keys yet, as just after a
@@ -199,6 +206,14 @@ pub struct World {
     pub connections: usize,
     /// In how many of them the client showed a certificate.
     pub client_certificates: usize,
+    /// Who is signed in to its pages.
+    pub account: String,
+    /// The manifests that a person has yet to agree to, by the secret of the page that asks.
+    pub(crate) forms: BTreeMap<String, Form>,
+    /// The Apps that were registered from a manifest.
+    pub registrations: Vec<Registration>,
+    /// How many JWTs of such an App are refused at first: given to it as its `unready`.
+    pub registration_delay: u32,
     /// The LFS objects by their SHA-256.
     pub lfs_objects: BTreeMap<String, Vec<u8>>,
     pub(crate) windows: Windows,
@@ -226,6 +241,10 @@ impl World {
             requests: Vec::new(),
             connections: 0,
             client_certificates: 0,
+            account: "octocat".to_owned(),
+            forms: BTreeMap::new(),
+            registrations: Vec::new(),
+            registration_delay: 2,
             lfs_objects: BTreeMap::new(),
             windows: Windows::default(),
         }
@@ -251,8 +270,21 @@ impl World {
     /// Registers an App that has no key yet.
     pub(crate) fn register(&mut self, id: u64, client_id: &str, slug: &str, owner: Option<&str>) {
         let owner = owner.unwrap_or(slug.split('-').next().unwrap_or(slug)).to_owned();
-        let (client_id, slug) = (client_id.to_owned(), slug.to_owned());
-        self.apps.push(App { id, client_id, slug, owner, public_keys: Vec::new(), unready: 0 });
+        let (client_id, slug, name) = (client_id.to_owned(), slug.to_owned(), slug.to_owned());
+        let permissions = [("contents", "write"), ("metadata", "read")];
+        let permissions = permissions.map(|(name, level)| (name.to_owned(), level.to_owned())).into();
+        let (public_keys, is_users) = (Vec::new(), false);
+        self.apps.push(App {
+            id,
+            client_id,
+            slug,
+            name,
+            owner,
+            is_users,
+            permissions,
+            public_keys,
+            unready: 0,
+        });
     }
 
     /// Gives an App one more private key, in PEM.
@@ -481,7 +513,7 @@ impl Installation {
 
 /// So many random letters and digits.
 #[expect(clippy::expect_used, reason = "a machine without random numbers has other problems")]
-fn random(length: usize) -> String {
+pub(crate) fn random(length: usize) -> String {
     let mut bytes = vec![0; length];
     SystemRandom::new().fill(&mut bytes).expect("random numbers");
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";

@@ -240,3 +240,71 @@ fn every_host_has_a_certificate() {
     }
     assert_eq!(scene.github.log().len(), 4);
 }
+
+/// What a browser does with a form: the answer's status, where it leads to, and its text.
+fn post_form(scene: &Scene, url: &str, fields: &[(&str, &str)]) -> (u16, String, String) {
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let request = ureq::http::Request::builder()
+        .method("POST")
+        .uri(url)
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body(body)
+        .unwrap();
+    let request = scene.agent.configure_request(request).max_redirects(0).build();
+    let mut response = scene.agent.run(request).unwrap();
+    let location = response.headers().get("location").map_or("", |it| it.to_str().unwrap()).to_owned();
+    (response.status().as_u16(), location, response.body_mut().read_to_string().unwrap())
+}
+
+#[test]
+fn an_app_is_registered_from_a_manifest_once_and_within_an_hour() {
+    let scene = scene();
+    let manifest = |name: &str| {
+        json!({"name": name, "url": "https://acme.example", "redirect_url": "http://127.0.0.1:1/made",
+            "default_permissions": {"contents": "read"}})
+        .to_string()
+    };
+    let new = "https://github.com/organizations/acme/settings/apps/new?state=s1";
+    let agree = |name: &str| {
+        let page = post_form(&scene, new, &[("manifest", &manifest(name))]).2;
+        let token =
+            page.split("name=\"authenticity_token\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+        let fields = [("authenticity_token", token), ("name", name)];
+        post_form(&scene, "https://github.com/organizations/acme/settings/apps", &fields)
+    };
+    for (wrong, why) in [
+        ("{}", "\"url\" wasn't supplied"),
+        ("[1", "not a JSON object"),
+        (r#"{"url": "https://a.example", "hook_attributes": {"active": false}}"#, "\"url\" wasn't supplied"),
+        (r#"{"url": "https://a.example", "colour": "red"}"#, "not a permitted key"),
+        (
+            r#"{"url": "https://a.example", "default_permissions": {"contents": "all"}}"#,
+            "contents is not included",
+        ),
+    ] {
+        let (status, _, page) = post_form(&scene, new, &[("manifest", wrong)]);
+        assert!(status == 422 && page.replace("&quot;", "\"").contains(why), "{wrong}: {page}");
+    }
+    assert!(agree("Acme CI").2.contains("Name is already taken"));
+    let (status, location, _) = agree("Acme git");
+    assert_eq!(status, 302);
+    let code =
+        location.strip_prefix("http://127.0.0.1:1/made?code=").unwrap().strip_suffix("&state=s1").unwrap();
+    let convert = |code: &str| {
+        scene.request("POST", &format!("https://api.github.com/app-manifests/{code}/conversions"), &[])
+    };
+    let made = convert(code);
+    assert_eq!(
+        (made.status, &made.body["slug"], &made.body["owner"]["login"]),
+        (201, &json!("acme-git"), &json!("acme"))
+    );
+    assert!(made.body["pem"].as_str().unwrap().starts_with("-----BEGIN RSA PRIVATE KEY-----"));
+    assert_eq!(made.body["permissions"], json!({"contents": "read", "metadata": "read"}));
+    assert_eq!(convert(code).message(), (404, "Not Found"));
+    let (_, late, _) = agree("Acme later");
+    scene.github.world().clock_offset += 3601;
+    let code = late.split("code=").nth(1).unwrap().split('&').next().unwrap();
+    assert_eq!(convert(code).message(), (404, "Not Found"));
+    let (log, secrets) = (scene.github.log().join("\n"), scene.github.world().registrations.clone());
+    assert!(secrets.iter().all(|it| !log.contains(&it.code)) && !log.contains("s1"), "{log}");
+}
