@@ -65,10 +65,12 @@ pub(crate) fn start(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().spawn(work).map(drop)
 }
 
+/// The next step where a thread or a process cannot be started.
+pub(crate) const LIMITS_HINT: &str = "look at the limits of processes and memory: ulimit -a";
+
 /// That something cannot be done because no thread can be started for it.
 pub(crate) fn no_thread(to_do: &str, why: &io::Error) -> Error {
-    Error::new(format!("cannot {to_do}: no thread can be started: {}", cause(why)))
-        .hint("look at the limits of processes and memory: ulimit -a")
+    Error::new(format!("cannot {to_do}: no thread can be started: {}", cause(why))).hint(LIMITS_HINT)
 }
 
 /// Runs `work` in a thread of its own.

@@ -1,6 +1,11 @@
 //! What was a vulnerability in some credential helper, tried on this one: no token, no JWT and no request leaks.
 
-#![allow(clippy::unwrap_used, missing_docs, reason = "a scenario that cannot be set up has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a scenario that cannot be set up has failed"
+)]
 
 mod common;
 

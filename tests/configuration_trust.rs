@@ -1,7 +1,12 @@
 //! What a repository configures decides neither which way the App's JWT takes nor what is run; what the user, the machine
 //! and the command line configure does, as it does for git.
 
-#![allow(clippy::unwrap_used, missing_docs, reason = "a scenario that cannot be set up has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a scenario that cannot be set up has failed"
+)]
 
 mod common;
 

@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::fresh::Fresh;
@@ -151,6 +151,22 @@ fn with_few_open_files() {
 /// Users whom this machine does not know, for nobody else's processes count as theirs.
 const USER: u32 = 54_329;
 
+/// A home that this user owns, and a program that he may run.
+fn of_user() -> Result<(TestEnv, PathBuf), &'static str> {
+    let is_root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0;
+    if !has("setpriv") || !is_root {
+        return Err("only root can become another user, with setpriv");
+    }
+    let env =
+        TestEnv::for_several_users().ok_or("no folder that others may enter")?.with("GHAPP_DEADLINE", "2");
+    let helper = env.install(HELPER, "bin/helper");
+    let owned = format!("{USER}:{USER}");
+    for folder in [env.home(), env.folder.path().join("keys")] {
+        run(env.command("chown").args(["-R", &owned]).arg(folder), b"").ok();
+    }
+    Ok((env, helper))
+}
+
 fn as_user(env: &TestEnv, limit: &str, helper: &Path, arguments: &[&str]) -> Command {
     let mut command = env.command("setpriv");
     command.args(["--clear-groups", &format!("--reuid={USER}"), &format!("--regid={USER}")]);
@@ -161,17 +177,10 @@ fn as_user(env: &TestEnv, limit: &str, helper: &Path, arguments: &[&str]) -> Com
 
 #[test]
 fn with_few_processes() {
-    let is_root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0;
-    if !has("setpriv") || !is_root {
-        return skip("only root can become another user, with setpriv");
-    }
-    let Some(env) = TestEnv::for_several_users() else { return skip("no folder that others may enter") };
-    let env = env.with("GHAPP_DEADLINE", "2");
-    let helper = env.install(HELPER, "bin/helper");
-    let owned = format!("{USER}:{USER}");
-    for folder in [env.home(), env.folder.path().join("keys")] {
-        run(env.command("chown").args(["-R", &owned]).arg(folder), b"").ok();
-    }
+    let (env, helper) = match of_user() {
+        Ok(made) => made,
+        Err(why) => return skip(why),
+    };
     let mut answered = 0;
     for limit in 1..=7 {
         let limit = format!("--nproc={limit}");
@@ -193,6 +202,48 @@ fn with_few_processes() {
         }
     }
     assert!(answered > 7, "{answered}");
+}
+
+#[test]
+fn where_git_cannot_be_started_its_settings_are_not_taken_for_unset() {
+    let (env, helper) = match of_user() {
+        Ok(made) => made,
+        Err(why) => return skip(why),
+    };
+    let ran = run(&mut as_user(&env, "--nproc=1", &helper, &["get"]), REQUEST.as_bytes());
+    assert!(ran.stderr.contains("error: cannot start git: "), "{ran:#?}");
+    assert!(ran.stderr.contains("hint: look at the limits of processes"), "{ran:#?}");
+}
+
+#[test]
+fn with_few_processes_a_command_is_run_beside_or_not_at_all() {
+    let (env, helper) = match of_user() {
+        Ok(made) => made,
+        Err(why) => return skip(why),
+    };
+    let file = |name: &str| env.home().join(name).to_str().unwrap().to_owned();
+    let (output, socket, touched) = (file("token"), file("socket"), file("touched"));
+    let keep = ["token", "acme/widgets", "--output", &output, "--keep-fresh", "--", "touch", &touched];
+    let serve = ["serve", "--allow", "acme/widgets", "--socket", &socket, "--", "touch", &touched];
+    let mut done = 0;
+    for limit in 1..=7 {
+        for arguments in [&keep[..], &serve[..]] {
+            let mut command = as_user(&env, &format!("--nproc={limit}"), &helper, arguments);
+            let ran = run(command.env("GHAPP_CACHE", "file"), b"");
+            assert_eq!(ran.code == Some(0), Path::new(&touched).exists(), "{limit}: {ran:#?}");
+            done += usize::from(ran.code == Some(0));
+            if ran.code != Some(0) {
+                assert!(ran.code.is_some_and(|code| code < 128), "{limit}: {ran:#?}");
+                assert_eq!(ran.stderr.matches("error: ").count(), 1, "{limit}: {ran:#?}");
+                assert!(ran.stderr.contains("hint: look at the limits of processes"), "{limit}: {ran:#?}");
+            }
+            for left in [&output, &socket] {
+                assert!(!Path::new(left).exists(), "{limit}: {ran:#?}");
+            }
+            let _ = std::fs::remove_file(&touched);
+        }
+    }
+    assert!(done > 1, "{done}");
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! Whoever can clone through a corporate proxy with a private CA can mint through it.
 
-#![allow(clippy::unwrap_used, missing_docs, reason = "a scenario that cannot be set up has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a scenario that cannot be set up has failed"
+)]
 
 mod common;
 

@@ -1,6 +1,11 @@
 //! A fleet: machines that share what they learn and mint, in a real Redis that is trusted with nothing and may fail.
 
-#![allow(clippy::unwrap_used, missing_docs, reason = "a scenario that cannot be set up has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a scenario that cannot be set up has failed"
+)]
 #![cfg(unix)]
 
 mod common;

@@ -1,7 +1,12 @@
 //! `sign-command`: the private key is where this machine cannot read it, and a command signs.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, missing_docs, reason = "a scenario that cannot be set up has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a scenario that cannot be set up has failed"
+)]
 
 mod common;
 

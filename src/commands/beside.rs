@@ -1,10 +1,13 @@
 //! A command that runs beside this process, and the signals that end this process or are passed on to the command.
 
 use std::process::{Child, ExitStatus};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use crate::error::{Error, Result, cause};
+use crate::error::Result;
+#[cfg(unix)]
+use crate::error::{Error, cause};
+use crate::time::{no_thread, start};
 use crate::world::World;
 
 /// What ends this process.
@@ -15,12 +18,32 @@ pub(super) enum End {
     Signal,
 }
 
-/// Signals, caught from the moment that this is made.
+/// Signals, caught from the moment that this is made. The thread that waits for them is there from then on: if none can be
+/// started, no command has been started either.
 pub(super) struct Signals {
-    #[cfg(unix)]
-    caught: signal_hook::iterator::Signals,
-    /// Whether a terminal sends the signals that are typed to the command too.
-    has_terminal: bool,
+    command: Sender<Option<Child>>,
+    end: Receiver<End>,
+}
+
+impl Signals {
+    /// Starts the thread, which waits for the command first.
+    fn start(wait: impl FnOnce(Option<Child>) -> End + Send + 'static) -> Result<Self> {
+        let (command, commands) = channel();
+        let (ends, end) = channel();
+        start(move || {
+            if let Ok(command) = commands.recv() {
+                let _ = ends.send(wait(command));
+            }
+        })
+        .map_err(|e| no_thread("wait for signals", &e))?;
+        Ok(Self { command, end })
+    }
+
+    /// Waits for the end of a command, to which signals are passed on at once; without one, for a signal.
+    pub(super) fn watch(self, command: Option<Child>) -> Watch {
+        let _ = self.command.send(command);
+        Watch(self.end)
+    }
 }
 
 /// Waits for the end in a thread of its own.
@@ -52,65 +75,49 @@ impl Signals {
     /// Catches what asks a process to end: SIGTERM, SIGHUP, SIGINT.
     ///
     /// # Errors
-    /// If the system does not allow it.
+    /// If the system does not allow it, or no thread can be started.
     pub(super) fn catch(world: &World<'_>) -> Result<Self> {
-        use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
-        let caught = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT, SIGCHLD])
-            .map_err(|e| Error::new(format!("cannot catch signals: {}", cause(&e))))?;
-        Ok(Self { caught, has_terminal: (world.streams)().input })
-    }
-
-    /// Waits for the end of a command, to which signals are passed on at once; without one, for a signal.
-    pub(super) fn watch(mut self, mut command: Option<Child>) -> Watch {
         use rustix::process::{Pid, Signal, kill_process};
-        use signal_hook::consts::{SIGCHLD, SIGINT};
-        let (sender, receiver) = channel();
-        std::thread::spawn(move || {
+        use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+        let mut caught = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT, SIGCHLD])
+            .map_err(|e| Error::new(format!("cannot catch signals: {}", cause(&e))))?;
+        // A terminal sends the signals that are typed to the command too.
+        let has_terminal = (world.streams)().input;
+        Self::start(move |mut command| {
             loop {
                 // Nobody but this thread takes notice of its end, so its number is that of no other process.
                 if let Some(command) = &mut command
                     && let Ok(Some(status)) = command.try_wait()
                 {
-                    return sender.send(End::Command(code(status)));
+                    return End::Command(code(status));
                 }
-                for number in self.caught.wait() {
+                for number in caught.wait() {
                     let pid = command.as_ref().and_then(|it| Pid::from_raw(it.id().cast_signed()));
                     match (number, pid) {
                         (SIGCHLD, _) => {}
-                        (SIGINT, Some(_)) if self.has_terminal => {}
+                        (SIGINT, Some(_)) if has_terminal => {}
                         (number, Some(pid)) => {
                             if let Some(signal) = Signal::from_named_raw(number) {
                                 let _ = kill_process(pid, signal);
                             }
                         }
-                        (_, None) => return sender.send(End::Signal),
+                        (_, None) => return End::Signal,
                     }
                 }
             }
-        });
-        Watch(receiver)
+        })
     }
 }
 
 /// Where there are no signals, Ctrl-C reaches everything on the console.
 #[cfg(not(unix))]
 impl Signals {
-    pub(super) fn catch(world: &World<'_>) -> Result<Self> {
-        Ok(Self { has_terminal: (world.streams)().input })
-    }
-
-    pub(super) fn watch(self, command: Option<Child>) -> Watch {
-        let (sender, receiver) = channel();
-        let _ = self.has_terminal;
-        std::thread::spawn(move || match command {
-            Some(mut command) => {
-                let status = command.wait();
-                let _ = sender.send(End::Command(status.map_or(1, code)));
-            }
+    pub(super) fn catch(_: &World<'_>) -> Result<Self> {
+        Self::start(|command| match command {
+            Some(mut command) => End::Command(command.wait().map_or(1, code)),
             None => loop {
                 std::thread::park();
             },
-        });
-        Watch(receiver)
+        })
     }
 }

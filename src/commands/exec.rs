@@ -1,6 +1,7 @@
 //! `exec`: a command with the App's identity, for everything that takes a token from its environment.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{self, ErrorKind};
 use std::process::{Child, Command};
 
 use zeroize::Zeroizing;
@@ -12,6 +13,7 @@ use crate::names::{Host, Place};
 use crate::secret::Secret;
 use crate::socket;
 use crate::source::{TokenSource, with_token};
+use crate::time::LIMITS_HINT;
 use crate::token::Need;
 use crate::world::{SECRET_VARIABLES, World, remove_secrets};
 
@@ -149,10 +151,14 @@ pub(super) fn start_beside(
 }
 
 /// Tells that a command cannot be run; gives the exit code for that.
-fn cannot_run(program: &OsStr, failed: &std::io::Error, world: &World<'_>) -> u8 {
-    let shown = program.to_string_lossy();
-    world.terminal.error(&Error::new(format!("cannot run {shown}: {}", cause(failed))));
-    if failed.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE }
+fn cannot_run(program: &OsStr, failed: &io::Error, world: &World<'_>) -> u8 {
+    let error = Error::new(format!("cannot run {}: {}", program.to_string_lossy(), cause(failed)));
+    world.terminal.error(&match failed.kind() {
+        // What fork(2) says where there is no room for another process.
+        ErrorKind::WouldBlock | ErrorKind::OutOfMemory => error.hint(LIMITS_HINT),
+        _ => error,
+    });
+    if failed.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE }
 }
 
 /// What tools take a token from, for github.com and ghe.com, and for GitHub Enterprise Server.

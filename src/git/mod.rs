@@ -7,13 +7,13 @@ pub(crate) mod probe;
 mod resolver;
 
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{self, ErrorKind, Read};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::error::{Error, Result, cause};
-use crate::time::{Unfinished, no_thread, start, within};
+use crate::time::{LIMITS_HINT, Unfinished, no_thread, start, within};
 use crate::world::remove_secrets;
 
 /// What a call of git gave.
@@ -88,9 +88,18 @@ pub(crate) fn call_here<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>)
     wait(&mut command(Repository::Here, arguments), PATIENCE)
 }
 
-/// Whether there is a git that can be started.
+/// Whether there is a git, even if it cannot be started at this moment.
 pub(crate) fn is_there() -> bool {
-    call(["--version"]).is_ok()
+    match command(Repository::None, ["--version"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
+        Ok(mut child) => child.kill().and_then(|()| child.wait()).is_ok(),
+        Err(e) => !is_missing(&e),
+    }
+}
+
+/// Whether a program cannot be started because none is found. Where a folder of PATH cannot be read, execvp(3) says that
+/// instead.
+fn is_missing(failed: &io::Error) -> bool {
+    matches!(failed.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied)
 }
 
 /// Whether git has at least this version.
@@ -154,8 +163,11 @@ pub(crate) fn call_as_user(
 fn wait(command: &mut Command, patience: Duration) -> Result<GitOutput> {
     let started = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = started.map_err(|e| {
-        Error::new(format!("cannot start git: {}", cause(&e)))
-            .hint("install git (https://git-scm.com/downloads), or put it into PATH")
+        Error::new(format!("cannot start git: {}", cause(&e))).hint(if is_missing(&e) {
+            "install git (https://git-scm.com/downloads), or put it into PATH"
+        } else {
+            LIMITS_HINT
+        })
     })?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let read = within(patience, move || {
