@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{ACME_APP, REQUEST, Ran, TestEnv, ran};
+use common::{ACME_APP, REQUEST, Ran, TestEnv, WIDGETS, ran};
 use github_simulator::ACME_KEY;
 
 /// Longer than anything here takes, shorter than for ever.
@@ -346,4 +346,20 @@ fn links_that_are_planted_under_names_that_can_be_foreseen_are_not_followed() {
     common::run(&mut command, b"").ok();
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     assert!(fs::symlink_metadata(&config).unwrap().is_file(), "the configuration is a file and no link");
+}
+
+#[test]
+fn everything_is_kept_in_the_folder_that_is_configured_and_goes_from_there() {
+    let env = TestEnv::new();
+    let key = env.folder.path().join("keys/acme.pem").display().to_string();
+    let app = format!("cache-folder = 'job'\n[[app]]\nid = '{ACME_APP}'\nprivate-key = '{key}'\n");
+    env.configure(&app);
+    let folder = env.home().join(TestEnv::CONFIG).parent().unwrap().join("job");
+    env.git(["ls-remote", WIDGETS]).ok();
+    env.git(["ls-remote", WIDGETS]).ok();
+    assert_eq!(env.lookups_and_mints(), (1, 1), "the token was kept");
+    assert!(!env.cache().exists() && !below(&folder).is_empty(), "{:?}", below(&folder));
+    let told = env.helper(["uninstall", "--yes"], "").ok();
+    assert!(told.contains(&format!("removed {}", folder.display())), "{told}");
+    assert!(!folder.exists());
 }

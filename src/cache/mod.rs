@@ -53,6 +53,8 @@ const TOLD: Kind = Kind::of_words("told", &["fallback", "swept", "shared-cache"]
 pub(crate) struct Settings {
     /// Where tokens are kept.
     pub(crate) store: StoreKind,
+    /// Where files are kept, if not in the user's cache folder.
+    pub(crate) folder: Option<PathBuf>,
     /// A cached token is used while it is valid for at least this many seconds.
     pub(crate) min_fresh: i64,
     /// How long GitHub may take in all.
@@ -69,12 +71,18 @@ impl Settings {
         let others = if self.shared.address.is_some() { shared::PATIENCE } else { Duration::ZERO };
         self.deadline * 2 + PRIVATE_KEY + others
     }
+
+    /// The cache folder. `None` where it is to be the user's, who has no home.
+    pub(crate) fn folder<'s>(&'s self, world: &'s World<'_>) -> Option<&'s PathBuf> {
+        self.folder.as_ref().or(world.folders.cache.as_ref())
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             store: StoreKind::default(),
+            folder: None,
             min_fresh: DEFAULT_MIN_FRESH,
             deadline: DEFAULT_DEADLINE,
             shared: SharedSettings::default(),
@@ -126,7 +134,7 @@ impl<'a> Cache<'a> {
         settings: &Settings,
         sealer: Option<Rc<dyn Sealer + 'a>>,
     ) -> Self {
-        let folder = match &world.folders.cache {
+        let folder = match settings.folder(world) {
             Some(path) => Folder::open(path, &world.terminal),
             None => Err(Error::new("there is no cache folder: this user has no home")
                 .hint("set HOME or XDG_CACHE_HOME")),
@@ -462,7 +470,7 @@ impl<'a> Cache<'a> {
         match &self.folder {
             Ok(folder) => folder.clear(store::KINDS.into_iter().chain(own)),
             // It is not there, and cannot be made.
-            Err(_) if self.world.folders.cache.as_ref().is_none_or(|it| !is_there(it)) => Ok(()),
+            Err(_) if self.settings.folder(self.world).is_none_or(|it| !is_there(it)) => Ok(()),
             Err(why) => Err(why.clone()),
         }
     }

@@ -58,7 +58,7 @@ pub(super) fn uninstall(
         warn(&why);
         Config::default()
     });
-    let folder = world.folders.cache.as_ref().filter(|folder| fs::symlink_metadata(folder).is_ok());
+    let folder = config.cache.folder(world).filter(|folder| fs::symlink_metadata(folder).is_ok());
     let written = Written::find(flags, world);
 
     // What will be done.

@@ -359,6 +359,19 @@ pub(crate) static SETTINGS: &[Setting] = &[
         written: |_| None,
     },
     Setting {
+        key: "cache-folder",
+        flag: "--cache-folder",
+        variable: "GHAPP_CACHE_FOLDER",
+        placeholder: "FOLDER",
+        help: "where sealed files, remembered installations and locks are kept; default: the user's cache folder",
+        shape: Shape::Text,
+        apply: ToAll(|settings, given| {
+            settings.folder = Some(given.whole_path()?);
+            Ok(())
+        }),
+        written: |_| None,
+    },
+    Setting {
         key: "min-fresh",
         flag: "--min-fresh",
         variable: "GHAPP_MIN_FRESH",
@@ -447,6 +460,22 @@ impl Given<'_> {
         match &self.value {
             Value::Text(text) => text,
             _ => "",
+        }
+    }
+
+    /// The text as a path.
+    ///
+    /// # Errors
+    /// If it is another one in each folder: git runs in a repository, which somebody else may have filled.
+    fn whole_path(&self) -> Result<PathBuf> {
+        let path = (self.resolve)(self.text());
+        match path.is_absolute() {
+            true => Ok(path),
+            false => Err(Error::new(format!(
+                "the folder {path:?} is relative to whatever folder git runs in ({})",
+                self.origin
+            ))
+            .hint("write its whole path")),
         }
     }
 

@@ -78,6 +78,7 @@ fn key_path(rule: &Rule) -> &Path {
 
 const EVERY_SETTING: &str = r#"
 cache = "secret-service"
+cache-folder = "/var/cache/ghapp"
 min-fresh = 60
 deadline = 7
 shared-cache = "rediss://fleet@cache.example:6380/2"
@@ -105,6 +106,7 @@ fn a_file_with_every_setting_is_read() {
         (config.cache.store, config.cache.min_fresh),
         (StoreKind::parse("secret-service").unwrap(), 60)
     );
+    assert_eq!(config.cache.folder.as_deref(), Some(Path::new("/var/cache/ghapp")));
     assert_eq!(config.cache.deadline.as_secs(), 7);
     let shared = &config.cache.shared;
     assert_eq!(shared.address.as_ref().unwrap().0.to_string(), "rediss://cache.example:6380/2");
@@ -165,7 +167,7 @@ fn mistakes_are_told_with_file_line_and_cause() {
         ),
         (
             "chache = \"file\"\n".to_owned(),
-            "config.toml, line 1, column 1: unknown setting `chache`, expected `cache`, `min-fresh`, `deadline`, `shared-cache`",
+            "config.toml, line 1, column 1: unknown setting `chache`, expected `cache`, `cache-folder`, `min-fresh`, `deadline`, `shared-cache`",
         ),
         (
             "[[app]]\nid = \"1\"\n".to_owned(),
@@ -368,6 +370,12 @@ fn mistakes_in_environment_and_flags_name_the_variable_or_flag() {
             &[("GHAPP_CACHE", "x")],
             &[],
             "there is no token store \"x\" (environment variable GHAPP_CACHE)",
+        ),
+        (
+            None,
+            &[("GHAPP_CACHE_FOLDER", "x")],
+            &[],
+            "the folder \"x\" is relative to whatever folder git runs in (environment variable GHAPP_CACHE_FOLDER)",
         ),
         (
             None,
