@@ -30,7 +30,9 @@ struct Source {
 impl Source {
     fn new() -> Self {
         let env = TestEnv::fresh();
-        env.write("source/install.sh", std::fs::read("install.sh").unwrap());
+        for file in ["install.sh", "Cargo.toml"] {
+            env.write(&format!("source/{file}"), std::fs::read(file).unwrap());
+        }
         let note = "#!/bin/sh\npwd >>\"$HOME/called-in\"\n";
         let build = "made=$(dirname \"$0\")/../source/target/release\n\
                      while [ $# -gt 0 ]; do [ \"$1\" != --target-dir ] || made=$2/release; shift; done\n\

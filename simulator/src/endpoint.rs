@@ -25,7 +25,8 @@ const API: &[&str] = &[
     "GET /users/{name}/installation",
 ];
 
-/// git's server, LFS, and the pages on which Apps are registered and installed. A repository's name is the same with and without `.git`.
+/// git's server, LFS, the files of releases, and the pages on which Apps are registered and installed. A repository's name is
+/// the same with and without `.git`.
 const WEB: &[&str] = &[
     "GET /{owner}/{repo}.git/info/refs",
     "POST /{owner}/{repo}.git/git-upload-pack",
@@ -42,6 +43,8 @@ const WEB: &[&str] = &[
     "POST /apps/{slug}/installations",
     "GET /github-apps/{slug}/installations/new",
     "POST /github-apps/{slug}/installations",
+    "GET /{owner}/{repo}/releases/latest/download/{file}",
+    "GET /{owner}/{repo}/releases/download/{tag}/{file}",
 ];
 
 /// Requests of one kind: a method and a route, as GitHub's documentation writes it:

@@ -13,6 +13,7 @@ mod git;
 mod jwt;
 mod limits;
 mod manifest;
+mod release;
 mod rest;
 mod server;
 mod vendor;

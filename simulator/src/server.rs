@@ -28,7 +28,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::git::{Step, backend, decide};
 use crate::world::{Effect, Request, World};
-use crate::{jwt, lock, manifest, rest};
+use crate::{jwt, lock, manifest, release, rest};
 
 /// A request, read to its end.
 pub(crate) struct Asked {
@@ -319,7 +319,10 @@ async fn regular(server: &Server, asked: &Asked) -> Answer {
         let mut world = lock(&server.world);
         match rest::api_path(&asked.host, &asked.path) {
             Some(path) => Step::Answer(rest::answer(&mut world, asked, path)),
-            None => decide(&mut world, asked),
+            None => match release::answer(&world, asked) {
+                Some(answer) => Step::Answer(answer),
+                None => decide(&mut world, asked),
+            },
         }
     };
     match step {

@@ -216,6 +216,10 @@ pub struct World {
     pub registration_delay: u32,
     /// The LFS objects by their SHA-256.
     pub lfs_objects: BTreeMap<String, Vec<u8>>,
+    /// The files of releases, by `owner/name/tag/file`.
+    pub releases: BTreeMap<String, Vec<u8>>,
+    /// The tag of the latest release, by `owner/name`.
+    pub latest: BTreeMap<String, String>,
     pub(crate) windows: Windows,
 }
 
@@ -246,6 +250,8 @@ impl World {
             registrations: Vec::new(),
             registration_delay: 2,
             lfs_objects: BTreeMap::new(),
+            releases: BTreeMap::new(),
+            latest: BTreeMap::new(),
             windows: Windows::default(),
         }
     }
@@ -338,6 +344,18 @@ impl World {
             .iter_mut()
             .find(|installation| installation.id == id)
             .expect("no such installation")
+    }
+
+    /// Publishes a release of a repository, `owner/name`, which is its latest from now on.
+    pub fn release(
+        &mut self,
+        repository: &str,
+        tag: &str,
+        files: impl IntoIterator<Item = (String, Vec<u8>)>,
+    ) {
+        self.latest.insert(repository.to_owned(), tag.to_owned());
+        let files = files.into_iter();
+        self.releases.extend(files.map(|(name, content)| (format!("{repository}/{tag}/{name}"), content)));
     }
 
     /// Makes a private repository with one commit of these files; a value that begins with `commit ` is a

@@ -126,6 +126,25 @@ impl Scene {
 }
 
 #[test]
+fn releases_are_downloaded_by_way_of_the_host_for_files() {
+    let scene = scene();
+    scene.github.world().release("acme/widgets", "v1.2", [("widgets.txt".to_owned(), b"widgets".to_vec())]);
+    for path in ["latest/download/widgets.txt", "download/v1.2/widgets.txt"] {
+        let reply = scene.request("GET", &format!("https://github.com/acme/widgets/releases/{path}"), &[]);
+        assert_eq!((reply.status, reply.body), (200, json!("widgets")), "{path}");
+    }
+    let last = scene.github.log().pop().unwrap();
+    assert!(
+        last.starts_with("release-assets.githubusercontent.com GET /acme/widgets/v1.2/widgets.txt?"),
+        "{last}"
+    );
+    for path in ["download/v1.2/gears.txt", "download/v1.3/widgets.txt"] {
+        let reply = scene.request("GET", &format!("https://github.com/acme/widgets/releases/{path}"), &[]);
+        assert_eq!(reply.status, 404, "{path}");
+    }
+}
+
+#[test]
 fn tokens_are_long_unless_the_mint_or_the_server_has_it_otherwise() {
     let scene = scene();
     let long = scene.token(MINT, &[]);
