@@ -76,7 +76,9 @@ pub(crate) fn decide(world: &mut World, asked: &Asked) -> Step {
 
 fn credential(world: &mut World, asked: &Asked) -> Credential {
     let Some(header) = asked.header("authorization") else { return Credential::None };
-    let decoded = header.strip_prefix("Basic ").and_then(|text| STANDARD.decode(text).ok());
+    // In any case: actions/checkout writes it in lower case. (RFC 9110, section 11.1)
+    let basic = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+    let decoded = basic.and_then(|(_, text)| STANDARD.decode(text).ok());
     let pair = decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
     let (host, its) = vendor::USERNAME;
     let username = if asked.host == host { its } else { "x-access-token" };

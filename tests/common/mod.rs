@@ -10,6 +10,8 @@
 )]
 
 pub mod fresh;
+#[cfg(unix)]
+pub mod job;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

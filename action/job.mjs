@@ -1,0 +1,56 @@
+// The job's folder: everything that this job has is in it, and goes with it.
+
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { logout } from './helper.mjs';
+import { Failure, exportVariable, run, state, warning } from './runner.mjs';
+
+/** Makes a folder that only the runner's user can enter. */
+export function makeFolder() {
+  const temporary = process.env.RUNNER_TEMP;
+  if (!temporary) {
+    throw new Failure('RUNNER_TEMP is not set', 'this runs as a step of a GitHub Actions job only');
+  }
+  const folder = mkdtempSync(join(temporary, 'ghapp-'));
+  if (process.platform === 'win32') keepToOneself(folder);
+  return folder;
+}
+
+/** Windows lets those into a folder who may enter the one around it. */
+function keepToOneself(folder) {
+  const system = (name) => join(process.env.SystemRoot ?? 'C:\\Windows', 'System32', name);
+  const user = run(system('whoami.exe'), ['/user', '/fo', 'csv', '/nh']).stdout;
+  const [sid] = /S-1-[\d-]+/.exec(user) ?? [];
+  const ran = run(system('icacls.exe'), [folder, '/inheritance:r', '/grant:r', `*${sid}:(OI)(CI)F`]);
+  if (!sid || ran.status !== 0) {
+    throw new Failure(`cannot keep other users out of ${folder}: ${ran.stderr.trim()}`);
+  }
+}
+
+/** Revokes the tokens, and removes the folder. What cannot be done is a warning: the job is over. */
+export function end(folder, program) {
+  const config = join(folder, 'config.toml');
+  if (program && existsSync(program) && existsSync(config)) {
+    try {
+      logout({ program, config });
+    } catch (failure) {
+      warning(`not all tokens are revoked, and those that are not expire within the hour: ${failure.message}`);
+    }
+  }
+  rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+}
+
+/** Takes git's settings back, for what other actions do after this one's end. */
+export function takeBack() {
+  const [before, after] = [state('before'), state('after')];
+  if (!after) return;
+  if (process.env.GIT_CONFIG_COUNT === after) {
+    exportVariable('GIT_CONFIG_COUNT', before);
+    return;
+  }
+  // Others added theirs after ours: these keep their numbers, and ours mean nothing.
+  for (let index = Number(before); index < Number(after); index += 1) {
+    exportVariable(`GIT_CONFIG_KEY_${index}`, 'ghapp.ended');
+  }
+}
