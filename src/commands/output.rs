@@ -98,3 +98,13 @@ pub(super) fn soon(at: Timestamp, now: Timestamp) -> String {
 pub(super) fn count(number: usize, singular: &str, plural: &str) -> String {
     format!("{number} {}", if number == 1 { singular } else { plural })
 }
+
+/// A word as a shell takes it.
+pub(super) fn in_shell(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:@%+,".contains(&byte);
+    match word {
+        "" => "\"\"".to_owned(),
+        word if word.bytes().all(plain) => word.to_owned(),
+        word => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::cached::cached;
 use super::logout;
-use super::output::{Output, count};
+use super::output::{Output, count, in_shell};
 use super::person::Person;
-use super::setup::{Here, Written, in_shell, typed_program};
+use super::setup::{Here, Written, typed_program};
 use super::shim;
 use crate::cache::Cache;
 use crate::config::{Config, Flags};

@@ -4,7 +4,8 @@ use std::fs::canonicalize;
 use std::path::{Path, PathBuf};
 
 use super::Options;
-use super::change::{Change, GitFile, in_shell};
+use super::change::{Change, GitFile};
+use crate::commands::output::in_shell;
 use crate::config::Rule;
 use crate::error::{Error, Result};
 use crate::git;
@@ -122,7 +123,7 @@ pub(super) fn identity(
         kind: Kind::Several,
     });
     let text = format!("[user]\n\tname = {name}\n\temail = {address}\n");
-    let before = super::change::read_if_there(file)?;
+    let before = super::files::read_if_there(file)?;
     Ok((settings.collect(), Some(Change::file(file.clone(), before, text))))
 }
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::change::{Change, replace_private};
+use super::change::Change;
+use super::files::replace_private;
 use super::key::absolute;
 use crate::app::key::keyring;
 use crate::error::{Error, Result, cause};

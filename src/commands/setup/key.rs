@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::change::{Change, in_shell};
+use super::change::Change;
 use super::git_side::typed_program;
 use super::journal::Journal;
 use super::{MoveKey, Options};
 use crate::app::Identity;
 use crate::app::key::{self, KeySource, keyring};
 use crate::app::public_key::PublicKey;
+use crate::commands::output::in_shell;
 use crate::commands::person::Person;
 use crate::config::{Config, Rule};
 use crate::error::{Error, Result};

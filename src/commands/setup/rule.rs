@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, InlineTable, Item, Table, Value, value};
 
-use super::change::{Change, read_if_there};
+use super::change::Change;
+use super::files::read_if_there;
 use crate::app::key::KeySource;
 use crate::config::{self, Config, Rule, SETTINGS, SOURCES};
 use crate::error::{Error, Result};

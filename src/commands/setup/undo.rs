@@ -1,8 +1,7 @@
 //! `setup --undo`: what setup wrote, shown and taken back.
 
 use super::super::cached::cached;
-use super::super::output::{Output, count, time};
-use super::change::in_shell;
+use super::super::output::{Output, count, in_shell, time};
 use super::git_side::typed_program;
 use super::journal::{Journal, Which, each_once};
 use crate::commands::person::Person;
