@@ -144,12 +144,13 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Command> {
 
 /// The same, of all that people call.
 fn parse_all(arguments: Vec<OsString>) -> Result<Command> {
+    let help = help_for(&arguments);
     let parsed = match Cli::try_parse_from(std::iter::once("git-credential-ghapp".into()).chain(arguments)) {
         Ok(parsed) => parsed,
         Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             return Ok(Command::Print(e.to_string()));
         }
-        Err(e) => return Err(one_line(&e)),
+        Err(e) => return Err(one_line(&e, &help)),
     };
     let Cli { flags, what } = parsed;
     Ok(match what {
@@ -185,21 +186,38 @@ pub(crate) fn definition() -> clap::Command {
 pub(crate) fn unknown(name: &str) -> Error {
     let commands = definition();
     let names = commands.get_subcommands().filter(|it| !it.is_hide_set()).map(clap::Command::get_name);
-    let hint = match nearest(name, names) {
-        Some(similar) => format!("perhaps {similar}; see git-credential-ghapp --help"),
-        None => "git-credential-ghapp --help".to_owned(),
-    };
-    Error::new(format!("unknown command {name:?}")).hint(hint)
+    Error::new(format!("unknown command {name:?}")).hint(see(nearest(name, names), HELP))
+}
+
+/// What explains the whole command line.
+const HELP: &str = "git-credential-ghapp --help";
+
+/// What explains the command among the arguments.
+fn help_for(arguments: &[OsString]) -> String {
+    let definition = definition();
+    let is_command = |word: &&str| definition.find_subcommand(word).is_some_and(|it| !it.is_hide_set());
+    let command = arguments.iter().filter_map(|word| word.to_str()).find(is_command);
+    command.map_or_else(|| HELP.to_owned(), |command| format!("git-credential-ghapp {command} --help"))
+}
+
+/// The next step after a mistake: what was meant, if it is like something that there is, and where it is explained.
+fn see(similar: Option<impl std::fmt::Display>, help: &str) -> String {
+    similar.map_or_else(|| help.to_owned(), |similar| format!("did you mean {similar}? see {help}"))
 }
 
 /// The parser's message in the voice of this program: its first paragraph on one line, and its advice.
-fn one_line(error: &clap::Error) -> Error {
+fn one_line(error: &clap::Error, help: &str) -> Error {
     let text = match error.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             "no command was given".to_owned()
         }
-        // What was not meant as a flag may be a secret that stands in the wrong place.
-        ErrorKind::UnknownArgument if !names_a_flag(error) => "unexpected argument".to_owned(),
+        ErrorKind::UnknownArgument => match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::String(argument)) if is_flag(argument) => {
+                format!("unexpected argument '{argument}'")
+            }
+            // What was not meant as a flag may be a secret that stands in the wrong place.
+            _ => "unexpected argument".to_owned(),
+        },
         _ => {
             let text = error.to_string();
             let first = text.split("\n\n").next().unwrap_or_default();
@@ -209,14 +227,10 @@ fn one_line(error: &clap::Error) -> Error {
     let similar = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue]
         .iter()
         .find_map(|kind| error.get(*kind));
-    Error::new(text).hint(match similar {
-        Some(similar) => format!("perhaps {similar}; see git-credential-ghapp --help"),
-        None => "git-credential-ghapp --help".to_owned(),
-    })
+    Error::new(text).hint(see(similar, help))
 }
 
-fn names_a_flag(error: &clap::Error) -> bool {
-    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return false };
+fn is_flag(argument: &str) -> bool {
     let name = argument.split('=').next().unwrap_or_default();
     name.len() < 40 && name.starts_with('-') && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
 }

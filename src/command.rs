@@ -98,7 +98,7 @@ impl ConfiguredCommand {
     ) -> Result<Zeroizing<Vec<u8>>> {
         if world.variables.path(INSIDE).is_some() {
             return Err(self
-                .failure("the helper that is to run it is run by a command of this helper")
+                .failure("not run, because a command of this program called this program")
                 .hint("let that command use another App, or none"));
         }
         let began = Instant::now();

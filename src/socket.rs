@@ -127,8 +127,7 @@ impl Message {
     /// If it is none.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let text = std::str::from_utf8(bytes).map_err(|_| Error::new("the message is not valid UTF-8"))?;
-        let (text, _) =
-            text.split_once("\n\n").ok_or_else(|| Error::new("the message ends in its middle"))?;
+        let (text, _) = text.split_once("\n\n").ok_or_else(|| Error::new("the message is cut off"))?;
         let mut lines = text.split('\n');
         let word = lines.next().unwrap_or_default();
         if word.is_empty() || !word.bytes().all(|byte| byte.is_ascii_lowercase()) {
@@ -230,7 +229,7 @@ fn late(shown: &str) -> Error {
 #[cfg(unix)]
 fn no_answer(shown: &str) -> Error {
     Error::new(format!("{shown} gave no answer"))
-        .hint("look at what git-credential-ghapp serve writes, on the other side")
+        .hint("look at what git-credential-ghapp serve writes, where it runs")
 }
 
 /// Why there is no whole message.

@@ -106,7 +106,7 @@ fn what_is_wrong_with_the_configuration_is_found() {
         &env,
         "failure",
         "configuration",
-        "line 1, column 1: the setting `private-key` is missing",
+        "line 1, column 1: the setting `private-key`, `private-key-command`, `sign-command` or `token-command` is missing",
         "git help credential-ghapp",
     );
     env.configure(&format!("[[app]]\nid = '{ACME_APP}'\nprivate-key = 'k'\nowners = ['globex']\n"));
@@ -227,7 +227,13 @@ fn what_is_wrong_with_the_key_is_found() {
     let env = TestEnv::new();
     let key = env.folder.path().join("keys/acme.pem");
     env.write("keys/acme.pem", ROGUE_KEY);
-    finds(&env, "failure", "App", "the private key is not one of App Iv23liAcmeCi", "compare id and key");
+    finds(
+        &env,
+        "failure",
+        "App",
+        "the private key does not belong to App Iv23liAcmeCi",
+        "compare id and key",
+    );
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -237,13 +243,14 @@ fn what_is_wrong_with_the_key_is_found() {
         assert_eq!(examined(&env).code, Some(0));
     }
     std::fs::remove_file(&key).unwrap();
-    finds(&env, "failure", "private key", "cannot read the private key", "download a private key");
+    finds(&env, "failure", "private key", "does not exist", "download a private key");
 }
 
 #[test]
 fn what_is_wrong_at_github_is_found() {
     let env = TestEnv::new();
     env.github.world().clock_offset = 600;
+    assert_eq!(examined(&env).stderr, "", "the clock is told twice");
     finds(&env, "warning", "clock", "this clock is 10 min behind", "set the clock");
     env.github.world().clock_offset = 0;
     env.helper(["logout", "--all"], "").ok();
@@ -252,7 +259,7 @@ fn what_is_wrong_at_github_is_found() {
         &env,
         "failure",
         "installation",
-        "nothing: no permission on contents",
+        "the App lacks the permission Contents",
         "/settings/installations/4201",
     );
     env.github
@@ -392,7 +399,7 @@ fn settings_for_the_whole_host_as_setup_once_wrote_them_are_found() {
             "url.https://github.com/.insteadOf",
             "git@github.com:",
             "--rewrite-ssh",
-            "git goes by https to what no App answers for, too: ",
+            "git uses https for what no App answers for, too: ",
         ),
     ] {
         env.git_config(key, value);
@@ -404,10 +411,7 @@ fn settings_for_the_whole_host_as_setup_once_wrote_them_are_found() {
         let command = format!(
             "git config --file '{file}' --unset-all {key} && git-credential-ghapp setup --app-id {ACME_APP} {flag}"
         );
-        assert!(
-            told.contains(&format!("hint: have it for the owners of a rule only: {command}\n")),
-            "{told}"
-        );
+        assert!(told.contains(&format!("hint: limit it to the owners of a rule: {command}\n")), "{told}");
         run(env.command("sh").args(["-c", &command]), b"").ok();
         assert!(!doctor().contains("whole host"), "{}", doctor());
         let owners =

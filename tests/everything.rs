@@ -54,12 +54,12 @@ fn doctor_without_a_name_finds_what_is_wrong_with_any_app_and_installation() {
     let told = env.helper(["doctor"], "");
     assert_eq!(told.code, Some(1));
     assert!(
-        told.stdout.contains(&format!("the private key is not one of App {ACME_APP}")),
+        told.stdout.contains(&format!("the private key does not belong to App {ACME_APP}")),
         "{}",
         told.stdout
     );
     assert!(
-        told.stdout.contains("4301 on globex") && told.stdout.contains("it is suspended"),
+        told.stdout.contains("4301 on globex") && told.stdout.contains("the installation is suspended"),
         "{}",
         told.stdout
     );

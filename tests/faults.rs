@@ -108,8 +108,8 @@ fn a_fresh_token_that_they_never_accept_is_handed_out_with_a_warning() {
     assert!(answer.attribute("password").is_some());
     assert_eq!(
         answer.stderr,
-        "git-credential-ghapp: warning: git gets the fresh token although github.com still returns 404 to it \
-         for acme/widgets\n\
+        "git-credential-ghapp: warning: github.com still returns 404 to the fresh token for acme/widgets; git gets it \
+         all the same\n\
          git-credential-ghapp: hint: if git fails, check the installation's permissions and the IP allow list\n"
     );
 }

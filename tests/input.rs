@@ -93,10 +93,7 @@ fn unusable_keys_fail_in_one_line_and_stop_git_from_prompting() {
     env.write("home/public.pem", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n");
     env.write("home/large.pem", "x".repeat(100_000));
     for (file, what) in [
-        (
-            "missing.pem",
-            "cannot read the private key ~/missing.pem (~/CONFIG, line 3): no such file or directory",
-        ),
+        ("missing.pem", "the private key file ~/missing.pem (~/CONFIG, line 3) does not exist"),
         ("folder.pem", "the private key ~/folder.pem (~/CONFIG, line 3) is a directory"),
         (
             "public.pem",
@@ -230,7 +227,7 @@ fn what_github_refuses_is_told_with_the_next_step() {
         refused(&|env| {
             env.write("keys/acme.pem", github_simulator::ROGUE_KEY);
         }),
-        "error: https://api.github.com refused the App's JWT: the private key is not one of App Iv23liAcmeCi\n\
+        "error: https://api.github.com refused the App's JWT: the private key does not belong to App Iv23liAcmeCi\n\
          hint: compare id and key with the App's settings page; keys that were deleted there no longer work\n"
     );
     assert_eq!(
@@ -241,7 +238,8 @@ fn what_github_refuses_is_told_with_the_next_step() {
     assert_eq!(
         refused(&|env| env.github.world().installation(4201).suspended = true),
         "error: installation 4201 of App Iv23liAcmeCi is suspended\n\
-         hint: unsuspend it: https://github.com/organizations/acme/settings/installations/4201\n"
+         hint: whoever suspended it, an owner of the account or the App's owner, has to unsuspend it: \
+         https://github.com/organizations/acme/settings/installations/4201\n"
     );
     assert_eq!(
         refused(&|env| {
@@ -334,24 +332,26 @@ fn operations_and_command_lines() {
     assert!(env.helper(["--help"], "").ok().contains("Usage: git-credential-ghapp"));
     assert!(env.helper(["--version"], "").ok().starts_with("git-credential-ghapp 0."));
     let see = "git-credential-ghapp --help";
+    let see_exec = "git-credential-ghapp exec --help";
+    let see_token = "git-credential-ghapp token --help";
     for (arguments, message, hint) in [
         (vec![], "no command was given", see.to_owned()),
-        (vec!["--colour", "red", "get"], "unexpected argument '--colour' found", see.to_owned()),
+        (vec!["--colour", "red", "get"], "unexpected argument '--colour'", see.to_owned()),
         (
             vec!["--app-idd", "1", "get"],
-            "unexpected argument '--app-idd' found",
-            format!("perhaps --app-id; see {see}"),
+            "unexpected argument '--app-idd'",
+            format!("did you mean --app-id? see {see}"),
         ),
         (vec!["--host"], "a value is required for '--host <HOST>' but none was supplied", see.to_owned()),
-        (vec!["-x", "get"], "unexpected argument '-x' found", see.to_owned()),
+        (vec!["-x", "get"], "unexpected argument '-x'", see.to_owned()),
         (vec!["get", "ghs_secret"], "unexpected argument", see.to_owned()),
         (vec!["get", ACME_KEY], "unexpected argument", see.to_owned()),
         (
             vec!["token", "--expires-in", "601", "--app"],
             "invalid value '601' for '--expires-in <SECONDS>': 601 is not in 1..=600",
-            see.to_owned(),
+            see_token.to_owned(),
         ),
-        (vec!["exec"], "the following required arguments were not provided: <CMD>...", see.to_owned()),
+        (vec!["exec"], "the following required arguments were not provided: <CMD>...", see_exec.to_owned()),
     ] {
         let wrong = env.helper(arguments, REQUEST);
         assert_eq!((wrong.code, wrong.stdout.as_str()), (Some(2), ""));

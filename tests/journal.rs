@@ -55,13 +55,13 @@ fn the_journal_of_another_user_is_not_obeyed() {
     }
     for command in [&["setup", "--undo"][..], &["setup", "--undo", "--dry-run"]] {
         let ran = fresh.env.helper(command.iter().copied(), "");
-        refused(&ran, "setup.json is not believed: it belongs to user 65534, not to 0", "by hand");
+        refused(&ran, "setup.json is not used: it belongs to user 65534, not to 0", "by hand");
         nothing_was_done(&fresh, &victim, &ran);
         assert_eq!(fresh.gitconfig(), before);
     }
     // Nor does setup write into it.
     let ran = fresh.setup(&[]);
-    refused(&ran, "setup.json is not believed", "by hand");
+    refused(&ran, "setup.json is not used", "by hand");
     assert_eq!((fresh.config(), fresh.gitconfig()), (None, before));
 }
 
@@ -71,7 +71,7 @@ fn a_journal_that_others_may_write_or_that_is_a_link_is_not_obeyed() {
         let (fresh, victim) = with_journal(REWRITTEN);
         chmod(&fresh.beside("setup.json"), mode);
         let ran = fresh.undo();
-        refused(&ran, "setup.json is not believed: other users may write it", "by hand");
+        refused(&ran, "setup.json is not used: other users may write it", "by hand");
         nothing_was_done(&fresh, &victim, &ran);
     }
     let (fresh, victim) = with_journal(REWRITTEN);
@@ -80,7 +80,7 @@ fn a_journal_that_others_may_write_or_that_is_a_link_is_not_obeyed() {
     fs::rename(&journal, &elsewhere).unwrap();
     symlink(&elsewhere, &journal).unwrap();
     let ran = fresh.undo();
-    refused(&ran, "setup.json is not believed: it is a symbolic link", "by hand");
+    refused(&ran, "setup.json is not used: it is a symbolic link", "by hand");
     nothing_was_done(&fresh, &victim, &ran);
 }
 
@@ -95,7 +95,7 @@ fn a_journal_in_a_folder_where_others_may_put_files_is_not_obeyed() {
             continue;
         }
         let ran = fresh.undo();
-        refused(&ran, "setup.json is not believed: other users may write its folder", "by hand");
+        refused(&ran, "setup.json is not used: other users may write its folder", "by hand");
         nothing_was_done(&fresh, &victim, &ran);
     }
     let (fresh, victim) = with_journal(REWRITTEN);
@@ -103,7 +103,7 @@ fn a_journal_in_a_folder_where_others_may_put_files_is_not_obeyed() {
         return note("not played: only root can give files away");
     }
     let ran = fresh.undo();
-    refused(&ran, "setup.json is not believed: its folder belongs to user 65534", "by hand");
+    refused(&ran, "setup.json is not used: its folder belongs to user 65534", "by hand");
     nothing_was_done(&fresh, &victim, &ran);
 }
 
@@ -169,7 +169,7 @@ fn what_setup_never_writes_is_not_taken_back() {
         fresh.env.git_config("credential.https://github.com.helper", "store");
         let before = fresh.gitconfig();
         let ran = fresh.undo();
-        refused(&ran, "setup.json is not believed: it names ", "by hand");
+        refused(&ran, "setup.json is not used: it names ", "by hand");
         nothing_was_done(&fresh, &victim, &ran);
         assert_eq!(fresh.gitconfig(), before, "{change}");
         assert!(!fresh.env.home().join(".profile").exists(), "{change}");
@@ -195,6 +195,6 @@ fn root_does_not_obey_what_a_user_left_in_a_home_that_both_use() {
     chown(&journal, Some(54_321), None).unwrap();
     chmod(&journal, 0o600);
     let ran = env.helper(["setup", "--undo"], "");
-    refused(&ran, "is not believed: ", "by hand");
+    refused(&ran, "is not used: ", "by hand");
     assert!(victim.exists());
 }

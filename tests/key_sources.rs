@@ -206,7 +206,7 @@ fn a_command_that_runs_this_helper_again_ends() {
     let env = with_rule("private-key-command = ['git-credential-ghapp', 'token', '--app']");
     let (error, _) = failure(&env);
     assert!(error.contains("git-credential-ghapp ended with exit code 1"), "{error}");
-    assert!(error.contains("is run by a command of this helper"), "{error}");
+    assert!(error.contains("not run, because a command of this program called this program"), "{error}");
 }
 
 #[test]

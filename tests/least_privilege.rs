@@ -210,7 +210,7 @@ fn a_token_is_never_wider_than_its_rule() {
             "token --repository acme/widgets --repository globex/gears",
             "one token cannot be for acme/widgets and for globex/gears",
         ),
-        ("", "token --repository acme/widgets --app", "the App's JWT is for no repository"),
+        ("", "token --repository acme/widgets --app", "the App's JWT cannot be narrowed to a repository"),
         ("", "token --repository widgets", "it is not clear whose"),
     ] {
         let env = with_rule(lines);

@@ -25,7 +25,7 @@ fn a_variable_that_is_nearly_one_of_ours_is_an_error_that_names_it() {
             refused.stderr,
             format!(
                 "git-credential-ghapp: error: unknown environment variable {set}\n\
-                 git-credential-ghapp: hint: perhaps you mean {meant}; otherwise unset it\n"
+                 git-credential-ghapp: hint: did you mean {meant}? otherwise unset it\n"
             )
         );
         let told = env.helper(["doctor"], "").stdout;
@@ -72,7 +72,7 @@ fn an_unknown_command_with_arguments_is_a_mistake_even_without_a_terminal() {
         assert_eq!(
             refused.stderr,
             "git-credential-ghapp: error: unknown command \"logot\"\n\
-             git-credential-ghapp: hint: perhaps logout; see git-credential-ghapp --help\n"
+             git-credential-ghapp: hint: did you mean logout? see git-credential-ghapp --help\n"
         );
     }
     let refused = env.helper(["xyzzy", "acme"], "");

@@ -60,7 +60,7 @@ fn a_certificate_that_is_not_trusted_is_told_with_the_next_step() {
     assert!(
         failed
             .stderr
-            .starts_with("git-credential-ghapp: error: the certificate of api.github.com is not trusted: "),
+            .starts_with("git-credential-ghapp: error: the certificate of api.github.com is not signed by a known authority\n"),
         "{failed:?}"
     );
     assert!(failed.stderr.ends_with(
@@ -273,7 +273,7 @@ fn a_proxy_that_refuses_is_not_asked_again_and_again() {
     for (answer, expected) in [
         (
             "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n",
-            "error: the proxy PROXY wants another user name and password, or some at all\n",
+            "error: the proxy PROXY asks for a user name and password, or refuses those that it got\n",
         ),
         (
             "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",

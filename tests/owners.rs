@@ -240,8 +240,7 @@ fn a_token_for_one_repository_is_minted_without_a_lookup_where_its_owner_is_know
         outside.contains("is installed on github.com/acme, but not for github.com/acme/outside"),
         "{outside}"
     );
-    let page =
-        "hint: let it have the repository at https://github.com/organizations/acme/settings/installations/";
+    let page = "hint: add the repository to the installation: https://github.com/organizations/acme/settings/installations/";
     assert!(outside.contains(page), "{outside}");
     token(&env, "acme/away");
     assert_eq!(env.github.world().tokens.last().unwrap().installation, ACME_ON_GLOBEX);

@@ -254,7 +254,7 @@ fn status_lists_the_cached_tokens_and_nothing_secret() {
     let table = env.helper(["status"], "").ok();
     assert!(!table.contains("ghs_"));
     let table: Vec<_> = rows(&table).split_off(2);
-    assert_eq!(table[0], ["FOR", "HOST", "APP", "INSTALLATION", "EXPIRES", "KEPT IN", "MAY"]);
+    assert_eq!(table[0], ["OWNER", "HOST", "APP", "INSTALLATION", "EXPIRES", "STORE", "PERMISSIONS"]);
     let mut owners: Vec<&str> = table[1..].iter().map(|row| row[0]).collect();
     owners.sort_unstable();
     assert_eq!(owners, ["acme", "globex"]);
@@ -354,15 +354,22 @@ fn installations_are_listed_with_what_git_can_do() {
         [
             vec!["OWNER", "HOST", "APP", "ID", "REPOSITORIES", "GIT CAN"],
             vec!["acme", "github.com", ACME_APP, "4201", "selected", "read"],
-            vec!["globex", "github.com", ACME_APP, "4202", "all", "nothing: it is suspended"],
-            vec!["initech", "github.com", ACME_APP, "5000", "all", "nothing: no permission on contents"],
+            vec!["globex", "github.com", ACME_APP, "4202", "all", "nothing: the installation is suspended"],
+            vec![
+                "initech",
+                "github.com",
+                ACME_APP,
+                "5000",
+                "all",
+                "nothing: the App lacks the permission Contents"
+            ],
             vec![
                 "(an enterprise)",
                 "github.com",
                 ACME_APP,
                 "5001",
                 "all",
-                "nothing: it covers no repositories"
+                "nothing: the installation covers no repositories"
             ],
         ]
     );
@@ -408,7 +415,9 @@ fn repositories_are_those_of_all_installations_or_of_one() {
     let partly = env.helper(["repositories"], "");
     assert_eq!(
         partly.stderr,
-        "git-credential-ghapp: warning: installation 4202 on globex is left out: git can do nothing: it is suspended\n"
+        "git-credential-ghapp: warning: installation 4202 on globex is left out: the installation is suspended\n\
+         git-credential-ghapp: hint: whoever suspended it, an owner of globex or the App's owner, has to unsuspend it: \
+         https://github.com/organizations/globex/settings/installations/4202\n"
     );
     assert_eq!(partly.ok().lines().count(), 3);
 }

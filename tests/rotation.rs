@@ -27,7 +27,7 @@ fn when_github_refuses_the_first_key_the_next_one_is_tried_with_one_warning() {
     assert_eq!(
         told(&env, &answer.stderr),
         format!(
-            "git-credential-ghapp: warning: the private key ~/old.pem (~/CONFIG, line 3) is not one of App {ACME_APP} any \
+            "git-credential-ghapp: warning: the private key ~/old.pem (~/CONFIG, line 3) does not belong to App {ACME_APP} any \
              more; the next one is tried\n\
              git-credential-ghapp: hint: take it out of private-key, or put it after the one that works\n"
         )
@@ -52,7 +52,7 @@ fn a_key_that_cannot_be_read_is_passed_over_with_a_warning() {
     assert!(answer.attribute("password").is_some(), "{answer:?}");
     let told = told(&env, &answer.stderr);
     assert!(
-        told.contains("warning: cannot read the private key ~/missing.pem (~/CONFIG, line 3): no such file"),
+        told.contains("warning: the private key file ~/missing.pem (~/CONFIG, line 3) does not exist"),
         "{told}"
     );
     // What is cached is found without it, and without a word.
@@ -69,9 +69,7 @@ fn if_no_key_is_the_apps_that_is_the_error() {
     assert!(failed.stderr.contains("error: https://api.github.com refused the App's JWT"), "{failed:?}");
     let env = with_keys("['~/missing.pem', '~/gone.pem']");
     let failed = env.get("github.com", "acme/widgets");
-    assert!(
-        failed.stderr.contains("error: cannot read the private key ~/gone.pem") || failed.code == Some(1)
-    );
+    assert!(failed.stderr.contains("error: the private key file ~/gone.pem") || failed.code == Some(1));
     let env = with_keys("[]");
     let failed = env.get("github.com", "acme/widgets");
     assert!(failed.stderr.contains("private-key names no private key ("), "{failed:?}");
@@ -81,7 +79,7 @@ fn if_no_key_is_the_apps_that_is_the_error() {
 fn doctor_tells_of_each_key_and_setup_writes_them_all() {
     let env = with_keys("['~/missing.pem', '~/new.pem']");
     let told = env.helper(["doctor", "acme/widgets"], "").stdout;
-    assert!(told.contains("warning  private key: cannot read the private key"), "{told}");
+    assert!(told.contains("warning  private key: the private key file "), "{told}");
     assert!(told.contains("ok       private key: ") && told.contains("new.pem, SHA256:"), "{told}");
     let env = TestEnv::fresh();
     env.write_private("home/old.pem", ROGUE_KEY);

@@ -241,23 +241,15 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
     let fresh = Fresh::new();
     let env = &fresh.env;
     let key = fresh.key.to_str().unwrap();
-    refused(
-        &env.helper(["setup"], ""),
-        "the client ID or App ID is missing",
-        "setup --app-id ID --private-key FILE",
-    );
-    refused(
-        &env.helper(["setup", "--app-id", "1"], ""),
-        "the file of the App's private key is missing",
-        "setup --app-id",
-    );
+    refused(&env.helper(["setup"], ""), "no App is named", "setup --app-id ID --private-key FILE");
+    refused(&env.helper(["setup", "--app-id", "1"], ""), "no private key file is named", "setup --app-id");
     let unknown = env.helper(["setup", "--app-id", "4711", "--private-key", key], "");
     refused(&unknown, "there is no App 4711 on https://api.github.com", "compare the App ID");
     let rogue = env.write("home/rogue.pem", ROGUE_KEY);
     let wrong = env.helper(["setup", "--app-id", ACME_APP, "--private-key", rogue.to_str().unwrap()], "");
-    refused(&wrong, "the private key is not one of App Iv23liAcmeCi", "compare id and key");
+    refused(&wrong, "the private key does not belong to App Iv23liAcmeCi", "compare id and key");
     let missing = env.helper(["setup", "--app-id", ACME_APP, "--private-key", "no.pem"], "");
-    refused(&missing, "/home/no.pem (flag --private-key): no such file", "download a private key");
+    refused(&missing, "/home/no.pem (flag --private-key) does not exist", "download a private key");
     refused(&fresh.setup(&["--host", "https://x/"]), "is not a host", "without https://");
     assert_eq!((fresh.config(), fresh.gitconfig()), (None, None));
     env.configure("[[app]]\nid = 1\ncolour = 'red'\n");
@@ -434,7 +426,7 @@ fn a_person_is_asked_for_what_is_missing() {
     assert_eq!(declined.code, Some(1), "{declined:?}");
     for asked in [
         "client ID or App ID: ",
-        "file of the App's private key: ",
+        "file with the App's private key: ",
         "for which owners should git ask ghapp? all, or some of acme and globex [all]: ",
         // There is no keyring here.
         "? keep, folder [keep]: ",
@@ -452,5 +444,5 @@ fn a_person_is_asked_for_what_is_missing() {
     // With --yes nobody is asked.
     fresh.undo().ok();
     let missing = typed("", "--yes").unwrap();
-    assert!(missing.stdout.contains("error: the client ID or App ID is missing"), "{missing:?}");
+    assert!(missing.stdout.contains("error: no App is named"), "{missing:?}");
 }

@@ -338,7 +338,7 @@ fn in_ci_gits_settings_are_all_that_is_written() {
     fresh.env.git(["clone", "--quiet", WIDGETS]).ok();
     let only_key = TestEnv::fresh().with("GHAPP_PRIVATE_KEY", "x");
     let refusal = only_key.helper(["setup"], "");
-    refused(&refusal, "the client ID or App ID is missing", "GHAPP_APP_ID");
+    refused(&refusal, "no App is named", "GHAPP_APP_ID");
     fresh.undo().ok();
     assert!(fresh.git_values("credential.https://github.com.helper").is_empty());
 }

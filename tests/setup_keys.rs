@@ -37,7 +37,7 @@ fn a_key_that_is_not_there_is_an_error_unless_setup_moved_it() {
     let (fresh, _) = with_a_second_key(&["--move-key", "folder"]);
     let before = fresh.config();
     let typo = fresh.env.helper(["setup", "--app-id", ACME_APP, "--private-key=~/nwe.pem"], "");
-    refused(&typo, "/home/nwe.pem (flag --private-key): no such file", "download a private key");
+    refused(&typo, "/home/nwe.pem (flag --private-key) does not exist", "download a private key");
     let folder = fresh.env.helper(["setup", "--app-id", ACME_APP, "--private-key", "."], "");
     refused(&folder, "is a directory", "name the .pem file itself");
     // Moved by setup itself: the same command again.
@@ -55,7 +55,7 @@ fn a_key_of_another_app_replaces_nothing() {
         &["setup", "--rotate-key", "globex.pem"],
     ] {
         let refusal = fresh.env.helper(arguments.iter().copied(), "");
-        refused(&refusal, "the private key is not one of App Iv23liAcmeCi", "compare id and key");
+        refused(&refusal, "the private key does not belong to App Iv23liAcmeCi", "compare id and key");
     }
     assert_eq!(fresh.config(), before);
 }

@@ -63,7 +63,7 @@ fn the_key_that_github_downloaded_last_is_offered() {
         fresh.env.write_private(&format!("home/{folder}/acme-ci.2026-11-25.private-key.pem"), ACME_KEY);
         let Some(told) = typed(&fresh, "", &format!("{ACME_APP}\n\n\n\ny\n")) else { return };
         assert_eq!(told.code, Some(0), "{told:?}");
-        let offered = "file of the App's private key [";
+        let offered = "file with the App's private key [";
         assert!(told.stdout.contains(offered), "{told:?}");
         assert!(fresh.config().unwrap().contains("acme-ci.2026-11-25.private-key.pem"), "{told:?}");
     }

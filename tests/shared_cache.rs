@@ -456,14 +456,18 @@ fn an_engine_that_answers_nothing_or_nonsense_is_gone_on_without() {
         ("silent", None, "did not answer within 300 ms"),
         ("http", Some(b"HTTP/1.1 400 Bad Request\r\n\r\n".as_slice()), ""),
         ("moved", Some(b"-MOVED 3999 127.0.0.1:6381\r\n".as_slice()), "MOVED"),
-        ("number", Some(b":7\r\n".as_slice()), "makes no sense"),
-        ("short", Some(b"*2\r\n$1\r\n1\r\n:1\r\n".as_slice()), "makes no sense"),
+        ("number", Some(b":7\r\n".as_slice()), "its answer is none of Redis or Valkey"),
+        ("short", Some(b"*2\r\n$1\r\n1\r\n:1\r\n".as_slice()), "its answer is none of Redis or Valkey"),
         (
             "past",
             Some(b"*6\r\n$1\r\n1\r\n:1\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n".as_slice()),
             "more than a day apart",
         ),
-        ("deep", Some(b"*1\r\n*1\r\n*1\r\n*1\r\n$-1\r\n".as_slice()), "makes no sense"),
+        (
+            "deep",
+            Some(b"*1\r\n*1\r\n*1\r\n*1\r\n$-1\r\n".as_slice()),
+            "its answer is none of Redis or Valkey",
+        ),
         ("terminal", Some(b"-ERR \x1b[2Jboo\r\n".as_slice()), "boo"),
     ] {
         let machine = Machine::new(&env, name, &answering(answer));

@@ -242,7 +242,7 @@ fn without_a_keyring_there_is_no_sealed_file_and_doctor_says_so() {
         .join()
         .unwrap()
     };
-    let why = "nothing keeps the secret that it is sealed under: the kernel does not permit it, as in many containers";
+    let why = "no keyring keeps the secret that it is sealed under: the kernel does not permit it, as in many containers";
     let answer = without_keyring(&["get"]);
     token(&answer);
     assert!(

@@ -267,9 +267,9 @@ fn people_get_the_token_too_and_what_needs_an_app_says_so() {
     assert!(env.helper(["repositories", "acme/widgets"], "").ok().contains("acme/widgets"));
     assert!(env.helper(["status"], "").ok().contains("token-command sh on github.com"));
     for (arguments, message) in [
-        (&["token", "--app", "acme/widgets"][..], "token-command sh is no App, and only it is configured"),
+        (&["token", "--app", "acme/widgets"][..], "only token-command sh is configured, which is no App"),
         (&["exec", "--identity", "--for", "acme/widgets", "true"], "it gives tokens, and is no App"),
-        (&["installations"], "token-command sh is no App"),
+        (&["installations"], "only token-command sh is configured, which is no App"),
         (&["token", "acme"], "gives tokens for single repositories only"),
     ] {
         let failed = env.helper(arguments.iter().copied(), "");
@@ -425,7 +425,7 @@ fn there_is_no_jwt_where_there_is_no_app() {
     let broker = with_script(PLAIN, "scope = 'repository'");
     let refused = broker.env.helper(["token", "--app"], "");
     assert!(
-        refused.code == Some(1) && refused.stderr.contains(" is no App, and only it is configured"),
+        refused.code == Some(1) && refused.stderr.contains(" is configured, which is no App"),
         "{refused:?}"
     );
     assert!(refused.stderr.contains("hint: configure one with id and private-key"), "{refused:?}");

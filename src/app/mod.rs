@@ -172,7 +172,7 @@ impl<'a> App<'a> {
         let index = self.current.get();
         let (Some(refused), Some(_)) = (self.keys.get(index), self.keys.get(index + 1)) else { return false };
         let what = format!(
-            "the private key {} is not one of App {} any more; the next one is tried",
+            "the private key {} does not belong to App {} any more; the next one is tried",
             refused.source.describe(),
             self.id
         );

@@ -425,7 +425,7 @@ impl<'a> Cache<'a> {
             store.remove(&key)?;
             match read? {
                 Some(entry) if *entry == b"test" => Ok(()),
-                _ => Err("what is written cannot be read".to_owned()),
+                _ => Err("what was written cannot be read again".to_owned()),
             }
         };
         let tested = self.stores().map(|store| match store {

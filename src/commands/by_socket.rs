@@ -64,12 +64,12 @@ pub(super) fn demand(socket: &OsStr, wish: &Wish<'_>, world: &World<'_>) -> Resu
     ask(socket, wish, world)?.ok_or_else(|| {
         let what = wish.name.map_or_else(|| "this".to_owned(), |name| format!("{:?}", place::redacted(name)));
         Error::new(format!("nothing is served at {} for {what}", socket.to_string_lossy()))
-            .hint("name a repository that serve --allow names, on the other side")
+            .hint("name a repository that serve allows, or add it where serve runs: --allow OWNER/REPO")
     })
 }
 
 /// That a command needs the App itself.
 pub(super) fn not_here(command: &str) -> Error {
     Error::new(format!("{command} needs the App itself, and {} is set", socket::VARIABLE))
-        .hint("run it on the other side, or unset the variable")
+        .hint("run it where serve runs, or unset the variable")
 }

@@ -15,7 +15,7 @@ pub(super) fn of_bot(
 ) -> Result<(String, String), Failure> {
     let github = source.github()?;
     let app = github.app()?.ok_or_else(|| {
-        Error::new(format!("{} does not say who the App is in commits", rule.api))
+        Error::new(format!("{} does not tell the name of the App's bot", rule.api))
             .hint("leave out --identity, and set user.name and user.email")
     })?;
     let slug = app.slug;

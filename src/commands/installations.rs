@@ -82,23 +82,37 @@ pub(super) fn selection(installation: &Installation) -> String {
 
 /// The same as a sentence.
 pub(super) fn git_can(installation: &Installation) -> String {
-    match use_for_git(installation) {
-        nothing if nothing.starts_with("nothing") => format!("git can do {nothing}"),
-        use_for_git => format!("git can {use_for_git}"),
-    }
+    let can = use_for_git(installation);
+    can.strip_prefix(NOTHING).map_or_else(|| format!("git can {can}"), str::to_owned)
 }
+
+/// What makes an installation usable for git that is not.
+pub(super) fn step_to_usable(installation: &Installation) -> String {
+    let owner = owner(installation);
+    let step = match installation {
+        // <https://docs.github.com/apps/maintaining-github-apps/suspending-a-github-app-installation>
+        it if it.is_suspended() => {
+            format!("whoever suspended it, an owner of {owner} or the App's owner, has to unsuspend it")
+        }
+        it if it.owner().is_none() => "install the App on an organization or a user".to_owned(),
+        _ => "give the App the repository permission Contents, and accept the change".to_owned(),
+    };
+    installation.html_url.as_ref().map_or_else(|| step.clone(), |page| format!("{step}: {page}"))
+}
+
+/// How it begins that git can do nothing with an installation; the reason follows.
+const NOTHING: &str = "nothing: ";
 
 /// What git can do with a token of the installation.
 pub(super) fn use_for_git(installation: &Installation) -> String {
     match installation.contents() {
-        _ if installation.is_suspended() => "nothing: it is suspended",
-        _ if installation.owner().is_none() => "nothing: it covers no repositories",
-        None => "what the server allows",
-        Some(Some("read")) => "read",
-        Some(Some(_)) => "read and write",
-        Some(None) => "nothing: no permission on contents",
+        _ if installation.is_suspended() => format!("{NOTHING}the installation is suspended"),
+        _ if installation.owner().is_none() => format!("{NOTHING}the installation covers no repositories"),
+        None => "what the server allows".to_owned(),
+        Some(Some("read")) => "read".to_owned(),
+        Some(Some(_)) => "read and write".to_owned(),
+        Some(None) => format!("{NOTHING}the App lacks the permission Contents"),
     }
-    .to_owned()
 }
 
 /// One rule for each App that is configured; an error if there is none.
@@ -117,7 +131,7 @@ pub(super) fn apps(config: &Config) -> Result<Vec<&Rule>> {
 
 /// That there is only a command that gives tokens.
 fn is_no_app(command: &Rule) -> Error {
-    Error::new(format!("{} is no App, and only it is configured", command.client()))
+    Error::new(format!("only {} is configured, which is no App", command.client()))
 }
 
 /// An error if no App is configured.

@@ -96,10 +96,9 @@ fn of_all_installations<'c>(
         if !installation.is_usable() {
             let owner = installation.owner().unwrap_or("an enterprise");
             let why = super::installations::git_can(&installation);
-            world.terminal.warning(&Error::new(format!(
-                "installation {} on {owner} is left out: {why}",
-                installation.id
-            )));
+            let what = format!("installation {} on {owner} is left out: {why}", installation.id);
+            let hint = super::installations::step_to_usable(&installation);
+            world.terminal.warning(&Error::new(what).hint(hint));
             continue;
         }
         with_token(

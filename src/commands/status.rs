@@ -70,7 +70,7 @@ pub(super) fn status(
     };
     let rows: Vec<_> = cached.iter().map(row).collect();
     output.line("")?;
-    output.table(["FOR", "HOST", "APP", "INSTALLATION", "EXPIRES", "KEPT IN", "MAY"], &rows)?;
+    output.table(["OWNER", "HOST", "APP", "INSTALLATION", "EXPIRES", "STORE", "PERMISSIONS"], &rows)?;
     tell_of_sharing(config, &cached, output)?;
     Ok(u8::from(fails))
 }

@@ -73,10 +73,10 @@ impl Reader<'_> {
                 self.with(setting, value, |given| apply(&mut draft, given))?;
             }
         }
-        let missing = |key: &str| self.mistake(&app.span(), format!("the setting `{key}` is missing"));
+        let missing = |what: &str| self.mistake(&app.span(), format!("the setting {what} is missing"));
         let identity = draft.identity(None)?;
-        let (app_id, origin) = draft.client()?.ok_or_else(|| missing("id"))?;
-        let identity = identity.ok_or_else(|| missing("private-key"))?;
+        let (app_id, origin) = draft.client()?.ok_or_else(|| missing("`id`"))?;
+        let identity = identity.ok_or_else(|| missing(ONE_SOURCE))?;
         let vendor = self.vendor(table)?;
         draft.check(&identity, vendor.as_ref().unwrap_or(&GITHUB))?;
         let mut rule = Rule::new(app_id, identity, Host::github(), origin, Source::File);
@@ -229,6 +229,9 @@ impl Reader<'_> {
         Origin::File { file: Rc::clone(self.file), offset: span.start }
     }
 }
+
+/// The settings of which each rule has one.
+const ONE_SOURCE: &str = "`private-key`, `private-key-command`, `sign-command` or `token-command`";
 
 /// The settings that a table gives, with their values.
 fn given<'t, 'v>(

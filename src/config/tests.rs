@@ -171,7 +171,7 @@ fn mistakes_are_told_with_file_line_and_cause() {
         ),
         (
             "[[app]]\nid = \"1\"\n".to_owned(),
-            "config.toml, line 1, column 1: the setting `private-key` is missing",
+            "config.toml, line 1, column 1: the setting `private-key`, `private-key-command`, `sign-command` or `token-command` is missing",
         ),
         ("\n[[app]\n".to_owned(), "config.toml, line 2, column"),
         (app("id = \"2\""), "config.toml, line 4, column 1: duplicate key"),

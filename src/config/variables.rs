@@ -43,7 +43,7 @@ pub(super) fn refuse_misspelt(world: &World<'_>) -> Result<()> {
     match others.iter().find_map(|name| Some((name, similar(name)?))) {
         None => Ok(()),
         Some((name, similar)) => Err(Error::new(format!("unknown environment variable {name}"))
-            .hint(format!("perhaps you mean {PREFIX}{similar}; otherwise unset it"))),
+            .hint(format!("did you mean {PREFIX}{similar}? otherwise unset it"))),
     }
 }
 

@@ -95,7 +95,7 @@ impl<'a> GitServer<'a> {
             if began.elapsed() + pause >= deadline {
                 let host = self.host;
                 let what = format!(
-                    "git gets the fresh token although {host} still returns {status} to it for {repository}"
+                    "{host} still returns {status} to the fresh token for {repository}; git gets it all the same"
                 );
                 let hint = "if git fails, check the installation's permissions and the IP allow list";
                 return Some(Error::new(what).hint(hint));

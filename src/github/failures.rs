@@ -95,7 +95,7 @@ fn message_to_show(reply: &Reply) -> Option<String> {
 pub(super) fn unknown_key(api: &ApiUrl, app_id: &str, reply: &Reply, hint: &str) -> Failure {
     let why = match message_to_show(reply).filter(|_| !reply.is_github) {
         Some(message) => message,
-        None => format!("the private key is not one of App {app_id}"),
+        None => format!("the private key does not belong to App {app_id}"),
     };
     Failure::Refused(Error::new(format!("{api} refused the App's JWT: {why}")).hint(hint))
 }
@@ -124,6 +124,8 @@ pub(super) fn is_unknown_key(reply: &Reply) -> bool {
 }
 
 const UNKNOWN_KEY: &str = "A JSON web token could not be decoded";
+/// What GitHub says of an App without a key: the first one was made a moment ago, or the last one was deleted.
+const NO_KEY: &str = "Integration must generate a public key";
 
 /// The longest that a rate limit is believed to last, in seconds. GitHub's windows are an hour.
 /// <https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api>
@@ -171,7 +173,7 @@ pub(super) fn limited_by_another(api: &ApiUrl, reply: &Reply) -> Failure {
 }
 
 fn not_the_api(api: &ApiUrl, reply: &Reply) -> Error {
-    let kind = reply.header("content-type").unwrap_or("without a type");
+    let kind = reply.header("content-type").unwrap_or("no Content-Type");
     let status = reply.status;
     let what = match reply.is_github {
         true => {
@@ -203,7 +205,7 @@ fn check_address(reply: &Reply) -> &'static str {
 
 /// An answer that is not what the API gives. serde's own message could quote a value, which could be a token.
 pub(super) fn malformed(api: &ApiUrl, reply: &Reply, error: &serde_json::Error) -> Failure {
-    let kind = reply.header("content-type").unwrap_or("without a type");
+    let kind = reply.header("content-type").unwrap_or("no Content-Type");
     let place = format!("line {} column {}", error.line(), error.column());
     let what = match reply.is_github {
         true => format!("{api} sent an answer that does not come from GitHub's API ({kind}, {place})"),
@@ -228,6 +230,10 @@ pub(super) fn refusal(api: &ApiUrl, app_id: &str, reply: &Reply) -> Failure {
             _ => Error::new(format!("{api} refused the App's JWT: {}", message.unwrap_or_default()))
                 .hint("set the clock, if it is not right"),
         },
+        (401, Some(_)) if githubs_message(reply).as_deref() == Some(NO_KEY) => {
+            Error::new(format!("{api} knows no public key of App {app_id}"))
+                .hint("if the App's private key was made a moment ago, try again in a minute; else make one on the App's settings page")
+        }
         (401, Some(message)) => Error::new(format!("{api} refused the App's JWT: {message}")),
         _ => other_refusal(api, reply),
     })
@@ -278,9 +284,10 @@ pub(super) fn mint_refusal(
             Error::new(format!("App {app_id} has no installation {installation} on {api}"))
                 .hint("install the App again, or correct installation-id in the configuration"),
         ),
-        403 if reply.is_github && message.contains("suspended") => {
-            refused(format!("installation {installation} of App {app_id} is suspended"), "unsuspend it")
-        }
+        403 if reply.is_github && message.contains("suspended") => refused(
+            format!("installation {installation} of App {app_id} is suspended"),
+            "whoever suspended it, an owner of the account or the App's owner, has to unsuspend it",
+        ),
         403 if reply.is_github && message.contains("IP allow list") => refused(
             format!("installation {installation} of App {app_id} may not be used from here: {message}"),
             "add this machine's address to the IP allow list of the organisation",

@@ -61,6 +61,8 @@ pub(crate) struct GitHub<'a> {
     corrected: Cell<bool>,
     /// Whether GitHub accepted a JWT since then, and so the time for which that was signed.
     accepted: Cell<bool>,
+    /// Whether a wrong clock is told as a warning; who asks may tell it in another way.
+    warns_of_clock: Cell<bool>,
     /// The JWT, and when it was signed, by the local clock.
     jwt: RefCell<Option<(AppJwt, Timestamp)>>,
 }
@@ -98,6 +100,7 @@ impl<'a> GitHub<'a> {
             clock_offset,
             corrected,
             accepted,
+            warns_of_clock: Cell::new(true),
             jwt: RefCell::new(None),
         }
     }
@@ -105,6 +108,11 @@ impl<'a> GitHub<'a> {
     /// Does not try for long from now on: there is something to fall back on.
     pub(crate) fn be_brief(&self) {
         self.transport.be_brief();
+    }
+
+    /// Leaves it to the caller to tell a person that this clock is wrong, from [`Self::measured_clock_offset`].
+    pub(crate) fn leave_clock_to_caller(&self) {
+        self.warns_of_clock.set(false);
     }
 
     /// By how many seconds the API's clock is ahead, as far as that matters.
@@ -260,7 +268,9 @@ impl<'a> GitHub<'a> {
             let whose = if self.vendor.is_github { "GitHub's" } else { "the server's" };
             let what =
                 format!("this clock is {} {whose}, whose time is used instead", describe_offset(offset));
-            self.world.terminal.warning(&Error::new(what).hint("set the clock"));
+            if self.warns_of_clock.get() {
+                self.world.terminal.warning(&Error::new(what).hint("set the clock"));
+            }
             self.clock_offset.set(offset);
         } else {
             // It was wrong when that was noted, and is right again.

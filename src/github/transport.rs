@@ -303,8 +303,8 @@ impl<'a> Transport<'a> {
         let status = why.rsplit(|c: char| !c.is_ascii_digit()).find_map(|digits| digits.parse::<u16>().ok());
         match status {
             Some(407) => Unanswered::Lasting(
-                Error::new(format!("the proxy {name} wants another user name and password, or some at all"))
-                    .hint("write them into its address: http.proxy http://USER:PASSWORD@HOST:PORT; no other way to log in is known"),
+                Error::new(format!("the proxy {name} asks for a user name and password, or refuses those that it got"))
+                    .hint("write them into its address: http.proxy http://USER:PASSWORD@HOST:PORT; other ways to log in are not supported"),
             ),
             Some(status @ 400..500) => Unanswered::Lasting(
                 Error::new(format!("the proxy {name} does not connect to {host}: it returned {status}"))
@@ -318,7 +318,10 @@ impl<'a> Transport<'a> {
     }
 
     fn distrusted(&self, error: &rustls::Error) -> Unanswered {
-        use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+        use rustls::CertificateError::{
+            Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+            NotValidYetContext, Revoked, UnknownIssuer,
+        };
         let host = self.api.host();
         let today =
             || jiff::Timestamp::from_second(self.world.clock.now().0).unwrap_or_default().strftime("%F");
@@ -334,10 +337,24 @@ impl<'a> Transport<'a> {
             .hint(
                 "set the clock; if it is right, ask who runs the server or the proxy for a new certificate",
             ),
-            rustls::Error::InvalidCertificate(why) => {
-                Error::new(format!("the certificate of {host} is not trusted: {why}"))
+            rustls::Error::InvalidCertificate(UnknownIssuer) => {
+                Error::new(format!("the certificate of {host} is not signed by a known authority"))
                     .hint("name its CA: git config --global http.sslCAInfo FILE, or set SSL_CERT_FILE")
             }
+            rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
+                Error::new(format!("the certificate of {host} is one for another name"))
+                    .hint("check host and api-url in the configuration, and whether a proxy answers instead")
+            }
+            rustls::Error::InvalidCertificate(Revoked) => {
+                Error::new(format!("the certificate of {host} is revoked"))
+                    .hint("ask who runs the server or the proxy for a new certificate")
+            }
+            rustls::Error::InvalidCertificate(why) => {
+                Error::new(format!("the certificate of {host} is not valid: {why}"))
+                    .hint("ask who runs the server or the proxy for a new certificate")
+            }
+            rustls::Error::InvalidMessage(_) => Error::new(format!("{host} does not answer with TLS"))
+                .hint("check host and api-url in the configuration, and whether a proxy answers instead"),
             other => Error::new(format!("no secure connection to {host}: {other}")),
         })
     }

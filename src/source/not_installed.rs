@@ -28,8 +28,8 @@ impl TokenSource<'_> {
             let of_installation = self.owner_route(place).and_then(|route| route.page);
             let page = of_installation.or_else(|| page.map(|page| page.install));
             return match page {
-                Some(page) => error.hint(format!("let it have the repository at {page}")),
-                None => error.hint("let it have the repository on the installation's page"),
+                Some(page) => error.hint(format!("add the repository to the installation: {page}")),
+                None => error.hint("add the repository on the installation's page"),
             };
         }
         let error = Error::new(match place {

@@ -67,7 +67,7 @@ impl<'a> TokenSource<'a> {
             }
         }
         Err(Error::new(format!("{} accepts no token of {whose} for {repository}", rule.host))
-            .hint("leave out public-repositories, if it is always so"))
+            .hint("leave out public-repositories, if this happens again and again"))
     }
 
     /// A source of the same App's tokens, of which each may only read this.

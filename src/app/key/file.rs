@@ -55,7 +55,10 @@ impl KeySource for KeyFile {
 /// Reads a key's file, which messages call by `shown`.
 pub(super) fn read(path: &Path, shown: &str) -> Result<KeyText> {
     let unreadable = |e: io::Error| {
-        let error = Error::new(format!("cannot read the private key {shown}: {}", cause(&e)));
+        let error = Error::new(match e.kind() {
+            io::ErrorKind::NotFound => format!("the private key file {shown} does not exist"),
+            _ => format!("cannot read the private key {shown}: {}", cause(&e)),
+        });
         match who_may_read(path).filter(|_| e.kind() == io::ErrorKind::PermissionDenied) {
             Some(hint) => error.hint(hint),
             None => error

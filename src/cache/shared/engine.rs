@@ -170,7 +170,7 @@ impl Engine {
 }
 
 fn garbage() -> Error {
-    Error::new("its answer makes no sense").hint("check that a Redis or Valkey listens there")
+    Error::new("its answer is none of Redis or Valkey").hint("check that a Redis or Valkey listens there")
 }
 
 /// A value, if there is one.

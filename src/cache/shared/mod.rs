@@ -201,7 +201,7 @@ impl<'a> Cache<'a> {
         engine.drop_if(settings, world, &keys[0], b"test")?;
         match look.values.as_slice() {
             [Some(value)] if value == b"test" => Ok(ahead),
-            _ => Err(Error::new("what is written cannot be read")),
+            _ => Err(Error::new("what was written cannot be read again")),
         }
     }
 

@@ -124,7 +124,7 @@ impl<'a> Sealing<'a> {
         if effort == Effort::Little {
             return make();
         }
-        let nowhere = |why: String| format!("nothing keeps the secret that it is sealed under: {why}");
+        let nowhere = |why: String| format!("no keyring keeps the secret that it is sealed under: {why}");
         let name = TokenKey::for_sealing(&sealer.name());
         let keyring = PLATFORM(self.opening.clone());
         let stored = keyring.as_ref().map_err(Clone::clone).and_then(|keyring| keyring.read(&name));

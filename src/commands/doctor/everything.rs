@@ -5,7 +5,7 @@ use super::github::{
     examine_app, examine_git_server, examine_key, examine_network, examine_stores, examine_token_command,
 };
 use super::report::Report;
-use crate::commands::installations::{each_client, git_can, of_app, owner, selection};
+use crate::commands::installations::{each_client, git_can, of_app, owner, selection, step_to_usable};
 use crate::config::{Config, Rule, Selected};
 use crate::error::{Error, Result};
 use crate::github::answers::Installation;
@@ -64,7 +64,7 @@ fn examine_commands_places(
         places.extend(repositories.map(|it| (rule, Place::Repository(rule.host.clone(), it.clone()))));
     }
     if places.is_empty() {
-        return report.ok("token command", "it is told of the repository: name one to try it");
+        return report.ok("token command", "its token depends on the repository: name one to try it");
     }
     for (rule, place) in places.into_iter().take(MOST_PLACES) {
         let source = TokenSource::new(rule, config, world);
@@ -126,8 +126,7 @@ fn examine_place(
         None => place.to_string(),
     };
     if let Some(it) = installation.filter(|it| !it.is_usable()) {
-        let page = it.html_url.clone().unwrap_or_default();
-        return report.failure("installation", Error::new(shown).hint(format!("fix it at {page}")));
+        return report.failure("installation", Error::new(shown).hint(step_to_usable(it)));
     }
     if rule.per_repository() && place.repository().is_none() {
         let what = format!("{shown}; each token is for one repository: name one to check it");

@@ -147,7 +147,7 @@ pub(super) fn examine_whole_host(rule: &Rule, report: &mut Report<'_, '_>) -> Re
     );
     let rewriting = (
         format!("url.https://{host}/.insteadOf"),
-        "git goes by https to what no App answers for, too",
+        "git uses https for what no App answers for, too",
         "--rewrite-ssh",
     );
     for (key, what, flag) in [proactive, rewriting] {
@@ -158,7 +158,7 @@ pub(super) fn examine_whole_host(rule: &Rule, report: &mut Report<'_, '_>) -> Re
                 Some(_) => String::new(),
             };
             let hint = format!(
-                "have it for the owners of a rule only: git config --file '{file}' --unset-all {key}{again}"
+                "limit it to the owners of a rule: git config --file '{file}' --unset-all {key}{again}"
             );
             report.warning("whole host", what.hint(hint))?;
         }

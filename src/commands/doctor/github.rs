@@ -224,6 +224,7 @@ pub(super) fn examine_app(
             return Ok(false);
         }
     };
+    github.leave_clock_to_caller();
     let app = match github.app() {
         Ok(app) => app,
         Err(why) => {
@@ -277,8 +278,8 @@ pub(super) fn examine_installation(
                 if details.is_usable() {
                     report.ok("installation", text)?;
                 } else {
-                    let page = details.html_url.unwrap_or_default();
-                    report.failure("installation", Error::new(text).hint(format!("fix it at {page}")))?;
+                    let hint = installations::step_to_usable(&details);
+                    report.failure("installation", Error::new(text).hint(hint))?;
                     return Ok(());
                 }
             }

@@ -174,7 +174,7 @@ fn not_whole(why: NotWhole) -> Error {
     Error::new(match why {
         NotWhole::Late => format!("the request did not come within {} s", PATIENCE.as_secs()),
         NotWhole::TooLarge => format!("the request is larger than {} bytes", socket::MOST),
-        NotWhole::Ended => "the request ended in its middle".to_owned(),
+        NotWhole::Ended => "the request was cut off".to_owned(),
         NotWhole::Failed(e) => format!("the request cannot be read: {}", cause(&e)),
     })
 }

@@ -105,7 +105,7 @@ fn remove_dead(path: &Path) -> Result<()> {
         Ok(Ok(_)) | Err(Unfinished::Late | Unfinished::NotStarted(_)) => false,
     };
     if !is_dead {
-        return Err(Error::new(format!("somebody serves at {shown} already"))
+        return Err(Error::new(format!("another serve uses {shown} already"))
             .hint("name another path, or end the other one"));
     }
     fs::remove_file(path).map_err(|e| Error::new(format!("cannot replace {shown}: {}", cause(&e))))

@@ -44,7 +44,8 @@ impl Policy {
             names => names.iter().map(|name| named(name, config)).collect::<Result<Vec<_>>>()?,
         };
         if allowed.is_empty() {
-            return Err(Error::new("it is not said what tokens may be for").hint("--allow OWNER/REPO"));
+            return Err(Error::new("no owner or repository is named for which tokens may be given out")
+                .hint("--allow OWNER/REPO"));
         }
         let policy = Self { allowed, permissions };
         for place in &policy.allowed {
@@ -119,7 +120,7 @@ impl Policy {
         if let Some((name, level)) = beyond(&wish.permissions, &self.permissions) {
             let what = format!("{name} = {level} is not allowed");
             return Err(
-                Error::new(what).hint(format!("serve --permissions {name}={level}, on the other side"))
+                Error::new(what).hint(format!("add it where serve runs: --permissions {name}={level}"))
             );
         }
         let permissions = if wish.permissions.is_empty() { &self.permissions } else { &wish.permissions };
@@ -216,13 +217,13 @@ impl Policy {
                     None => Ok(()),
                     Some(name) => {
                         let what = format!("{place} is {name} now, which is not allowed");
-                        Err(Error::new(what).hint(format!("serve --allow {name}, on the other side")))
+                        Err(Error::new(what).hint(format!("add it where serve runs: --allow {name}")))
                     }
                 }
             }
             None if selected.rule.installation.is_some() => {
                 Err(Error::new(format!("it is not known what the token for {place} reaches"))
-                    .hint("leave installation-id out of the rule, on the other side"))
+                    .hint("leave installation-id out of the rule where serve runs"))
             }
             None => Ok(()),
         }
@@ -259,9 +260,9 @@ fn not_allowed(place: &Place) -> Error {
     match place {
         Place::Host(_) => error,
         Place::Repository(_, repository) => {
-            error.hint(format!("serve --allow {repository}, on the other side"))
+            error.hint(format!("add it where serve runs: --allow {repository}"))
         }
-        Place::Owner(_, owner) => error.hint(format!("serve --allow {owner}, on the other side")),
+        Place::Owner(_, owner) => error.hint(format!("add it where serve runs: --allow {owner}")),
     }
 }
 

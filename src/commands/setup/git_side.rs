@@ -107,7 +107,7 @@ pub(super) fn identity(
         return Ok((settings, None));
     }
     if !git::is_at_least(2, 36) {
-        let what = "this git cannot have an identity for some owners only, which it can from 2.36 on";
+        let what = "git before 2.36 cannot use an identity for some owners only";
         return Err(
             Error::new(what).hint("set it in each clone: git-credential-ghapp setup --local --identity")
         );

@@ -71,7 +71,7 @@ impl Journal {
     pub(super) fn read(&self, world: &World<'_>) -> Result<Vec<Entry>> {
         let shown = self.path.display();
         let not_believed = |why: &str| {
-            Error::new(format!("{shown} is not believed: {why}"))
+            Error::new(format!("{shown} is not used: {why}"))
                 .hint("look at it, delete that file, and undo by hand what setup wrote")
         };
         let text = match read_own_text(&self.path) {

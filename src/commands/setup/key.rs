@@ -54,7 +54,7 @@ pub(super) fn in_configuration(named: &str, journal: &Journal, world: &World<'_>
 
 /// Asks for the key's file; offers what GitHub's settings page downloaded last.
 pub(super) fn ask_for_file(person: &mut Person<'_>, world: &World<'_>) -> Result<Option<String>> {
-    let what = "file of the App's private key";
+    let what = "file with the App's private key";
     let downloads = world.folders.home.as_ref().map(|home| home.join("Downloads"));
     let folders = [Some(PathBuf::from(".")), downloads];
     let entries = folders.into_iter().flatten().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();

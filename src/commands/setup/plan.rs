@@ -138,7 +138,7 @@ impl<'s> Setup<'s> {
         let identity = match (options.identity, app) {
             (true, Some(app)) => Some(bot(rule, app, installations, config, &present.file, world)?),
             (true, None) => {
-                let what = format!("it cannot be found out who {} is in commits", rule.client());
+                let what = format!("the name of {} in commits cannot be found out", rule.client());
                 return Err(Error::new(what).hint("leave out --identity, and set user.name and user.email"));
             }
             (false, _) => None,

@@ -177,7 +177,7 @@ fn complete(
     person: &mut Person<'_>,
 ) -> Result<(Flags, bool)> {
     let missing = |what: &str| {
-        Error::new(format!("the {what} is missing")).hint(
+        Error::new(format!("{what} is named")).hint(
             "git-credential-ghapp setup --app-id ID --private-key FILE; in CI set GHAPP_APP_ID and GHAPP_PRIVATE_KEY",
         )
     };
@@ -203,8 +203,7 @@ fn complete(
         only_app(&mut flags, present, world)?;
     }
     if !flags.has("app-id") && !is_set("GHAPP_APP_ID") && !is_command {
-        let what = "client ID or App ID";
-        let answer = person.ask(what)?.ok_or_else(|| missing(what))?;
+        let answer = person.ask("client ID or App ID")?.ok_or_else(|| missing("no App"))?;
         typed = true;
         // The flag is one of this program's.
         let _ = flags.set("app-id", OsString::from(answer));
@@ -231,7 +230,7 @@ fn complete(
             return Ok((flags, typed));
         }
         typed = true;
-        vec![key::ask_for_file(person, world)?.ok_or_else(|| missing("file of the App's private key"))?]
+        vec![key::ask_for_file(person, world)?.ok_or_else(|| missing("no private key file"))?]
     } else {
         named
     };

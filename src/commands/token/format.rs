@@ -54,7 +54,7 @@ impl Format {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+/=".contains(&byte);
         if !matches!(self, Self::Plain | Self::Json) && !token.bytes().all(is_plain) {
             return Err(
-                Error::new("the token has letters that this format cannot hold").hint("use --format json")
+                Error::new("the token has characters that this format cannot hold").hint("use --format json")
             );
         }
         let host = &given.host;

@@ -70,7 +70,9 @@ pub(super) fn token(
     output: &mut Output<'_>,
 ) -> Result<u8> {
     if options.app && !repositories.is_empty() {
-        return Err(Error::new("the App's JWT is for no repository").hint("leave out --repository"));
+        return Err(
+            Error::new("the App's JWT cannot be narrowed to a repository").hint("leave out --repository")
+        );
     }
     if socket::of(world).is_some() {
         // Whoever has the socket can neither act as the App nor let it mint as often as one likes.
