@@ -1,9 +1,13 @@
 // What git must know in the later steps. It is in the environment, which ends with the job and comes after every file:
 // https://git-scm.com/docs/git-config#Documentation/git-config.txt-GITCONFIGCOUNT
 
-import { Failure, need } from './runner.mjs';
+import { Failure, need, warning } from './runner.mjs';
 
-/** Throws if there is no git, or one that does not read its configuration from the environment. */
+/**
+ * Throws if there is no git, or one that does not read its configuration from the environment. Warns of one that keeps it from
+ * some submodules: https://github.com/git/git/commit/69bb2e1804d2f3e5ba7ef365fdfd1937b4d7ca0a (2.33), and
+ * git-submodule.sh, which was without it until 2.38.
+ */
 export function checkGit() {
   const hint = 'install git 2.31 or later before this step';
   const { status, stdout } = need('git', ['--version'], { hint });
@@ -11,6 +15,9 @@ export function checkGit() {
   if (status !== 0 || !(major > 2 || (major === 2 && minor >= 31))) {
     const what = status === 0 ? `${stdout.trim()} reads no settings from the environment` : 'git does not run';
     throw new Failure(what, hint);
+  }
+  if (major === 2 && minor < 38) {
+    warning(`${stdout.trim()} does not use the App for all submodules, which git does from 2.38 on`);
   }
 }
 

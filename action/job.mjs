@@ -21,10 +21,10 @@ export function makeFolder() {
 function keepToOneself(folder) {
   const system = (name) => join(process.env.SystemRoot ?? 'C:\\Windows', 'System32', name);
   const user = run(system('whoami.exe'), ['/user', '/fo', 'csv', '/nh']).stdout;
-  const [sid] = /S-1-[\d-]+/.exec(user) ?? [];
+  const sid = /S-1-[\d-]+/.exec(user)?.[0] ?? 'nobody';
   const ran = run(system('icacls.exe'), [folder, '/inheritance:r', '/grant:r', `*${sid}:(OI)(CI)F`]);
-  if (!sid || ran.status !== 0) {
-    throw new Failure(`cannot keep other users out of ${folder}: ${ran.stderr.trim()}`);
+  if (ran.status !== 0) {
+    throw new Failure(`cannot keep other users out of ${folder}: ${(ran.stderr || ran.stdout).trim()}`);
   }
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::job::{Checkout, Job, MACHINE, OF_THE_JOB, PROGRAM, masked};
-use common::{GLOBEX_APP, has, run, skip};
+use common::{ACME_APP, GLOBEX_APP, has, run, skip};
 use github_simulator::{ACME_KEY, Effect, GLOBEX_KEY};
 
 /// A commit and its push, from a clone.
@@ -229,6 +229,59 @@ fn the_end_of_a_job_does_not_depend_on_github() {
     let [warning] = warnings.as_slice() else { panic!("{post:?}") };
     assert!(warning.starts_with("::warning::not all tokens are revoked") && post.code == Some(0), "{post:?}");
     assert_eq!(job.left().len(), 0);
+}
+
+#[test]
+fn a_step_that_is_killed_leaves_nothing_after_the_job() {
+    let Some(mut job) = Job::new() else { return };
+    // Once the first token is there, and masked, it is at an end with the step.
+    let program = job.env.write(
+        "program",
+        format!("#!/bin/sh\n{PROGRAM} \"$@\" && case $* in *' token '*) kill -9 $PPID;; esac\n"),
+    );
+    let step = job.usual_step(&[("program", program.to_str().unwrap())]);
+    assert_eq!((step.ran.code, job.variables.len(), job.valid_tokens()), (None, 0, 1), "{:?}", step.ran);
+    assert_eq!(job.post(&step).code, Some(0));
+    assert_eq!((job.left().len(), job.variables.len(), job.valid_tokens()), (0, 0, 0));
+}
+
+#[test]
+fn an_enterprise_server_is_the_host_of_its_workflows() {
+    let Some(mut job) = Job::new() else { return };
+    let host = job.env.github.host().to_owned();
+    job.env = job.env.with("NO_PROXY", "localhost").with("GITHUB_SERVER_URL", format!("https://{host}"));
+    job.usual_step(&[("owners", "acme\nglobex")]).ran.ok();
+    job.sh(&format!(
+        "git clone --quiet --recurse-submodules https://{host}/acme/machine; git-credential-ghapp token acme"
+    ))
+    .ok();
+    assert_eq!(job.env.lookups_and_mints().1, 2);
+}
+
+#[test]
+fn a_git_that_keeps_its_settings_from_some_submodules_is_a_warning() {
+    let Some(mut job) = Job::new() else { return };
+    let git = job.sh("command -v git").ok();
+    let old = format!(
+        "#!/bin/sh\n[ \"$1\" != --version ] || exec echo git version 2.34.1\nexec {} \"$@\"\n",
+        git.trim()
+    );
+    let script = job.env.write("git.sh", old);
+    let old = job.env.install(script, "old/git");
+    job.path = format!("{}:{}", old.parent().unwrap().display(), job.path);
+    let told = job.usual_step(&[]).ran.ok();
+    assert!(told.contains("::warning::git version 2.34.1 does not use the App for all submodules"), "{told}");
+}
+
+#[test]
+fn doctor_finds_nothing_wrong_in_a_checkout_of_the_job() {
+    let Some(mut job) = Job::new() else { return };
+    job.check_out(Checkout::V7);
+    let wrong = job.sh(&format!("{PROGRAM} doctor --app-id {ACME_APP} --private-key /nowhere")).stdout;
+    assert!(wrong.contains("git sends an Authorization header of its own"), "{wrong}");
+    job.usual_step(&[]).ran.ok();
+    let report = job.sh("git-credential-ghapp doctor").ok();
+    assert!(report.contains("0 failures, 0 warnings"), "{report}");
 }
 
 #[test]

@@ -130,6 +130,12 @@ fn what_keeps_git_from_asking_is_found() {
     env.git(["config", "--global", "--add", "http.https://github.com/.extraHeader", "X-Other: 1"]).ok();
     finds(&env, "failure", "headers", "an Authorization header of its own", "persist-credentials");
     assert!(!examined(&env).stdout.contains("c2VjcmV0"));
+    env.git_config("http.https://github.com/acme.extraHeader", "");
+    assert!(
+        !examined(&env).stdout.contains("headers"),
+        "git forgets that of the host, wherever this one stands"
+    );
+    clear("http.https://github.com/acme.extraHeader");
     clear("http.https://github.com/.extraHeader");
     env.git_config("credential.https://github.com.username", "octocat");
     finds(&env, "failure", "user name", "the user octocat", "credential.*username");

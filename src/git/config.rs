@@ -104,6 +104,19 @@ pub(crate) fn helpers(url: &str) -> Result<Vec<Helper>> {
     Ok(helpers)
 }
 
+/// The headers that git adds to its requests for a URL. An empty value makes git forget those before it, and of less specific
+/// URLs those after it too. (git-config(1), `http.extraHeader` and `http.<url>.*`)
+pub(crate) fn extra_headers(url: &str) -> Result<Vec<(String, String)>> {
+    if for_url("http.extraHeader", url).as_deref() == Some("") {
+        return Ok(Vec::new());
+    }
+    let mut headers = all_for_url("http", "extraheader", url)?;
+    if let Some(last) = headers.iter().rposition(|(header, _)| header.is_empty()) {
+        headers.drain(..=last);
+    }
+    Ok(headers)
+}
+
 /// Whether git asks this program outside of any repository too, for some URL at least.
 pub(crate) fn is_helper_outside_repositories() -> Result<bool> {
     let output = git::call(["config", "--get-regexp", r"^credential\.(.*\.)?helper$"])?;
@@ -127,7 +140,7 @@ pub(crate) fn calls_of_this_program() -> Result<Vec<(String, String, String)>> {
 }
 
 /// All values of a setting that git uses for a URL, in git's order, with where they stand.
-pub(crate) fn all_for_url(section: &str, name: &str, url: &str) -> Result<Vec<(String, String)>> {
+fn all_for_url(section: &str, name: &str, url: &str) -> Result<Vec<(String, String)>> {
     let pattern = format!(r"^{section}\.(.*\.)?{name}$");
     let output = git::call_here(["config", "--null", "--show-origin", "--get-regexp", pattern.as_str()])?;
     let mut values = Vec::new();

@@ -42,7 +42,7 @@ impl Job {
         }
         let env = TestEnv::fresh();
         let ca = env.github.ca_file().display().to_string();
-        let env = env.with("CURL_CA_BUNDLE", ca);
+        let env = env.with("CURL_CA_BUNDLE", ca).without("GHAPP_CACHE");
         fs::create_dir_all(env.home().join("work")).unwrap();
         let path = variable("PATH").unwrap();
         let job = Self { env, variables: BTreeMap::new(), paths: Vec::new(), path };
@@ -75,7 +75,7 @@ impl Job {
             ["GITHUB_ENV", "GITHUB_PATH", "GITHUB_STATE"].map(|name| (name, file(name)));
         let mut node = self.command("node");
         node.arg(script).envs([&variables, &path, &state].map(|(name, file)| (*name, file)));
-        node.env("RUNNER_TEMP", self.temp()).env("GITHUB_SERVER_URL", "https://github.com");
+        node.env("RUNNER_TEMP", self.temp());
         node.env("ACTIONS_RUNTIME_TOKEN", "for-actions-only").envs(more.iter().cloned());
         let ran = run(&mut node, b"");
         self.variables.extend(pairs(&variables.1));

@@ -112,7 +112,7 @@ pub(super) fn examine_gits_side(
         let what = format!("{file} has a credential for {host}, which git uses without asking a helper");
         report.failure("netrc", Error::new(what).hint("remove that entry, unless git should use it"))?;
     }
-    let headers = config::all_for_url("http", "extraheader", &url)?;
+    let headers = config::extra_headers(&url)?;
     if let Some((_, origin)) = headers.iter().rfind(|(header, _)| is_authorization(header)) {
         let what = Error::new(format!(
             "git sends an Authorization header of its own, so it asks no helper (http.extraHeader in {origin})"
