@@ -38,7 +38,11 @@ export function end(folder, program) {
       warning(`not all tokens are revoked, and those that are not expire within the hour: ${failure.message}`);
     }
   }
-  rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  try {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  } catch (error) {
+    warning(`the private key may still be in ${folder}: ${error.message}`);
+  }
 }
 
 /** Takes git's settings back, for what other actions do after this one's end. */
