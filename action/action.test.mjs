@@ -32,10 +32,13 @@ test('owners and repositories are told to git in every spelling', () => {
 
 test('the helper is one word of a shell, whatever is in its path', () => {
   assert.equal(inShell("/a b/it's"), "'/a b/it'\\''s'");
-  const [[key], [, helper], , header] = settings('github.com', ['acme'], '/p', '/c');
-  assert.equal(key, 'credential.https://github.com/acme.helper');
-  assert.equal(helper, "!'/p' --config '/c'");
-  assert.deepEqual(header, ['http.https://github.com/acme.extraHeader', '']);
+  assert.equal(settings('github.com', ['acme'], '/a b/p', '/c"d'), `[credential "https://github.com/acme"]
+\thelper =
+\thelper = "!'/a b/p' --config '/c\\"d'"
+\tuseHttpPath = true
+[http "https://github.com/acme"]
+\textraHeader =
+`);
 });
 
 test('permissions are pairs, in a line or in several', () => {

@@ -1,4 +1,5 @@
-// What git must know in the later steps. It is in the environment, which ends with the job and comes after every file:
+// What git must know in the later steps: a file of settings in the job's folder, and variables that make git include it. They
+// end with the job, come after every other file, and mean nothing where the folder is not there.
 // https://git-scm.com/docs/git-config#Documentation/git-config.txt-GITCONFIGCOUNT
 
 import { Failure, need, warning } from './runner.mjs';
@@ -42,36 +43,44 @@ export function paths({ owners, repositories }, reported) {
 const unique = (list) => [...new Set(list)];
 
 /**
- * Settings by which git asks this program alone below these paths. An empty `helper` makes git forget the others, and an
- * empty `extraHeader` the headers of less specific URLs: actions/checkout sets one for the whole host, with the job's own
+ * Settings by which git asks this program alone below these paths, as a file. An empty `helper` makes git forget the others, and
+ * an empty `extraHeader` the headers of less specific URLs: actions/checkout sets one for the whole host, with the job's own
  * token, and with that git would ask nobody.
  */
 export function settings(host, paths, program, config) {
-  const helper = `!${inShell(program)} --config ${inShell(config)}`;
-  return paths.flatMap((path) => {
-    const url = `https://${host}/${path}`;
-    return [
-      [`credential.${url}.helper`, ''],
-      [`credential.${url}.helper`, helper],
-      [`credential.${url}.useHttpPath`, 'true'],
-      [`http.${url}.extraHeader`, ''],
-    ];
-  });
+  const helper = quoted(`!${inShell(program)} --config ${inShell(config)}`);
+  const ofPath = (path) => {
+    const url = quoted(`https://${host}/${path}`);
+    const credential = [`[credential ${url}]`, '\thelper =', `\thelper = ${helper}`, '\tuseHttpPath = true'];
+    return [...credential, `[http ${url}]`, '\textraHeader ='];
+  };
+  return `${paths.flatMap(ofPath).join('\n')}\n`;
 }
+
+const quoted = (text) => `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
 
 /** A path as one word of the shell by which git runs helpers, on Windows too. */
 export function inShell(path) {
-  const forward = process.platform === 'win32' ? path.replaceAll('\\', '/') : path;
-  return `'${forward.replaceAll("'", "'\\''")}'`;
+  return `'${forward(path).replaceAll("'", "'\\''")}'`;
 }
 
-/** The variables that add settings to those that the environment has. */
-export function variables(settings) {
+const forward = (path) => (process.platform === 'win32' ? path.replaceAll('\\', '/') : path);
+
+/** The variables that make git include a file, beside the settings that the environment has. */
+export function inclusion(file) {
   // The helper was asked by now, and git with it: what is no number failed there.
-  const first = Number(process.env.GIT_CONFIG_COUNT || 0);
-  const pairs = settings.flatMap(([key, value], index) => [
-    [`GIT_CONFIG_KEY_${first + index}`, key],
-    [`GIT_CONFIG_VALUE_${first + index}`, value],
-  ]);
-  return { before: first, after: first + settings.length, pairs };
+  const count = Number(process.env.GIT_CONFIG_COUNT || 0);
+  return [
+    [`GIT_CONFIG_KEY_${count}`, 'include.path'],
+    [`GIT_CONFIG_VALUE_${count}`, notTranslated(file)],
+    ['GIT_CONFIG_COUNT', String(count + 1)],
+  ];
+}
+
+/**
+ * A path that the runner gives to Docker container actions as it is. Of one that begins as its temporary folder does it makes
+ * where that folder is in the container, and there the file names a program that is elsewhere.
+ */
+function notTranslated(path) {
+  return process.platform === 'win32' ? forward(path) : `/.${path}`;
 }

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { logout } from './helper.mjs';
-import { Failure, exportVariable, run, state, warning } from './runner.mjs';
+import { Failure, run, warning } from './runner.mjs';
 
 /** Makes a folder that only the runner's user can enter. */
 export function makeFolder() {
@@ -28,7 +28,7 @@ function keepToOneself(folder) {
   }
 }
 
-/** Revokes the tokens, and removes the folder. What cannot be done is a warning: the job is over. */
+/** Revokes the tokens, and removes the folder, and so git's settings. What cannot be done is a warning: the job is over. */
 export function end(folder, program) {
   const config = join(folder, 'config.toml');
   if (program && existsSync(program) && existsSync(config)) {
@@ -42,19 +42,5 @@ export function end(folder, program) {
     rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   } catch (error) {
     warning(`the private key may still be in ${folder}: ${error.message}`);
-  }
-}
-
-/** Takes git's settings back, for what other actions do after this one's end. */
-export function takeBack() {
-  const [before, after] = [state('before'), state('after')];
-  if (!after) return;
-  if (process.env.GIT_CONFIG_COUNT === after) {
-    exportVariable('GIT_CONFIG_COUNT', before);
-    return;
-  }
-  // Others added theirs after ours: these keep their numbers, and ours mean nothing.
-  for (let index = Number(before); index < Number(after); index += 1) {
-    exportVariable(`GIT_CONFIG_KEY_${index}`, 'ghapp.ended');
   }
 }

@@ -1,8 +1,9 @@
 // The step: from here on, git uses the App for its owners, until the job ends.
 
-import { dirname } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
-import { checkGit, paths, settings, variables } from './git.mjs';
+import { checkGit, inclusion, paths, settings } from './git.mjs';
 import { configure, everyOwner, installations, maskTokens } from './helper.mjs';
 import { readInputs } from './inputs.mjs';
 import { end, makeFolder } from './job.mjs';
@@ -26,16 +27,19 @@ function begin() {
     program = provide(inputs.program, folder);
     saveState('program', program);
     const helper = { program, config: configure(inputs, folder) };
-    tellGit(helper, inputs);
+    const file = join(folder, 'gitconfig');
+    writeFileSync(file, settings(inputs.host, reach(helper, inputs), helper.program, helper.config));
     addPath(dirname(program));
     exportVariable('GHAPP_CONFIG', helper.config);
+    inclusion(file).forEach(([name, value]) => exportVariable(name, value));
   } catch (failure) {
     end(folder, program);
     throw failure;
   }
 }
 
-function tellGit(helper, inputs) {
+/** The paths in URLs for which the App is used, after it was seen to work there. */
+function reach(helper, inputs) {
   const { host, repositories } = inputs;
   const installed = installations(helper, inputs);
   const namesNone = inputs.owners.length + repositories.length === 0;
@@ -43,10 +47,5 @@ function tellGit(helper, inputs) {
   // One token is for all repositories of an owner that the workflow names.
   const firsts = new Map(repositories.map((it) => [it.split('/')[0].toLowerCase(), it]));
   maskTokens(helper, host, [...owners, ...firsts.values()]);
-  const reported = installed.map((it) => it.owner);
-  const added = variables(settings(host, paths({ owners, repositories }, reported), helper.program, helper.config));
-  saveState('before', String(added.before));
-  saveState('after', String(added.after));
-  added.pairs.forEach(([name, value]) => exportVariable(name, value));
-  exportVariable('GIT_CONFIG_COUNT', String(added.after));
+  return paths({ owners, repositories }, installed.map((it) => it.owner));
 }
