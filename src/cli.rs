@@ -27,7 +27,7 @@ pub(crate) enum Command {
 }
 
 /// What `--version` prints.
-pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("GHAPP_COMMIT"));
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("GHAPP_COMMIT"));
 
 const ABOUT: &str = "\
 git's credentials from a GitHub App

@@ -27,7 +27,7 @@ pub(crate) const VARIABLE: &str = "GHAPP_SOCKET";
 /// The words that answers begin with.
 pub(crate) const ANSWERED: &str = "answered";
 pub(crate) const DECLINED: &str = "declined";
-pub(crate) const REFUSED: &str = "refused";
+const REFUSED: &str = "refused";
 
 /// More than the longest request that is answered, in bytes: the names of 500 repositories.
 #[cfg(unix)]

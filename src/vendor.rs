@@ -193,9 +193,9 @@ fn check_path(path: &str, placeholders: &[&str], may_be_empty: bool) -> Result<(
     }
     if let Some((_, rest)) = bare.split_once('{') {
         let unknown = rest.split('}').next().unwrap_or_default();
-        let known: Vec<String> = placeholders.iter().map(|name| format!("{{{name}}}")).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(" and ") };
-        return Err(format!("{path:?} has the placeholder {{{unknown}}}, and there is {known}"));
+        let allowed: Vec<String> = placeholders.iter().map(|name| format!("{{{name}}}")).collect();
+        let allowed = if allowed.is_empty() { "none".to_owned() } else { allowed.join(" and ") };
+        return Err(format!("{path:?} has the placeholder {{{unknown}}}, and there is {allowed}"));
     }
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
     if !bare.bytes().all(fits) || bare.split('/').any(|part| part == "." || part == "..") {
@@ -234,8 +234,8 @@ mod tests {
             ("/x/{owner}/{repo}", "has the placeholder {repo}, and there is {owner}"),
             ("/x/{owner}/{", "has the placeholder {}, and there is {owner}"),
         ] {
-            let told = check_path(bad, &["owner"], false).unwrap_err();
-            assert!(told.contains(why), "{told}");
+            let message = check_path(bad, &["owner"], false).unwrap_err();
+            assert!(message.contains(why), "{message}");
         }
         assert_eq!(check_path("", &["owner"], true), Ok(()));
         assert!(check_path("/x/{owner}", &[], true).unwrap_err().contains("and there is none"));

@@ -20,7 +20,7 @@ pub(crate) const VARIABLES: [&str; 3] = ["GHAPP_FOR_HOST", "GHAPP_FOR_OWNER", "G
 
 /// For how many seconds a token is kept of which the command does not say when it expires. It may come from a cache of the
 /// broker's, and have most of its hour behind it.
-pub(crate) const UNKNOWN_LIFETIME: i64 = 600;
+const UNKNOWN_LIFETIME: i64 = 600;
 
 /// A command that prints a token.
 #[derive(Clone, Debug)]

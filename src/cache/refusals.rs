@@ -66,8 +66,9 @@ impl Cache<'_> {
             return false;
         }
         let name = shared_name(key);
-        let known = self.read_shared(&[&name]).and_then(|entries| entries.into_iter().next()).flatten();
-        self.note_fleets_refusals(key, &known);
+        let on_all_machines =
+            self.read_shared(&[&name]).and_then(|entries| entries.into_iter().next()).flatten();
+        self.note_fleets_refusals(key, &on_all_machines);
         let ahead = self.shared.ahead();
         let refusals = self.refusals(key).into_iter().chain([self.world.clock.now()]);
         let refusals: Vec<Timestamp> = refusals.map(|then| then.plus(ahead)).collect();

@@ -114,9 +114,9 @@ impl Cache<'_> {
             Some((FleetRoute::Owner(self.as_owners(&route)?), owner, route))
         });
         match turn {
-            FleetTurn::Done((known, key, route)) => {
+            FleetTurn::Done((learnt, key, route)) => {
                 self.write_route(key, &route);
-                FleetTurn::Done(known)
+                FleetTurn::Done(learnt)
             }
             FleetTurn::Do(lease) => FleetTurn::Do(lease),
         }
@@ -150,14 +150,18 @@ impl Cache<'_> {
         Some(OwnerRoute { installation: found.clone()?, covers, covers_all, page: page.clone() })
     }
 
-    /// Waits until this process may look something up, or what it wants is `known`. One at a time looks up under a name.
-    pub(crate) fn turn_to_look_up<T>(&self, name: &RouteKey, known: impl Fn() -> Option<T>) -> LookupTurn<T> {
-        let lock = match self.lock("route", name, "looking up the installation", &known) {
-            LockOutcome::Done(known) => return LookupTurn::Known(known),
+    /// Waits until this process may look something up, or what it wants is `remembered` by now. One at a time looks up under a name.
+    pub(crate) fn turn_to_look_up<T>(
+        &self,
+        name: &RouteKey,
+        remembered: impl Fn() -> Option<T>,
+    ) -> LookupTurn<T> {
+        let lock = match self.lock("route", name, "looking up the installation", &remembered) {
+            LockOutcome::Done(route) => return LookupTurn::Known(route),
             LockOutcome::Locked(lock) => Some(lock),
             LockOutcome::Unlocked => None,
         };
-        known().map_or(LookupTurn::LookUp { _lock: lock }, LookupTurn::Known)
+        remembered().map_or(LookupTurn::LookUp { _lock: lock }, LookupTurn::Known)
     }
 
     /// Remembers where a place leads, and with that which token is given for it.

@@ -9,15 +9,15 @@ use crate::error::{Error, Result};
 use crate::socket::{self, ANSWERED, Message};
 use crate::world::World;
 
-/// What a token is wished for.
-pub(super) struct Wish<'w> {
+/// Which token is asked for.
+pub(super) struct TokenRequest<'w> {
     /// What a person names; default: the remote of the current repository, or the only thing that is served.
     pub(super) name: Option<&'w str>,
     pub(super) repositories: &'w [String],
     pub(super) narrow: Option<&'w Narrow>,
     /// For how many seconds it is to be valid at least.
     pub(super) min_fresh: i64,
-    /// Whether the name and the address of the App's bot are wished for too.
+    /// Whether the name and the address of the App's bot are asked for too.
     pub(super) identity: bool,
 }
 
@@ -32,22 +32,22 @@ pub(super) struct Answer {
 ///
 /// # Errors
 /// If there is no answer, or a refusal.
-pub(super) fn ask(socket: &OsStr, wish: &Wish<'_>, world: &World<'_>) -> Result<Option<Answer>> {
+pub(super) fn ask(socket: &OsStr, request: &TokenRequest<'_>, world: &World<'_>) -> Result<Option<Answer>> {
     // What a URL says of users and passwords is for nobody else.
-    let name = wish.name.map(place::without_user);
+    let name = request.name.map(place::without_user);
     let remote = if name.is_none() { place::remote().map(|url| place::without_user(&url)) } else { None };
-    let mut request = Message::new(token::OPERATION)
+    let mut message = Message::new(token::OPERATION)
         .with_some("name", name.as_deref())
         .with_some("remote", remote.as_deref())
-        .with("min_fresh", &wish.min_fresh.to_string())
-        .with_some("identity", wish.identity.then_some("1"));
-    for repository in wish.repositories {
-        request = request.with("repository[]", &place::without_user(repository));
+        .with("min_fresh", &request.min_fresh.to_string())
+        .with_some("identity", request.identity.then_some("1"));
+    for repository in request.repositories {
+        message = message.with("repository[]", &place::without_user(repository));
     }
-    for (name, level) in wish.narrow.map(Narrow::permissions).unwrap_or_default() {
-        request = request.with("permission[]", &format!("{name}={level}"));
+    for (name, level) in request.narrow.map(Narrow::permissions).unwrap_or_default() {
+        message = message.with("permission[]", &format!("{name}={level}"));
     }
-    let answer = socket::ask(socket, &request, world)?;
+    let answer = socket::ask(socket, &message, world)?;
     if answer.word() != ANSWERED {
         return Ok(None);
     }
@@ -60,9 +60,10 @@ pub(super) fn ask(socket: &OsStr, wish: &Wish<'_>, world: &World<'_>) -> Result<
 ///
 /// # Errors
 /// The same, and if nothing is served of its host.
-pub(super) fn demand(socket: &OsStr, wish: &Wish<'_>, world: &World<'_>) -> Result<Answer> {
-    ask(socket, wish, world)?.ok_or_else(|| {
-        let what = wish.name.map_or_else(|| "this".to_owned(), |name| format!("{:?}", place::redacted(name)));
+pub(super) fn require(socket: &OsStr, request: &TokenRequest<'_>, world: &World<'_>) -> Result<Answer> {
+    ask(socket, request, world)?.ok_or_else(|| {
+        let what =
+            request.name.map_or_else(|| "this".to_owned(), |name| format!("{:?}", place::redacted(name)));
         Error::new(format!("nothing is served at {} for {what}", socket.to_string_lossy()))
             .hint("name a repository that serve allows, or add it where serve runs: --allow OWNER/REPO")
     })

@@ -64,9 +64,14 @@ pub(super) fn exec(
     let identity = match socket::of(world) {
         Some(socket) => {
             let (name, narrow) = (options.name.as_deref(), Some(&options.narrow));
-            let wish =
-                by_socket::Wish { name, repositories, narrow, min_fresh: 0, identity: options.identity };
-            let by_socket::Answer { given, identity } = by_socket::demand(&socket, &wish, world)?;
+            let request = by_socket::TokenRequest {
+                name,
+                repositories,
+                narrow,
+                min_fresh: 0,
+                identity: options.identity,
+            };
+            let by_socket::Answer { given, identity } = by_socket::require(&socket, &request, world)?;
             give_token(&mut command, &given.token.secret, &given.host, &options.variables);
             if options.nix {
                 give_nix(&mut command, &given.token.secret, &given.host, world);

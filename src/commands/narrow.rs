@@ -48,7 +48,7 @@ pub(super) fn repositories(flags: &mut Flags) -> Vec<String> {
 pub(super) fn selected<'c>(
     name: Option<&str>,
     repositories: &[String],
-    wish: &Narrow,
+    narrow: &Narrow,
     usage: &str,
     config: &'c Config,
     world: &World<'_>,
@@ -73,7 +73,7 @@ pub(super) fn selected<'c>(
             (selected, all)
         }
     };
-    let permissions: Permissions = wish.permission.iter().cloned().collect::<BTreeMap<_, _>>();
+    let permissions: Permissions = narrow.permission.iter().cloned().collect::<BTreeMap<_, _>>();
     let narrowing = Narrowing { repositories, permissions };
     check(&selected, &narrowing)?;
     Ok((selected, narrowing))

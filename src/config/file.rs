@@ -188,13 +188,19 @@ impl Reader<'_> {
     }
 
     /// The first key that is no setting is an error.
-    fn refuse_unknown(&self, table: &DeTable<'_>, known: &[&Setting], tables: &[(&str, &str)]) -> Result<()> {
-        let is_known = |key: &str| {
-            tables.iter().any(|(name, _)| *name == key) || known.iter().any(|setting| setting.key == key)
+    fn refuse_unknown(
+        &self,
+        table: &DeTable<'_>,
+        allowed: &[&Setting],
+        tables: &[(&str, &str)],
+    ) -> Result<()> {
+        let is_allowed = |key: &str| {
+            tables.iter().any(|(name, _)| *name == key) || allowed.iter().any(|setting| setting.key == key)
         };
-        let unknown = table.keys().filter(|key| !is_known(key.get_ref())).min_by_key(|key| key.span().start);
+        let unknown =
+            table.keys().filter(|key| !is_allowed(key.get_ref())).min_by_key(|key| key.span().start);
         let Some(key) = unknown else { return Ok(()) };
-        let settings = known.iter().map(|setting| format!("`{}`", setting.key));
+        let settings = allowed.iter().map(|setting| format!("`{}`", setting.key));
         let names = settings.chain(tables.iter().map(|(_, shown)| format!("`{shown}`")));
         Err(self.unknown(key, names.collect()))
     }

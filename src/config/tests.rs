@@ -131,13 +131,13 @@ fn a_setting_that_is_not_known_is_told_with_all_that_are() {
         let lines = section.lines().filter_map(|line| line.split_once(" = "));
         lines.map(|(name, _)| name.to_owned()).collect()
     };
-    let told = |file: &str| -> Vec<String> {
+    let listed = |file: &str| -> Vec<String> {
         let error = load(Some(file), &[], &[]).unwrap_err();
         let expected = error.message().split_once(", expected ").unwrap().1.to_owned();
         expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
     };
     let (general, of_an_app) = EVERY_SETTING.split_once("[[app]]\n").unwrap();
-    assert_eq!(told("x = 1\n"), [names(general), vec!["[[app]]".to_owned()]].concat());
+    assert_eq!(listed("x = 1\n"), [names(general), vec!["[[app]]".to_owned()]].concat());
     // A rule has one of the sources, and perhaps another vendor's API.
     let of_an_app: Vec<String> = names(of_an_app)
         .into_iter()
@@ -147,7 +147,7 @@ fn a_setting_that_is_not_known_is_told_with_all_that_are() {
             _ => vec![name],
         })
         .collect();
-    assert_eq!(told(&app("x = 1")), of_an_app);
+    assert_eq!(listed(&app("x = 1")), of_an_app);
 }
 
 #[test]
@@ -228,9 +228,9 @@ fn mistakes_are_told_with_file_line_and_cause() {
             "two rules match repository a/b on github.com: config.toml, line 2 and config.toml, line 6",
         ),
     ] {
-        let told = message(&file);
-        assert!(told.starts_with(expected), "{told}\n  instead of\n{expected}");
-        assert!(!told.contains('\n'), "{told}");
+        let line = message(&file);
+        assert!(line.starts_with(expected), "{line}\n  instead of\n{expected}");
+        assert!(!line.contains('\n'), "{line}");
     }
 }
 
@@ -241,9 +241,9 @@ fn a_password_in_an_address_is_not_repeated() {
         ("GHAPP_HOST", "user:hunt@er2@ghe.example"),
     ] {
         let app = [("GHAPP_APP_ID", "1"), ("GHAPP_PRIVATE_KEY_FILE", "/k.pem"), (variable, value)];
-        let told = load(None, &app, &[]).unwrap_err();
-        assert!(told.message().contains("…@ghe.example"), "{told}");
-        assert!(!told.message().contains("hunt") && !told.message().contains("er2"), "{told}");
+        let refused = load(None, &app, &[]).unwrap_err();
+        assert!(refused.message().contains("…@ghe.example"), "{refused}");
+        assert!(!refused.message().contains("hunt") && !refused.message().contains("er2"), "{refused}");
     }
 }
 

@@ -25,8 +25,8 @@ local out = {redis.call('TIME')[1], 0, false}
 local same = ARGV[1] ~= ''
 for i = 2, #KEYS do
     local value = redis.call('GET', KEYS[i])
-    local known = ARGV[i + 1]
-    if known and (value or '') ~= known then same = false end
+    local seen = ARGV[i + 1]
+    if seen and (value or '') ~= seen then same = false end
     if value and not out[3] and string.sub(value, 1, 6) == 'ghapp:' then
         out[3] = redis.call('GET', string.sub(value, 1, 70))
     end
@@ -71,20 +71,20 @@ pub(super) struct Lease {
 }
 
 impl Engine {
-    /// Looks at the values of keys, and takes the lease if the values are those that are `known`, where none is an empty one.
+    /// Looks at the values of keys, and takes the lease if the values are those that are `seen` before, where none is an empty one.
     pub(super) fn look(
         &mut self,
         settings: &SharedSettings,
         world: &World<'_>,
         lease: Option<&Lease>,
         keys: &[String],
-        known: &[Vec<u8>],
+        seen: &[Vec<u8>],
     ) -> Result<Look> {
         let mut command = redis::cmd("EVAL");
         let lease_key = lease.map_or(PREFIX, |lease| lease.key.as_str());
         command.arg(LOOK).arg(keys.len() + 1).arg(lease_key).arg(keys);
         command.arg(lease.map_or("", |lease| lease.holder.as_str()));
-        command.arg(lease.map_or(0, |lease| lease.lasts.as_millis() as u64)).arg(known);
+        command.arg(lease.map_or(0, |lease| lease.lasts.as_millis() as u64)).arg(seen);
         let Value::Array(answer) = self.exchange(settings, world, command)? else { return Err(garbage()) };
         let mut answer = answer.into_iter();
         let time = bytes(answer.next())?.and_then(|time| std::str::from_utf8(&time).ok()?.parse().ok());

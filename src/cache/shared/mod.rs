@@ -94,10 +94,10 @@ impl<'a> Cache<'a> {
     ) -> FleetTurn<'c, T> {
         let began = Instant::now();
         let Some(lease) = self.new_lease(lease) else { return FleetTurn::Do(None) };
-        let mut known = vec![Vec::new(); decisive];
+        let mut seen = vec![Vec::new(); decisive];
         let mut pause = FIRST_PAUSE;
         loop {
-            let Some(look) = self.look(Some(&lease), names, &known) else { return FleetTurn::Do(None) };
+            let Some(look) = self.look(Some(&lease), names, &seen) else { return FleetTurn::Do(None) };
             let held = look.leased.then(|| FleetLease { cache: self, lease: lease.clone() });
             let opened = self.opened(names, &look.values);
             if let Some(done) = usable(&opened) {
@@ -112,13 +112,13 @@ impl<'a> Cache<'a> {
             }
             let found: Vec<Vec<u8>> =
                 look.values.into_iter().take(decisive).map(Option::unwrap_or_default).collect();
-            if found == known {
+            if found == seen {
                 self.world.tell_waiting(began.elapsed(), || "waiting for another machine to mint".to_owned());
                 thread::sleep(jittered(pause));
                 pause = (pause * 2).min(LONGEST_PAUSE);
             } else {
                 // What is there is of no use, as before.
-                known = found;
+                seen = found;
             }
         }
     }
@@ -220,14 +220,14 @@ impl<'a> Cache<'a> {
         Some(engine::Lease { key, holder: hex(&holder), lasts: LEASE })
     }
 
-    fn look(&self, lease: Option<&engine::Lease>, names: &[&str], known: &[Vec<u8>]) -> Option<Look> {
+    fn look(&self, lease: Option<&engine::Lease>, names: &[&str], seen: &[Vec<u8>]) -> Option<Look> {
         if !self.is_shared() || self.shared.is_left_alone.get() {
             return None;
         }
         let sealing = self.sealing();
         let keys = names.iter().map(|name| shared_key(&sealing, name)).collect::<Option<Vec<_>>>()?;
         let mut look = self.with_engine(|engine| {
-            let look = engine.look(&self.settings.shared, self.world, lease, &keys, known)?;
+            let look = engine.look(&self.settings.shared, self.world, lease, &keys, seen)?;
             self.shared.ahead.set(self.clock_of(&look)?);
             Ok(look)
         })?;
@@ -274,17 +274,17 @@ impl<'a> Cache<'a> {
         }
         let began = Instant::now();
         match talk(&mut shared.engine.borrow_mut()) {
-            Ok(told) => {
+            Ok(answer) => {
                 terminal.trace(|| format!("shared cache: answered after {} ms", began.elapsed().as_millis()));
-                Some(told)
+                Some(answer)
             }
             Err(why) => {
                 terminal.trace(|| format!("shared cache: {why}"));
                 shared.is_left_alone.set(true);
                 breaker.open();
                 if self.is_first_time_today("shared-cache") {
-                    let told = Error::new(format!("the shared cache {address} is not used: {why}"));
-                    terminal.warning(&told.hint("git-credential-ghapp doctor").hint_of(&why));
+                    let warning = Error::new(format!("the shared cache {address} is not used: {why}"));
+                    terminal.warning(&warning.hint("git-credential-ghapp doctor").hint_of(&why));
                 }
                 None
             }

@@ -94,7 +94,7 @@ pub(crate) struct StoreKind(&'static (&'static str, &'static [Open]));
 
 impl StoreKind {
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        CHOICES.iter().find(|(known, _)| *known == name).map(Self)
+        CHOICES.iter().find(|(choice, _)| *choice == name).map(Self)
     }
 
     /// What may be parsed.

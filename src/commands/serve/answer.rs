@@ -183,7 +183,7 @@ fn for_tools(
             None => Place::Host(policy.only_host()?.clone()),
         },
     };
-    let mut wish = Narrowing::default();
+    let mut asked_for = Narrowing::default();
     for name in message.values("repository[]") {
         let its = match name.contains(['/', ':']) {
             true => place::named(name, config)?,
@@ -193,11 +193,11 @@ fn for_tools(
                 place::named(&format!("https://{}/{owner}/{name}", place.host()), config)?
             }
         };
-        if its.host() != place.host() && !wish.repositories.is_empty() {
+        if its.host() != place.host() && !asked_for.repositories.is_empty() {
             return Err(Error::new("one token cannot be for repositories on several hosts"));
         }
         match its.repository() {
-            Some(repository) => wish.repositories.push(repository.clone()),
+            Some(repository) => asked_for.repositories.push(repository.clone()),
             None => return Err(Error::new(format!("{name:?} is not a repository"))),
         }
         place = its;
@@ -208,9 +208,9 @@ fn for_tools(
     for permission in message.values("permission[]") {
         let (name, level) = narrow::permission(permission)
             .map_err(|why| Error::new(format!("{permission:?} is not a permission")).hint(why))?;
-        wish.permissions.insert(name, level);
+        asked_for.permissions.insert(name, level);
     }
-    let (selected, narrowing) = policy.select(&place, &wish, config)?;
+    let (selected, narrowing) = policy.select(&place, &asked_for, config)?;
     *note = noted(&note.operation, &selected, &narrowing);
     let obtain = |need: Need<'_>| token::issue(&selected, &narrowing, need, token::OPERATION, config, world);
     let bot = match message.value("identity") {

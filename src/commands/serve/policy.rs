@@ -83,7 +83,7 @@ impl Policy {
         self.allowed.iter().any(|place| place.host() == host)
     }
 
-    /// The rule that answers for a place, and what the token for it is narrowed to. `wish` is what was wished for: fewer
+    /// The rule that answers for a place, and what the token for it is narrowed to. `asked_for` says for fewer
     /// repositories, fewer permissions.
     ///
     /// # Errors
@@ -91,11 +91,11 @@ impl Policy {
     pub(super) fn select<'c>(
         &self,
         place: &Place,
-        wish: &Narrowing,
+        asked_for: &Narrowing,
         config: &'c Config,
     ) -> Result<(Selected<'c>, Narrowing)> {
         let host = place.host().clone();
-        let reach = match (wish.repositories.as_slice(), place) {
+        let reach = match (asked_for.repositories.as_slice(), place) {
             (repositories @ [_, ..], _) => Reach::Repositories(repositories.to_vec()),
             ([], Place::Repository(_, repository)) => Reach::Repositories(vec![repository.clone()]),
             ([], Place::Owner(_, owner)) => self.reach_of(&host, owner)?,
@@ -117,13 +117,14 @@ impl Policy {
             }
         };
         can_be_narrowed(&selected)?;
-        if let Some((name, level)) = beyond(&wish.permissions, &self.permissions) {
+        if let Some((name, level)) = beyond(&asked_for.permissions, &self.permissions) {
             let what = format!("{name} = {level} is not allowed");
             return Err(
                 Error::new(what).hint(format!("add it where serve runs: --permissions {name}={level}"))
             );
         }
-        let permissions = if wish.permissions.is_empty() { &self.permissions } else { &wish.permissions };
+        let permissions =
+            if asked_for.permissions.is_empty() { &self.permissions } else { &asked_for.permissions };
         let narrowing = Narrowing { repositories, permissions: permissions.clone() };
         narrow::check(&selected, &narrowing)?;
         Ok((selected, narrowing))

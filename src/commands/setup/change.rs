@@ -143,8 +143,8 @@ impl Change {
                 }
                 let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
                 let lines = difference(&old, &new);
-                let mut told = lines.iter().filter(|(_, line)| !line.trim().is_empty());
-                told.try_for_each(|(sign, line)| output.line(&format!("    {sign} {line}")))
+                let mut shown = lines.iter().filter(|(_, line)| !line.trim().is_empty());
+                shown.try_for_each(|(sign, line)| output.line(&format!("    {sign} {line}")))
             }
             Self::KeyFile { from, to } => {
                 output.line(&format!("  {} is moved to {}", from.display(), to.display()))

@@ -72,8 +72,8 @@ impl Subject {
         let Some(rule) = config.rules.last_mut() else { return Err(nothing_configured().into()) };
         // What flags cannot say of another vendor's API is in the file.
         let is_it = |it: &&Rule| it.app_id == rule.app_id && it.host == rule.host;
-        if let Some(known) = present.rules.iter().find(is_it) {
-            rule.take_vendor(known);
+        if let Some(configured) = present.rules.iter().find(is_it) {
+            rule.take_vendor(configured);
         }
         let rule = rule.clone();
         let source = TokenSource::new(&rule, &config, world);
@@ -208,7 +208,7 @@ fn complete(
         // The flag is one of this program's.
         let _ = flags.set("app-id", OsString::from(answer));
     }
-    take_known_host(&mut flags, present, is_set("GHAPP_HOST"), is_set("GHAPP_API_URL"));
+    take_configured_host(&mut flags, present, is_set("GHAPP_HOST"), is_set("GHAPP_API_URL"));
     let named = match &options.rotate_key {
         Some(path) => vec![path.display().to_string()],
         None => flags.each("private-key").map(str::to_owned).collect(),
@@ -270,10 +270,10 @@ fn only_app(flags: &mut Flags, present: &Present, world: &World<'_>) -> Result<(
 }
 
 /// Names the host of an App that is configured for one host only, and the API that it is configured with there.
-fn take_known_host(flags: &mut Flags, present: &Present, host_is_set: bool, api_is_set: bool) {
+fn take_configured_host(flags: &mut Flags, present: &Present, host_is_set: bool, api_is_set: bool) {
     let is_it = |rule: &&Rule| Some(rule.app_id.as_str()) == flags.last("app-id");
-    let known: Vec<&Rule> = present.rules.iter().filter(is_it).collect();
-    let Some((first, rest)) = known.split_first() else { return };
+    let configured: Vec<&Rule> = present.rules.iter().filter(is_it).collect();
+    let Some((first, rest)) = configured.split_first() else { return };
     if !host_is_set
         && !flags.has("host")
         && first.host != Host::github()
@@ -282,7 +282,7 @@ fn take_known_host(flags: &mut Flags, present: &Present, host_is_set: bool, api_
         flags.replace("host", vec![first.host.to_string()]);
     }
     let host = flags.last("host").map(str::to_ascii_lowercase);
-    let same_host = known.iter().find(|rule| host.as_deref() == Some(rule.host.to_string().as_str()));
+    let same_host = configured.iter().find(|rule| host.as_deref() == Some(rule.host.to_string().as_str()));
     if let Some(rule) = same_host.filter(|rule| rule.api != rule.host.api())
         && !api_is_set
         && !flags.has("api-url")

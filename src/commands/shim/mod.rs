@@ -180,9 +180,14 @@ fn run(arguments: &[OsString], flags: &Flags, world: &World<'_>) -> Result<u8> {
     match socket {
         Some(socket) => {
             let name = name.as_deref();
-            let wish =
-                by_socket::Wish { name, repositories: &[], narrow: None, min_fresh: 0, identity: false };
-            let answer = by_socket::ask(&socket, &wish, world)?;
+            let request = by_socket::TokenRequest {
+                name,
+                repositories: &[],
+                narrow: None,
+                min_fresh: 0,
+                identity: false,
+            };
+            let answer = by_socket::ask(&socket, &request, world)?;
             if let Some(by_socket::Answer { given, .. }) = answer
                 && host.is_none_or(|host| host == given.host)
             {

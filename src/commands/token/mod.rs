@@ -115,8 +115,8 @@ fn issue_as(
     let given = match socket::of(world) {
         Some(socket) => {
             let (narrow, min_fresh) = (Some(&options.narrow), config.cache.min_fresh);
-            let wish = by_socket::Wish { name, repositories, narrow, min_fresh, identity: false };
-            by_socket::demand(&socket, &wish, world)?.given
+            let request = by_socket::TokenRequest { name, repositories, narrow, min_fresh, identity: false };
+            by_socket::require(&socket, &request, world)?.given
         }
         None => {
             let (selected, narrowing) =

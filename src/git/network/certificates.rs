@@ -36,8 +36,9 @@ impl Settings<'_> {
         if !is_pem("GIT_SSL_CERT_TYPE", "sslcerttype") || !is_pem("GIT_SSL_KEY_TYPE", "sslkeytype") {
             return Err(unusable(&path, "it is said to be of another kind than PEM"));
         }
-        let asks = self.configured.get("sslcertpasswordprotected").is_some_and(|it| !is_false(&it.value));
-        if asks || self.variables.path("GIT_SSL_CERT_PASSWORD_PROTECTED").is_some() {
+        let has_password =
+            self.configured.get("sslcertpasswordprotected").is_some_and(|it| !is_false(&it.value));
+        if has_password || self.variables.path("GIT_SSL_CERT_PASSWORD_PROTECTED").is_some() {
             return Err(unusable(&path, "it is said to have a password"));
         }
         let certificates = certificates_in(&path).map_err(|why| unusable(&path, &why))?;

@@ -149,7 +149,7 @@ impl History {
             }
             // Now one machine is the first for a place, now the other one.
             let machine = (place + self.minted_at.borrow().len()) % 2;
-            let mut told = Vec::new();
+            let mut answers = Vec::new();
             let (mut waits, mut refusals) = (0, 0);
             loop {
                 let answer = self.work(machine, place, false)?;
@@ -162,9 +162,9 @@ impl History {
                         self.step(&Step::Pass(longest + 1))?;
                     }
                 }
-                told.push(answer);
+                answers.push(answer);
                 if waits > 1 || refusals > 2 {
-                    return Err(format!("machine {machine} gets nothing that works for {name}: {told:?}"));
+                    return Err(format!("machine {machine} gets nothing that works for {name}: {answers:?}"));
                 }
             }
         }

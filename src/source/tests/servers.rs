@@ -180,11 +180,11 @@ impl Servers {
             return Ok((403, headers, body.to_owned()));
         }
         drop(faults);
-        let (status, body) = self.asked(method, path, authorization, body, ahead == 0);
+        let (status, body) = self.answer_of_api(method, path, authorization, body, ahead == 0);
         Ok((status, headers, body))
     }
 
-    fn asked(
+    fn answer_of_api(
         &self,
         method: &str,
         path: &str,
@@ -260,8 +260,8 @@ impl Servers {
     }
 
     fn mint(&self, app: &str, owner: &str, installation: u64, body: &str, is_true: bool) -> (u16, String) {
-        let wish: serde_json::Value = serde_json::from_str(body).unwrap();
-        let repository = wish["repositories"][0].as_str().map(str::to_owned);
+        let request: serde_json::Value = serde_json::from_str(body).unwrap();
+        let repository = request["repositories"][0].as_str().map(str::to_owned);
         if let Some(name) = &repository
             && !self.covers(&format!("{owner}/{name}"))
         {
@@ -277,10 +277,10 @@ impl Servers {
         let mut tokens = self.tokens.borrow_mut();
         let text = format!("ghs_{:04}", tokens.len());
         let expires_at = now + self.lifetime.get();
-        let told = jiff::Timestamp::from_second(expires_at + expiry_ahead).unwrap();
+        let shown = jiff::Timestamp::from_second(expires_at + expiry_ahead).unwrap();
         let selection = if owner == "acme" { "all" } else { "selected" };
         let answer = format!(
-            "{{\"token\": \"{text}\", \"expires_at\": \"{told}\", \"permissions\": {{\"contents\": \"write\"}}, \
+            "{{\"token\": \"{text}\", \"expires_at\": \"{shown}\", \"permissions\": {{\"contents\": \"write\"}}, \
              \"repository_selection\": \"{selection}\"}}"
         );
         tokens.push(Minted {
