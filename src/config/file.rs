@@ -7,7 +7,7 @@ use std::rc::Rc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::settings::{Apply, Draft, Given, SETTINGS, Setting, Shape, Value};
+use super::settings::{Apply, Draft, Given, SETTINGS, SOURCES, Setting, Shape, Value};
 use super::{Rule, Source};
 use crate::cache;
 use crate::error::{Error, Result};
@@ -76,7 +76,7 @@ impl Reader<'_> {
         let missing = |what: &str| self.mistake(&app.span(), format!("the setting {what} is missing"));
         let identity = draft.identity(None)?;
         let (app_id, origin) = draft.client()?.ok_or_else(|| missing("`id`"))?;
-        let identity = identity.ok_or_else(|| missing(ONE_SOURCE))?;
+        let identity = identity.ok_or_else(|| missing(&sources()))?;
         let vendor = self.vendor(table)?;
         draft.check(&identity, vendor.as_ref().unwrap_or(&GITHUB))?;
         let mut rule = Rule::new(app_id, identity, Host::github(), origin, Source::File);
@@ -206,9 +206,8 @@ impl Reader<'_> {
     }
 
     /// That a key is none of those that there are.
-    fn unknown(&self, key: &Spanned<Cow<'_, str>>, mut names: Vec<String>) -> Error {
-        let last = names.pop().unwrap_or_default();
-        let expected = format!("{} or {last}", names.join(", "));
+    fn unknown(&self, key: &Spanned<Cow<'_, str>>, names: Vec<String>) -> Error {
+        let expected = one_of(names);
         self.mistake(&key.span(), format!("unknown setting `{}`, expected {expected}", key.get_ref()))
     }
 
@@ -236,8 +235,17 @@ impl Reader<'_> {
     }
 }
 
-/// The settings of which each rule has one.
-const ONE_SOURCE: &str = "`private-key`, `private-key-command`, `sign-command` or `token-command`";
+/// The settings of which each rule has one. A public key goes with one of them.
+fn sources() -> String {
+    let sources = SOURCES.iter().filter(|name| **name != "public-key");
+    one_of(sources.map(|name| format!("`{name}`")).collect())
+}
+
+/// `A, B or C`.
+fn one_of(mut names: Vec<String>) -> String {
+    let last = names.pop().unwrap_or_default();
+    format!("{} or {last}", names.join(", "))
+}
 
 /// The settings that a table gives, with their values.
 fn given<'t, 'v>(

@@ -1,4 +1,8 @@
 //! Every setting, once: its key in the file, its flag and its variable, its help, its check, and how it is written.
+//!
+//! A new setting is an entry in [`SETTINGS`] and a row in `docs/configuration.md`, which `tests/pages.rs` wants. One of all Apps
+//! changes a field of [`cache::Settings`]. One of a rule changes a field of [`Draft`], from where [`Draft::change`] takes it into
+//! the [`Rule`]. Help, manual, completions, `setup` and the messages about unknown settings come from the entry.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -10,9 +10,10 @@
 //! - `public`: tokens for public repositories outside of all installations
 //!
 //! A token that git's server refuses is replaced. git 2.46 and later call `get` again within the same command, with the
-//! fingerprint of that token: [`Need::OtherThan`]. An older git calls `erase`, and its next command calls `get`. Both remove
-//! the token from the stores and count the refusal ([`Cache::erase`]). Then one process mints, as for a token that has expired;
-//! after three refusals within a minute nothing is minted ([`Cache::turn_to_mint`]).
+//! fingerprint of that token: [`Need::OtherThan`]. It does not count as fresh then, and [`Cache::turn_to_mint`] removes it before
+//! this process mints. An older git calls `erase` ([`TokenSource::erase`]), and its next command calls `get`. Both ways lead to
+//! [`Cache::erase`], which removes the token from the stores and counts the refusal: after three within a minute nothing is
+//! minted. What a person calls, and the API refuses, goes the first way: [`with_token`].
 
 mod keys;
 mod mint;

@@ -1,6 +1,8 @@
 //! The App's private key: where it can be, and from its text to something that can sign.
 //!
-//! A new place for keys is a file of its own here, and a line in [`SOURCES`].
+//! A new place for keys is a file of its own here. Where `private-key` names it (`keyring:NAME`), its line is in [`KINDS`]. Where
+//! a setting of its own does (`private-key-command`), that is an entry in `SETTINGS` and a line in `SOURCES` of
+//! `config/settings.rs`.
 
 pub(crate) mod command;
 mod credential;
@@ -68,7 +70,7 @@ pub(crate) trait Signer {
 }
 
 /// What `private-key` may name, in the order in which it is tried.
-static SOURCES: &[Named] = &[keyring::named, credential::named, file::named];
+static KINDS: &[Named] = &[keyring::named, credential::named, file::named];
 
 /// Makes a source of the text in `private-key`, if it names one of its kind. Paths are resolved by a function.
 type Named = fn(&str, &dyn Fn(&str) -> PathBuf, &Origin) -> Option<Rc<dyn KeySource>>;
@@ -85,7 +87,7 @@ pub(crate) fn source(
         ))
         .hint("put the key into a file that only you can read, or into the variable GHAPP_PRIVATE_KEY"));
     }
-    let source = SOURCES.iter().find_map(|named| named(text, resolve, origin)).filter(|_| !text.is_empty());
+    let source = KINDS.iter().find_map(|named| named(text, resolve, origin)).filter(|_| !text.is_empty());
     source.ok_or_else(|| {
         Error::new(format!("no file is named for the private key ({origin})"))
             .hint("name the .pem file from the App's settings page")

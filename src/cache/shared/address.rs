@@ -23,7 +23,7 @@ pub(crate) struct SharedSettings {
 
 impl SharedSettings {
     /// # Errors
-    /// If what is sent to the engine could be read on the way, and that is not wished.
+    /// If what is sent to the engine could be read on the way, and the configuration does not allow that.
     pub(crate) fn check(&self) -> Result<()> {
         match &self.address {
             Some((Address { at: At::Plain(host, _), .. }, origin)) if !self.plain && !is_loopback(host) => {

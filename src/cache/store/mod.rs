@@ -1,6 +1,7 @@
 //! The stores that tokens are kept in.
 //!
-//! A new store is a file of its own here, and its function `open` in [`CHOICES`].
+//! A new store is a file of its own here, and its function `open` in [`CHOICES`]. A new choice has its name in the help of the
+//! setting `cache`, too, and a kind of file that it keeps in the cache folder is one of [`KINDS`].
 
 mod circuit_breaker;
 #[cfg(target_os = "linux")]

@@ -20,7 +20,7 @@ use crate::time::{Clock, Timestamp};
 use crate::token::{Need, Permissions, is_token};
 use crate::world::{Folders, Streams, Variables, World};
 
-/// For how long a token is to be valid at most where one wishes for that, in seconds.
+/// The longest time, in seconds, for which a client may want a token to stay valid.
 const LONGEST_FRESH: i64 = 1800;
 
 /// What all threads share: what surrounds this process, and what is served.
