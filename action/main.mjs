@@ -8,12 +8,11 @@ import { configure, everyOwner, installations, maskTokens } from './helper.mjs';
 import { readInputs } from './inputs.mjs';
 import { end, makeFolder } from './job.mjs';
 import { provide } from './program.mjs';
-import { Failure, addPath, exportVariable, fail, saveState } from './runner.mjs';
+import { addPath, exportVariable, fail, saveState } from './runner.mjs';
 
 try {
   begin();
 } catch (failure) {
-  if (!(failure instanceof Failure)) throw failure;
   fail(failure);
 }
 

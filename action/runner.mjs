@@ -48,7 +48,7 @@ export function warning(text) {
   command('warning', text);
 }
 
-/** Says why the step fails: the cause, and below it what to do. */
+/** Says why the step fails: the cause, and below it what to do, if that is known. */
 export function fail(failure) {
   const hint = failure.hint ? `\nhint: ${failure.hint}` : '';
   command('error', `${failure.message}${hint}`);

@@ -333,6 +333,18 @@ fn what_is_wrong_is_one_line_and_nothing_is_left_of_it() {
 }
 
 #[test]
+fn a_temporary_folder_that_is_not_there_is_one_line() {
+    let Some(mut job) = Job::new() else { return };
+    fs::remove_dir(job.temp()).unwrap();
+    let ran = job.usual_step(&[]).ran;
+    assert!(
+        ran.stdout.starts_with("::error::ENOENT: no such file or directory") && ran.code == Some(1),
+        "{ran:?}"
+    );
+    assert_eq!((ran.stdout.lines().count(), ran.stderr.as_str()), (1, ""));
+}
+
+#[test]
 fn an_app_that_is_installed_nowhere_or_on_too_many_is_one_line() {
     let Some(mut job) = Job::new() else { return };
     for owner in 0..21 {
