@@ -32,7 +32,7 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("GHAPP_COMMIT"));
 const ABOUT: &str = "\
 git's credentials from a GitHub App
 
-git calls this helper whenever it needs a password. Set it up once:
+git calls this helper whenever it needs a password. Set it up once, or let register make an App first:
 
     git-credential-ghapp setup
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::app::key::{self, KeyText, PrivateKey};
-use crate::commands::place;
+use crate::commands::{place, register};
 use crate::config::{Config, select};
 use crate::github::answers::{AccessToken, AppInfo, Installation, RepositoriesPage};
 use crate::github::failures::message;
@@ -139,6 +139,17 @@ pub fn cache_entry(bytes: &[u8]) {
         assert!(again.is_some_and(|again| {
             again.secret.matches(&token.secret) && again.expires_at() == token.expires_at()
         }));
+    }
+}
+
+/// A request of a browser, for the page of `register`.
+pub fn browser(bytes: &[u8]) {
+    let Some((target, code)) = register::heard(bytes, 4711, "state") else { return };
+    // It was for this page, and what it brings can stand in an address.
+    let head = String::from_utf8_lossy(bytes).to_ascii_lowercase();
+    assert!(target.starts_with('/') && (head.contains("127.0.0.1:4711") || head.contains("localhost:4711")));
+    if let Some(code) = code {
+        assert!(target.contains("state=state") && is_name(code.expose()));
     }
 }
 

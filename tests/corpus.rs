@@ -46,6 +46,11 @@ fn cache_entries() {
 }
 
 #[test]
+fn requests_of_browsers() {
+    replay("browser", fuzzing::browser);
+}
+
+#[test]
 fn private_keys() {
     replay("private_key", fuzzing::private_key);
 }

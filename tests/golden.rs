@@ -7,8 +7,10 @@
 mod common;
 
 use common::fresh::Fresh;
+use common::registering::{Registering, post};
 use common::{
     ACME_APP, ACME_ON_ACME, ACME_ON_GLOBEX, GLOBEX_APP, LOOKUP, MINT, PROBE, REQUEST, Ran, TestEnv, WIDGETS,
+    has, skip,
 };
 use github_simulator::{Effect, GLOBEX_KEY, ROGUE_KEY, Selection};
 use snapbox::{assert_data_eq, file};
@@ -220,6 +222,33 @@ fn setup_from_the_plan_to_the_end_and_back() {
     session.run(env, with(&["--dry-run", "--all-owners"]));
     session.run(env, with(&["--dry-run", "--keep-other-helpers"]));
     assert_data_eq!(session.0, file!["golden/setup.txt"].raw());
+}
+
+#[test]
+fn register_from_the_page_to_the_end() {
+    if !has("curl") {
+        return skip("curl is not installed");
+    }
+    let fresh = Fresh::new();
+    let env = &fresh.env;
+    let mut session = Session::default();
+    for mistake in [
+        ["--name", "a name that is much too long for an App"],
+        ["--organization", "https://github.com/acme"],
+        ["--permission", "contents"],
+        ["--host", "https://ghe.example"],
+        ["--yes", "--keyring"],
+    ] {
+        session.run(env, std::iter::once("register").chain(mistake));
+    }
+    let register = Registering::start(env, &["--organization", "acme", "--no-browser"]);
+    let (page, port) = (register.address.clone(), register.port().to_string());
+    let location = register.agreed(env, "acme's tools");
+    post(env, "https://github.com/apps/acme-s-tools/installations", &[]);
+    register.bring(&location);
+    session.add(env, "git-credential-ghapp register --organization acme --no-browser", &register.ended());
+    session.0 = session.0.replace(&page, "[PAGE]").replace(&port, "[PORT]");
+    assert_data_eq!(session.0, file!["golden/register.txt"].raw());
 }
 
 #[test]

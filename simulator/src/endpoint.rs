@@ -17,6 +17,7 @@ const API: &[&str] = &[
     "POST /app/installations/{id}/access_tokens",
     "GET /installation/repositories",
     "DELETE /installation/token",
+    "GET /meta",
     "GET /orgs/{org}/installation",
     "GET /repos/{owner}/{repo}",
     "GET /repos/{owner}/{repo}/installation",

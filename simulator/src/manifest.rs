@@ -191,13 +191,14 @@ fn create(world: &mut World, asked: &Asked) -> Answer {
     }
     world.forms.remove(&token);
     let id = 5000 + world.registrations.len() as u64;
-    let client_id = format!("Iv23li{}", random(14));
+    let client_id = format!("Iv23liRegistered{id}");
     world.register(id, &client_id, &slug, Some(&form.owner.login));
     world.add_key(id, REGISTERED_KEY);
     let delay = world.registration_delay;
     let app = world.app(id);
     app.name = name;
     app.is_users = form.owner.is_user;
+    app.public = form.manifest["public"].as_bool().unwrap_or(true);
     app.unready = delay;
     app.permissions = form.manifest["default_permissions"]
         .as_object()

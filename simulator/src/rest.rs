@@ -104,6 +104,7 @@ fn dispatch(world: &mut World, asked: &Asked, path: &str, caller: &Caller) -> An
         }
         ("GET", ["repos", owner, name]) => return repository(world, asked, caller, owner, name),
         ("GET", ["users", login]) => return user(world, login),
+        ("GET", ["meta"]) => return json(200, &json!({"verifiable_password_authentication": false})),
         ("POST", ["app-manifests", code, "conversions"]) => return manifest::convert(world, asked, code),
         _ => {}
     }

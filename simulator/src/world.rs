@@ -33,6 +33,8 @@ pub struct App {
     pub owner: String,
     /// Whether that is a user, and no organisation.
     pub is_users: bool,
+    /// Whether every account may install it.
+    pub public: bool,
     /// What it asks for where it is installed.
     pub permissions: BTreeMap<String, String>,
     /// The public halves of its private keys, as PKCS#1 DER.
@@ -279,7 +281,7 @@ impl World {
         let (client_id, slug, name) = (client_id.to_owned(), slug.to_owned(), slug.to_owned());
         let permissions = [("contents", "write"), ("metadata", "read")];
         let permissions = permissions.map(|(name, level)| (name.to_owned(), level.to_owned())).into();
-        let (public_keys, is_users) = (Vec::new(), false);
+        let (public_keys, is_users, public) = (Vec::new(), false, true);
         self.apps.push(App {
             id,
             client_id,
@@ -287,6 +289,7 @@ impl World {
             name,
             owner,
             is_users,
+            public,
             permissions,
             public_keys,
             unready: 0,

@@ -15,6 +15,7 @@ mod narrow;
 mod output;
 mod person;
 pub(crate) mod place;
+pub(crate) mod register;
 mod repositories;
 #[cfg_attr(not(unix), path = "serve/unsupported.rs")]
 mod serve;
@@ -39,44 +40,47 @@ pub(crate) enum Command {
     /// Set up an App: check its key, write the configuration, configure git, and test it
     #[command(display_order = 1)]
     Setup(setup::Options),
-    /// Find out what does not work: check each step from git's URL to the token
+    /// Make an App on GitHub in a browser, and set it up
     #[command(display_order = 2)]
+    Register(register::Options),
+    /// Find out what does not work: check each step from git's URL to the token
+    #[command(display_order = 3)]
     Doctor(doctor::Options),
     /// Print the token that git would get
-    #[command(display_order = 3)]
+    #[command(display_order = 4)]
     Token(token::Options),
     /// Run a command, for example gh, with the token in GH_TOKEN and GITHUB_TOKEN
-    #[command(display_order = 4)]
+    #[command(display_order = 5)]
     Exec(exec::Options),
     /// Put a program called gh before the real one, so that each call of it has a fresh token of the App
-    #[command(display_order = 5)]
+    #[command(display_order = 6)]
     Shim(shim::Options),
     /// Give Bazel a token for the archives and files that it fetches itself
-    #[command(display_order = 6)]
+    #[command(display_order = 7)]
     Bazel(bazel::Options),
     /// Give out tokens over a Unix socket, for a sandbox that must not have the key
-    #[command(display_order = 7)]
+    #[command(display_order = 8)]
     Serve(serve::Options),
     /// Show whether each App works, and which tokens are cached, for whom, and until when
-    #[command(display_order = 8)]
+    #[command(display_order = 9)]
     Status(status::Options),
     /// Remove cached tokens, and revoke them at GitHub
-    #[command(display_order = 9)]
+    #[command(display_order = 10)]
     Logout(logout::Options),
     /// List where the App is installed, and what it may do there
-    #[command(display_order = 10)]
+    #[command(display_order = 11)]
     Installations(installations::Options),
     /// List the repositories that the App can reach
-    #[command(display_order = 11)]
+    #[command(display_order = 12)]
     Repositories(repositories::Options),
     /// Remove what the program keeps on this machine: revoke tokens, take back what setup wrote, delete the cache
-    #[command(display_order = 12)]
+    #[command(display_order = 13)]
     Uninstall(uninstall::Options),
     /// Print a completion script for a shell
-    #[command(display_order = 13)]
+    #[command(display_order = 14)]
     Completions(completions::Options),
     /// Print the manual page, in roff
-    #[command(display_order = 14)]
+    #[command(display_order = 15)]
     Man,
 }
 
@@ -85,6 +89,7 @@ impl Command {
     fn needs_app(&self) -> Option<&'static str> {
         Some(match self {
             Self::Setup(_) => "setup",
+            Self::Register(_) => "register",
             Self::Doctor(_) => "doctor",
             Self::Bazel(_) => "bazel",
             Self::Serve(_) => "serve",
@@ -118,6 +123,7 @@ pub(crate) fn run(
     }
     match command {
         Command::Setup(options) => setup::setup(options, flags, world, &mut stdin, &mut output)?,
+        Command::Register(options) => register::register(&options, flags, world, &mut stdin, &mut output)?,
         Command::Doctor(options) => return doctor::doctor(&options, flags, world, &mut output),
         Command::Token(options) => {
             let repositories = narrow::repositories(flags);

@@ -10,6 +10,7 @@ use super::cached::cached;
 use super::logout;
 use super::output::{Output, count, in_shell};
 use super::person::Person;
+use super::register;
 use super::setup::{Here, Written, typed_program};
 use super::shim;
 use crate::cache::Cache;
@@ -71,6 +72,8 @@ pub(super) fn uninstall(
     }
     let shims = shim::found(world);
     plan.extend(shims.iter().map(|path| format!("{} is removed", path.display())));
+    let unfinished = register::unfinished(flags, world);
+    plan.extend(unfinished.iter().map(|path| format!("{} is removed", path.display())));
     plan.extend(folder.map(|folder| format!("{} is removed", folder.display())));
     output.line(match options.dry_run {
         _ if plan.is_empty() => "there is nothing to remove",
@@ -97,7 +100,7 @@ pub(super) fn uninstall(
     let troubles = written.take_back(world, output)?;
     troubles.iter().for_each(&mut warn);
     let is_taken_back = troubles.is_empty();
-    for path in &shims {
+    for path in shims.iter().chain(&unfinished) {
         match fs::remove_file(path) {
             Ok(()) => output.line(&format!("removed {}", path.display()))?,
             Err(e) => warn(&Error::new(format!("cannot remove {}: {}", path.display(), cause(&e)))),
@@ -180,12 +183,7 @@ fn removal_of_program(world: &World<'_>) -> Result<String> {
     let program = Here::find(world)?.path;
     let prefix = program.parent().filter(|folder| folder.ends_with("bin")).and_then(Path::parent);
     let has = |file: &str| prefix.is_some_and(|prefix| prefix.join(file).exists());
-    // Homebrew and Scoop have a folder for each package, to which their other folders lead.
-    let real = program.canonicalize().unwrap_or_else(|_| program.clone());
-    let is_in = |folder: &str| real.ancestors().any(|it| it.ends_with(folder));
     Ok(match prefix {
-        _ if is_in("Cellar/git-credential-ghapp") => "brew uninstall git-credential-ghapp".to_owned(),
-        _ if is_in("apps/git-credential-ghapp") => "scoop uninstall git-credential-ghapp".to_owned(),
         // Where cargo notes what it installed.
         _ if has(".crates.toml") => "cargo uninstall git-credential-ghapp".to_owned(),
         Some(prefix) if prefix == Path::new("/usr") => {

@@ -127,6 +127,11 @@ const UNKNOWN_KEY: &str = "A JSON web token could not be decoded";
 /// What GitHub says of an App without a key: the first one was made a moment ago, or the last one was deleted.
 const NO_KEY: &str = "Integration must generate a public key";
 
+/// Whether GitHub knows the App, and no key of it. For a while after a registration it does not.
+pub(super) fn has_no_key_yet(reply: &Reply) -> bool {
+    reply.status == 401 && githubs_message(reply).as_deref() == Some(NO_KEY)
+}
+
 /// The longest that a rate limit is believed to last, in seconds. GitHub's windows are an hour.
 /// <https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api>
 const LONGEST_LIMIT: i64 = 3600;
@@ -230,7 +235,7 @@ pub(super) fn refusal(api: &ApiUrl, app_id: &str, reply: &Reply) -> Failure {
             _ => Error::new(format!("{api} refused the App's JWT: {}", message.unwrap_or_default()))
                 .hint("set the clock, if it is not right"),
         },
-        (401, Some(_)) if githubs_message(reply).as_deref() == Some(NO_KEY) => {
+        (401, Some(_)) if has_no_key_yet(reply) => {
             Error::new(format!("{api} knows no public key of App {app_id}"))
                 .hint("if the App's private key was made a moment ago, try again in a minute; else make one on the App's settings page")
         }
@@ -253,7 +258,7 @@ pub(super) fn token_refusal(api: &ApiUrl, reply: &Reply) -> Failure {
     }
 }
 
-fn other_refusal(api: &ApiUrl, reply: &Reply) -> Error {
+pub(super) fn other_refusal(api: &ApiUrl, reply: &Reply) -> Error {
     match (reply.status, message_to_show(reply)) {
         (403, Some(message)) if reply.is_github && message.contains("IP allow list") => {
             Error::new(message).hint("let an organisation owner add this address to the IP allow list")

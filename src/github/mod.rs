@@ -4,6 +4,7 @@
 pub(crate) mod answers;
 pub(crate) mod failures;
 mod installations;
+pub(crate) mod manifest;
 mod reply;
 mod tokens;
 mod transport;
@@ -220,7 +221,8 @@ impl<'a> GitHub<'a> {
     ) -> Result<Reply, Failure> {
         let send = || {
             let authorization = self.authorization(credential)?;
-            self.transport.send(ApiRequest { method, url, body, authorization: &authorization, limit })
+            let authorization = Some(authorization.as_str());
+            self.transport.send(ApiRequest { method, url, body, authorization, code: None, limit })
         };
         let mut reply = send()?;
         if matches!(credential, Credential::Token(_)) {

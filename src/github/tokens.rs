@@ -209,7 +209,8 @@ pub(crate) fn revoke(
         method: &Method::DELETE,
         url: &url,
         body: None,
-        authorization: &authorization,
+        authorization: Some(&authorization),
+        code: None,
         limit: MAX_ANSWER,
     };
     let reply = transport.send(request)?;

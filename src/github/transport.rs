@@ -89,7 +89,9 @@ pub(super) struct ApiRequest<'r> {
     pub(super) url: &'r str,
     pub(super) body: Option<&'r [u8]>,
     /// The value of the header of that name.
-    pub(super) authorization: &'r str,
+    pub(super) authorization: Option<&'r str>,
+    /// A part of the address that must not be shown: what the request has instead of that header.
+    pub(super) code: Option<&'r str>,
     /// The most that is read of the answer, in bytes.
     pub(super) limit: u64,
 }
@@ -97,7 +99,13 @@ pub(super) struct ApiRequest<'r> {
 impl ApiRequest<'_> {
     /// What must not be shown of it.
     fn secret(&self) -> &str {
-        self.authorization.split_once(' ').map_or(self.authorization, |(_, secret)| secret)
+        let of_header = |value| str::split_once(value, ' ').map_or(value, |(_, secret)| secret);
+        self.authorization.map(of_header).or(self.code).unwrap_or_default()
+    }
+
+    /// The address without it.
+    fn shown_url(&self) -> Cow<'_, str> {
+        self.code.map_or(Cow::Borrowed(self.url), |code| Cow::Owned(self.url.replace(code, "{code}")))
     }
 }
 
@@ -201,7 +209,7 @@ impl<'a> Transport<'a> {
                 Ok(reply) => reply.status.to_string(),
                 Err(Unanswered::Passing(why) | Unanswered::Lasting(why)) => why.to_string(),
             };
-            let ApiRequest { method, url, .. } = request;
+            let (method, url) = (request.method, request.shown_url());
             format!("request: {method} {url}: {result} after {} ms", began.elapsed().as_millis())
         });
         reply
@@ -370,8 +378,11 @@ fn perform(
     request: ApiRequest<'_>,
     timeout: Duration,
 ) -> Result<Answered, ureq::Error> {
-    let ApiRequest { method, url, body, authorization, limit } = request;
-    let mut request = Request::builder().method(method).uri(url).header("Authorization", authorization);
+    let ApiRequest { method, url, body, authorization, limit, .. } = request;
+    let mut request = Request::builder().method(method).uri(url);
+    if let Some(authorization) = authorization {
+        request = request.header("Authorization", authorization);
+    }
     for (name, value) in headers {
         request = request.header(&**name, &**value);
     }

@@ -9,9 +9,11 @@
     reason = "a scenario that cannot be set up has failed"
 )]
 
+pub mod browser;
 pub mod fresh;
 #[cfg(unix)]
 pub mod job;
+pub mod registering;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -99,6 +99,11 @@ pub(crate) fn read(source: &dyn KeySource, world: &World<'_>) -> Result<PrivateK
     PrivateKey::parse(&source.read(world)?, source)
 }
 
+/// Whether a text is a private key that an App can sign with.
+pub(crate) fn is_usable(text: &str) -> bool {
+    PrivateKey::from_text(text).is_ok()
+}
+
 /// The most that is read of a key, in bytes. An RSA key of 16,384 bits has 13 KB.
 const MAX_KEY: u64 = 64 * 1024;
 

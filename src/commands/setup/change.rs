@@ -5,14 +5,13 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{read_key, remove, replace, take_away, write_key};
+use super::files::{put_key, read_key, remove, replace, take_away};
 use super::git_side;
 use super::journal::Journal;
 use crate::app::key::keyring;
 use crate::commands::output::{Output, in_shell};
 use crate::config::Config;
-use crate::error::{Error, Result, cause};
-use crate::files::make_private_folder;
+use crate::error::{Error, Result};
 use crate::git::config::{self as git_config, Scope};
 use crate::names::is_name;
 use crate::world::World;
@@ -178,11 +177,7 @@ impl Change {
         match self {
             Self::File { path, after, .. } => replace(path, after),
             Self::KeyFile { from, to } => {
-                let key = read_key(from)?;
-                let folder = to.parent().unwrap_or(Path::new("."));
-                make_private_folder(folder)
-                    .map_err(|e| Error::new(format!("cannot make {}: {}", folder.display(), cause(&e))))?;
-                write_key(to, &key)?;
+                put_key(to, &read_key(from)?)?;
                 take_away(from)
             }
             Self::KeyToKeyring { from, name } => {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::error::{Error, Result, cause};
-use crate::files::{Access, Writing, is_absent, read_text, write_whole};
+use crate::files::{Access, Writing, is_absent, make_private_folder, read_text, write_whole};
 use crate::secret::Secret;
 
 /// A file's text; `None` if there is none.
@@ -44,6 +44,14 @@ pub(super) fn read_key(path: &Path) -> Result<Secret> {
     let text = read_text(path);
     text.map(Secret::new)
         .map_err(|e| Error::new(format!("cannot read the private key {}: {}", path.display(), cause(&e))))
+}
+
+/// Writes a key to a folder of keys, which is made if it is not there.
+pub(super) fn put_key(path: &Path, key: &Secret) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    make_private_folder(folder)
+        .map_err(|e| Error::new(format!("cannot make {}: {}", folder.display(), cause(&e))))?;
+    write_key(path, key)
 }
 
 /// Writes a key where no other file is, for this user alone.

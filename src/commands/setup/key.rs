@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::change::Change;
+use super::files::put_key;
 use super::git_side::typed_program;
 use super::journal::Journal;
 use super::{MoveKey, Options};
@@ -17,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::files::open_to_others;
 use crate::github::answers::AppInfo;
 use crate::origin::Origin;
+use crate::secret::Secret;
 use crate::source::TokenSource;
 use crate::world::World;
 
@@ -103,24 +105,58 @@ pub(super) fn where_it_goes(
         None => offer_to_move(&path, &folder, person, world)?,
         destination => destination,
     };
-    let named = |number: u32| match number {
-        1 => app.slug.clone(),
-        number => format!("{}-{number}", app.slug),
-    };
     Ok(match destination {
         None => stays(),
         Some(MoveKey::Folder) => {
-            let free =
-                (1..).map(|number| folder.join(format!("{}.pem", named(number)))).find(|to| !to.exists());
-            let to = free.unwrap_or_else(|| folder.join(format!("{}.pem", app.slug)));
+            let to = free_file(&folder, &app.slug);
             KeyPlace { name: Some(to.display().to_string()), change: Some(Change::key_file(path, to)) }
         }
         Some(MoveKey::Keyring) => {
-            let free = (1..).map(named).find(|name| keyring::read(name, world).is_err());
-            let name = free.unwrap_or_else(|| app.slug.clone());
+            let name = free_name(&app.slug, world);
             KeyPlace { name: Some(keyring::setting(&name)), change: Some(Change::key_to_keyring(path, name)) }
         }
     })
+}
+
+/// The names that a key of an App may have.
+fn names(slug: &str) -> impl Iterator<Item = String> {
+    std::iter::once(slug.to_owned()).chain((2_u32..).map(move |number| format!("{slug}-{number}")))
+}
+
+/// A file in the folder of keys that is not there yet.
+fn free_file(folder: &Path, slug: &str) -> PathBuf {
+    let mut files = names(slug).map(|name| folder.join(format!("{name}.pem")));
+    files.find(|file| !file.exists()).unwrap_or_else(|| folder.join(format!("{slug}.pem")))
+}
+
+/// A name that no key in the keyring has yet.
+fn free_name(slug: &str, world: &World<'_>) -> String {
+    names(slug).find(|name| keyring::read(name, world).is_err()).unwrap_or_else(|| slug.to_owned())
+}
+
+/// Keeps the key of an App that was made a moment ago: in the folder of keys beside the configuration, or in the keyring.
+/// Gives how the configuration names it. It cannot be had again, so a keyring that fails is told, and is no reason to lose it.
+pub(in crate::commands) fn keep(
+    key: &Secret,
+    slug: &str,
+    configuration: &Path,
+    in_keyring: bool,
+    world: &World<'_>,
+) -> Result<String> {
+    if in_keyring {
+        let name = free_name(slug, world);
+        match keyring::write(&name, key, world) {
+            Ok(()) => return Ok(keyring::setting(&name)),
+            Err(why) => {
+                let what = format!("cannot write the private key to the keyring, so it is in a file: {why}");
+                world.terminal.warning(&Error::new(what));
+            }
+        }
+    }
+    let folder = absolute(&configuration.with_file_name("keys"));
+    let file = free_file(&folder, slug);
+    put_key(&file, key)?;
+    Ok(file.display().to_string())
 }
 
 /// Asks a person where the key is to be. Where nobody is there it stays, and that others can read it is told.

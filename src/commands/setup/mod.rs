@@ -17,7 +17,7 @@ mod undo;
 mod undo_change;
 
 use std::io::BufRead;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::output::Output;
 use super::person::Person;
@@ -36,10 +36,11 @@ use rule::Present;
 use subject::Subject;
 
 pub(super) use git_side::{Here, typed_program};
+pub(super) use key::keep as keep_key;
 pub(super) use undo::Written;
 
 /// What is to be set up, and how far.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Options {
     /// Write to this user's git configuration (default)
@@ -81,6 +82,16 @@ pub(crate) struct Options {
     /// Undo everything that setup wrote, or with --app-id, --host or --owner only what it wrote for that App, host or owner
     #[arg(long, conflicts_with_all = ["all_owners", "rotate_key", "keep_other_helpers", "rewrite_ssh", "identity", "proactive", "move_key"])]
     undo: bool,
+    /// Whether it waits until the App is installed although nobody is there to be asked
+    #[arg(skip)]
+    waits: bool,
+}
+
+impl Options {
+    /// For an App that was made a moment ago, which somebody is about to install in a browser.
+    pub(super) fn of_new_app(yes: bool) -> Self {
+        Self { yes, waits: true, ..Self::default() }
+    }
 }
 
 /// Where a private key is moved to.
@@ -144,7 +155,7 @@ fn set_up(
     world: &World<'_>,
     output: &mut Output<'_>,
 ) -> Result<()> {
-    if person.present && !options.dry_run {
+    if (person.present || options.waits) && !options.dry_run {
         subject.wait_until_installed(world, output)?;
     }
     subject.tell(world, output)?;
@@ -177,6 +188,20 @@ fn set_up(
         None => format!("not tried yet: {} doctor OWNER/REPO tries it", typed_program(world)),
     };
     output.line(&works.unwrap_or_else(not_tried))
+}
+
+/// The configuration file of this user, or the one that is named.
+///
+/// # Errors
+/// If there is no place for it.
+pub(super) fn user_configuration(flags: &Flags, world: &World<'_>) -> Result<PathBuf> {
+    config_file(&Scope::Global, flags, world)
+}
+
+/// An error if that file, or what setup noted beside it, could not be changed by setup.
+pub(super) fn check_configuration(file: &Path, world: &World<'_>) -> Result<()> {
+    Present::read(file.to_owned(), &world.folders)?;
+    Journal::beside(file).read(world).map(drop)
 }
 
 /// Which of this program's files is written.

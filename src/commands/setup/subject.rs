@@ -93,7 +93,7 @@ impl Subject {
         output.line(&format!("App {} is not installed anywhere yet: {}", app.slug, app.install_hint()))?;
         let minutes = PATIENCE.as_secs() / 60;
         output.line(&format!(
-            "waiting for that, {minutes} minutes at most; Ctrl-C ends it, and nothing is changed then"
+            "waiting for that, {minutes} minutes at most; Ctrl-C ends it, and no configuration is changed then"
         ))?;
         let began = Instant::now();
         let source = TokenSource::new(&self.rule, &self.config, world);

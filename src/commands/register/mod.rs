@@ -1,0 +1,234 @@
+//! `register`: makes a GitHub App from a manifest, and ends as `setup` does.
+//!
+//! A page on this machine sends the manifest to GitHub, where a person agrees. GitHub leads the browser back to this machine
+//! with a code, which is exchanged for the App and its key. How far it came is noted, so that a second run goes on where one
+//! was killed.
+
+mod browser;
+mod dialogue;
+mod exchange;
+mod listener;
+mod manifest;
+mod page;
+mod record;
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::narrow;
+use super::output::{Output, in_shell};
+use super::setup;
+use crate::app::key::keyring;
+use crate::config::{Config, Flags};
+use crate::error::{Error, Result};
+use crate::github::manifest::Standing;
+use crate::names::{ApiUrl, Host};
+use crate::secret::Secret;
+use crate::source::TokenSource;
+use crate::world::World;
+
+use dialogue::Dialogue;
+use manifest::Manifest;
+use record::{App, Left, Record};
+
+/// How often GitHub is asked whether it knows a new App, and how long: its key, and the App itself.
+const PAUSE: Duration = Duration::from_secs(1);
+const UNTIL_KEY: Duration = Duration::from_secs(120);
+const UNTIL_APP: Duration = Duration::from_secs(15);
+
+/// What is to be made.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[command(
+    after_help = "With --host HOST the App is made on a GitHub Enterprise Server, or on TENANT.ghe.com."
+)]
+pub(crate) struct Options {
+    /// The organisation that is to own the App; default: who is signed in in the browser
+    #[arg(long, value_name = "ORG", value_parser = manifest::organization)]
+    organization: Option<String>,
+    /// The App's name, which no other App on the host may have; default: GitHub asks for it
+    #[arg(long, value_parser = manifest::name)]
+    name: Option<String>,
+    /// A permission of the App, like contents=read; may be repeated. It has contents=write and metadata=read otherwise
+    #[arg(long = "permission", value_name = "NAME=LEVEL", value_parser = narrow::permission)]
+    permission: Vec<(String, String)>,
+    /// Let every account install the App, not only its owner
+    #[arg(long)]
+    public: bool,
+    /// Keep the private key in the operating system's keyring, not in a file that only you can read
+    #[arg(long)]
+    keyring: bool,
+    /// Start no browser, and say how one on another machine reaches the page
+    #[arg(long)]
+    no_browser: bool,
+    /// The page's port on this machine; default: one that is free
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// Make another App, instead of going on with what an earlier run left
+    #[arg(long)]
+    new: bool,
+    /// Ask no questions: do what the default answers say
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Where the App is made, for whom, and where its key will be.
+struct Target<'t> {
+    host: &'t Host,
+    api: &'t ApiUrl,
+    organization: Option<&'t str>,
+    /// The configuration file, beside which the key is kept.
+    configuration: &'t Path,
+    keyring: bool,
+    /// How long GitHub may take to answer.
+    deadline: Duration,
+    /// What a person types to go on with an App for this account.
+    command: String,
+}
+
+impl Target<'_> {
+    /// The page that lists the owner's Apps.
+    fn settings_page(&self) -> String {
+        let Self { host, organization, .. } = self;
+        let folder = organization.map_or_else(String::new, |name| format!("organizations/{name}/"));
+        format!("https://{host}/{folder}settings/apps")
+    }
+}
+
+pub(super) fn register(
+    options: &Options,
+    flags: &Flags,
+    world: &World<'_>,
+    stdin: &mut dyn BufRead,
+    output: &mut Output<'_>,
+) -> Result<()> {
+    // All settings are checked before anything is made, as if the App were there.
+    let config = Config::load_without_files(&with_app(flags, "1", "/not-made-yet"), world)?;
+    let Some(rule) = config.rules.last() else {
+        return Err(Error::new("there is no host to make an App on"));
+    };
+    let configuration = setup::user_configuration(flags, world)?;
+    let target = Target {
+        host: &rule.host,
+        api: &rule.api,
+        organization: options.organization.as_deref(),
+        configuration: &configuration,
+        keyring: options.keyring,
+        deadline: config.cache.deadline,
+        command: command(options, &rule.host, flags, world),
+    };
+    if options.keyring && !keyring::is_there(world) {
+        return Err(Error::new("there is no keyring that answers")
+            .hint("leave out --keyring: the key is kept in a file then"));
+    }
+    let record = Record::beside(&configuration);
+    if options.new {
+        record.forget()?;
+    }
+    let app = match record.read(&target)? {
+        Some(Left::App(app)) => {
+            output.line(&format!("an earlier run made App {}; this one goes on with it", app.slug))?;
+            app
+        }
+        Some(Left::Code(code)) => {
+            output.line("an earlier run did not get the App's key; this one goes on with it")?;
+            exchange::exchange(&target, &code, &record, world)?.0
+        }
+        None => make(options, &target, &record, world, output)?,
+    };
+    output.line(&format!("the private key of App {} is kept: {}", app.slug, app.private_key))?;
+    output.line(&format!("should this end before it is done, go on from here with: {}", target.command))?;
+    let flags = with_app(flags, &app.id, &app.private_key);
+    wait_until_known(&app, &target, &flags, world)?;
+    setup::setup(setup::Options::of_new_app(options.yes), &flags, world, stdin, output)?;
+    record.forget()
+}
+
+/// What a person types to go on.
+fn command(options: &Options, host: &Host, flags: &Flags, world: &World<'_>) -> String {
+    let host = Some(host).filter(|host| **host != Host::github()).map(|host| format!(" --host {host}"));
+    let organization = options.organization.as_ref().map(|name| format!(" --organization {name}"));
+    let file = flags.config_file(&world.variables);
+    let file = file.map(|file| format!(" --config {}", in_shell(&file.display().to_string())));
+    let all = [host, organization, file].into_iter().flatten().collect::<String>();
+    format!("{} register{all}", setup::typed_program(world))
+}
+
+/// The file that notes what is not finished, if there is one.
+pub(super) fn unfinished(flags: &Flags, world: &World<'_>) -> Option<PathBuf> {
+    let record = Record::beside(&setup::user_configuration(flags, world).ok()?);
+    record.is_there().then(|| record.path().to_owned())
+}
+
+/// What a browser asks for, and the code in that, for who knows the state: whatever the bytes are.
+pub(crate) fn heard(request: &[u8], port: u16, state: &str) -> Option<(String, Option<Secret>)> {
+    let target = listener::target(request, port).ok()?;
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let code = dialogue::code(query, &Secret::new(state.to_owned())).ok();
+    Some((target, code))
+}
+
+/// The flags for an App and its key.
+fn with_app(flags: &Flags, id: &str, key: &str) -> Flags {
+    let mut flags = flags.clone();
+    flags.replace("app-id", vec![id.to_owned()]);
+    flags.replace("private-key", vec![key.to_owned()]);
+    flags
+}
+
+/// Lets a person make the App on GitHub's pages.
+fn make(
+    options: &Options,
+    target: &Target<'_>,
+    record: &Record,
+    world: &World<'_>,
+    output: &mut Output<'_>,
+) -> Result<App> {
+    // What can be known to fail fails before there is an App.
+    setup::check_configuration(target.configuration, world)?;
+    record.check(target)?;
+    exchange::registry(target, world)?.check()?;
+    let (code, client) =
+        Dialogue::new(Manifest::new(options, target.host), options.port)?.hold(options, world, output)?;
+    match exchange::exchange(target, &code, record, world) {
+        Ok((app, info)) => {
+            let page = Some(info.install_page())
+                .filter(|page| page.starts_with(&format!("https://{}/", target.host)));
+            page::lead(client, &page.unwrap_or_else(|| target.settings_page()));
+            output.line(&format!("App {}{} was made", app.slug, info.of_owner()))?;
+            Ok(app)
+        }
+        Err(why) => {
+            page::trouble(client, 502, &why);
+            Err(why)
+        }
+    }
+}
+
+/// Waits until GitHub takes the App's JWT: its servers do not know a new App and its key at once.
+fn wait_until_known(app: &App, target: &Target<'_>, flags: &Flags, world: &World<'_>) -> Result<()> {
+    let config = Config::load_without_files(flags, world)?;
+    let Some(rule) = config.rules.last() else { return Err(super::nothing_configured()) };
+    let began = Instant::now();
+    loop {
+        let (why, patience) = match TokenSource::new(rule, &config, world).github()?.standing()? {
+            Standing::Ready => return Ok(()),
+            Standing::NoKey => {
+                let what = format!("{} does not know the key of App {} yet", rule.host, app.slug);
+                (Error::new(what).hint(format!("go on in a minute: {}", target.command)), UNTIL_KEY)
+            }
+            Standing::Unknown => {
+                let what = format!("there is no App {} on {}", app.slug, rule.host);
+                (Error::new(what).hint(format!("make another one: {} --new", target.command)), UNTIL_APP)
+            }
+        };
+        let left = patience.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return Err(why);
+        }
+        world.tell_waiting(began.elapsed(), || format!("{why}, waiting for {} s more", left.as_secs()));
+        thread::sleep(PAUSE);
+    }
+}

@@ -1,0 +1,124 @@
+//! `register` at work, and a browser that is played by hand.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+
+use super::{Ran, TestEnv, run};
+
+/// A `register` that waits for a browser.
+pub struct Registering {
+    child: Child,
+    /// Its standard output, up to the address of its page.
+    told: String,
+    rest: BufReader<std::process::ChildStdout>,
+    /// The address of its page.
+    pub address: String,
+}
+
+impl Registering {
+    /// Starts it without a person.
+    pub fn start(env: &TestEnv, arguments: &[&str]) -> Self {
+        let mut command = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
+        command.arg("register").args(arguments);
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut rest = BufReader::new(child.stdout.take().unwrap());
+        let mut told = String::new();
+        let address = loop {
+            let mut line = String::new();
+            if rest.read_line(&mut line).unwrap() == 0 {
+                panic!("it ended: {told} {:?}", child.wait_with_output());
+            }
+            told += &line;
+            if let Some((_, address)) = line.split_once("http://") {
+                break format!("http://{}", address.trim());
+            }
+        };
+        Self { child, told, rest, address }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address["http://127.0.0.1:".len()..].split('/').next().unwrap().parse().unwrap()
+    }
+
+    /// The page, as a browser gets it.
+    pub fn page(&self) -> String {
+        let path = self.address.splitn(4, '/').nth(3).unwrap();
+        let page = self.http("GET", &format!("/{path}"));
+        assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
+        page
+    }
+
+    /// A request to it, and its answer.
+    pub fn http(&self, method: &str, target: &str) -> String {
+        self.http_as(&format!("127.0.0.1:{}", self.port()), method, target)
+    }
+
+    /// The same under another name of this machine.
+    pub fn http_as(&self, host: &str, method: &str, target: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port())).unwrap();
+        write!(stream, "{method} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Where GitHub leads the browser of a person who agrees: to this address.
+    pub fn agreed(&self, env: &TestEnv, name: &str) -> String {
+        agreed(env, &self.page(), name).unwrap_or_else(|page| panic!("{page}"))
+    }
+
+    /// Brings GitHub's answer.
+    pub fn bring(&self, location: &str) -> String {
+        let target = location.strip_prefix(&format!("http://127.0.0.1:{}", self.port())).unwrap();
+        self.http("GET", target)
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// What it did, once it has ended.
+    pub fn ended(mut self) -> Ran {
+        self.rest.read_to_string(&mut self.told).unwrap();
+        let mut ran = super::ran(self.child.wait_with_output().unwrap());
+        ran.stdout = self.told;
+        ran
+    }
+}
+
+/// Sends the form of a page to GitHub and agrees there. Gives where GitHub leads to; or its page, if it does not.
+pub fn agreed(env: &TestEnv, page: &str, name: &str) -> Result<String, String> {
+    let quoted = |before: &str| {
+        let text = page.split(before).nth(1).unwrap().split('"').next().unwrap();
+        text.replace("&quot;", "\"").replace("&#39;", "'").replace("&amp;", "&")
+    };
+    let action = quoted("action=\"");
+    let asked = post(env, &action, &[&format!("manifest={}", quoted("name=\"manifest\" value=\""))]);
+    let Some(token) = asked.split("name=\"authenticity_token\" value=\"").nth(1) else { return Err(asked) };
+    let token = token.split('"').next().unwrap();
+    let create = action.split("/new?").next().unwrap();
+    let fields = [format!("authenticity_token={token}"), format!("name={name}")];
+    let made = post(env, create, &fields.each_ref().map(String::as_str));
+    let location =
+        made.lines().find_map(|line| line.strip_prefix("Location: ").or(line.strip_prefix("location: ")));
+    location.map(|it| it.trim().to_owned()).ok_or(made)
+}
+
+/// Sends a form through the simulator's proxy; gives the answer with its headers.
+pub fn post(env: &TestEnv, url: &str, fields: &[&str]) -> String {
+    let mut curl = env.command("curl");
+    curl.args(["--silent", "--show-error", "--include", "--suppress-connect-headers", "--http1.1"]);
+    curl.args(["--proxy", env.github.proxy(), "--cacert"]).arg(env.github.ca_file());
+    for field in fields {
+        curl.args(["--data-urlencode", field]);
+    }
+    curl.args(["--request", "POST", url]);
+    run(&mut curl, b"").ok()
+}
