@@ -230,6 +230,10 @@ fn a_call_that_names_another_host_has_no_token() {
         "issue list -Rintranet/acme/widgets",
         "myalias -R acme/widgets https://github.com/acme/widgets",
         "extension exec mine acme https://github.com/acme/widgets",
+        "extension install intranet/acme/gh-mine",
+        "myalias intranet/acme/widgets",
+        "auth git-credential get",
+        "auth git-credential get --hostname github.com",
     ] {
         let arguments: Vec<&str> = line.split(' ').collect();
         assert!(gh(&env, &arguments).ok().starts_with("none|"), "{line}");

@@ -88,9 +88,15 @@ pub(super) fn hosts(words: &[String]) -> Vec<Option<Host>> {
         Some("issue" | "label") => any_is(&["transfer", "develop", "clone"]),
         _ => false,
     };
+    let may_take_names = !is_own_command(words);
+    let is_auth = command_of(words) == Some("auth");
     // It goes to all hosts that somebody has logged in to.
-    let goes_everywhere = command_of(words) == Some("auth") && any_is(&["status"]);
+    let goes_everywhere = is_auth && any_is(&["status"]);
     let mut hosts = Vec::new();
+    // git names the host on the standard input, and gh gives it the token of an Enterprise Server whichever that is.
+    if is_auth && any_is(&["git-credential"]) {
+        hosts.push(None);
+    }
     let mut before = "";
     for word in words {
         let (flag, value) = match word.strip_prefix("--") {
@@ -102,7 +108,10 @@ pub(super) fn hosts(words: &[String]) -> Vec<Option<Host>> {
             hosts.push(Host::parse(value));
         }
         let is_short = flag.starts_with('-') && !flag.starts_with("--");
-        let is_name = takes_names || (is_short && flag.contains('R')) || flag.ends_with("repo");
+        let is_name = takes_names
+            || (may_take_names && word.matches('/').count() == 2)
+            || (is_short && flag.contains('R'))
+            || flag.ends_with("repo");
         // The letter of a flag stands right before its value.
         let value = if word.starts_with('-') && is_short {
             let mut letters = value.chars();
@@ -279,6 +288,9 @@ mod tests {
             ("auth status", "?"),
             ("auth status --hostname ghe.example", "ghe.example"),
             ("auth token", ""),
+            ("auth git-credential get", "?"),
+            ("extension install intranet/acme/gh-mine", "intranet"),
+            ("mine src/commands/a/b", ""),
             ("pr list -R acme/widgets --head octocat:fix/of/it", ""),
             ("api repos/acme/widgets -f path=.github/workflows/ci.yml -H Accept:application/json", ""),
             ("api repos/acme/widgets --jq .[]|{a:.b}/c/d", ""),
