@@ -131,20 +131,21 @@ build() {
     [ -z "$missing" ] || fail "missing: $missing" 'or install a release: ./install.sh --release'
     begin
 
-    # cargo and rustup obey files in the folder where they are called and in those above it: that is this program's own, and
-    # what is above it must not be somebody else's.
+    # cargo and rustup obey files in the folder where they are called and in those above it. None may be somebody else's: beside
+    # a script that was downloaded into /tmp everybody can put a source.
     cd -- "$source"
     # shellcheck disable=SC2012 # POSIX has no other way
     owner=$(ls -ldn . | awk '{print $3}')
     above=$source
-    while [ "$above" != / ]; do
-        above=$(dirname -- "$above")
-        for file in .cargo .cargo/config .cargo/config.toml rust-toolchain rust-toolchain.toml; do
+    while :; do
+        for file in Cargo.toml .cargo .cargo/config .cargo/config.toml rust-toolchain rust-toolchain.toml; do
             file=${above%/}/$file
             foreign=$(find "$file" -prune ! -user "$(id -u)" ! -user 0 ! -user "$owner" 2>/dev/null || :)
             [ -z "$foreign" ] ||
-                fail "$file belongs to another user, and cargo would obey it" 'move the source to a folder of your own'
+                fail "$file belongs to another user, and cargo would obey it" 'move what you install to a folder of your own'
         done
+        [ "$above" != / ] || break
+        above=$(dirname -- "$above")
     done
 
     # A static program starts in less than half the time: nothing is looked up and put together first.

@@ -95,6 +95,26 @@ fn it_builds_in_its_own_folder_wherever_it_is_called() {
 }
 
 #[test]
+fn a_source_that_another_user_put_beside_it_is_not_built() {
+    // As in /tmp, where it may have been downloaded to.
+    for planted in ["Cargo.toml", ".cargo/config.toml"] {
+        let source = Source::new();
+        let file = source.env.folder.path().join("source").join(planted);
+        if planted != "Cargo.toml" {
+            source.env.write(&format!("source/{planted}"), "");
+        }
+        if chown(&file, Some(65534), None).is_err() {
+            return skip("only root gives files to others");
+        }
+        let refused = source.install();
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        let message = format!("{planted} belongs to another user, and cargo would obey it");
+        assert!(refused.stderr.contains(&message), "{refused:?}");
+        assert_eq!(source.called_in(), None);
+    }
+}
+
+#[test]
 fn what_another_user_put_above_its_folder_is_not_obeyed() {
     let source = Source::new();
     let config = source.env.write(".cargo/config.toml", "[build]\nrustc-wrapper = '/evil'\n");
