@@ -37,6 +37,12 @@ pub(crate) const MOST: usize = 128 * 1024;
 #[cfg(unix)]
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// The start of a text that may repeat a whole request: 1000 letters of it.
+pub(crate) fn short(text: &str) -> &str {
+    const LONGEST: usize = 1000;
+    text.char_indices().nth(LONGEST).map_or(text, |(end, _)| &text[..end])
+}
+
 /// A request or an answer. It has no `Debug`: it may hold a token.
 pub(crate) struct Message {
     word: String,
@@ -56,11 +62,11 @@ impl Message {
         Self { word: word.to_owned(), attributes: Vec::new() }
     }
 
-    /// That a request is refused, and why.
+    /// That a request is refused, and why, in no more words than a socket takes at once: nobody waits for who does not read.
     pub(crate) fn refusal(why: &Error) -> Self {
-        let refused = Self::new(REFUSED).with("error", why.message());
+        let refused = Self::new(REFUSED).with("error", short(why.message()));
         match why.next_step() {
-            Some(hint) => refused.with("hint", hint),
+            Some(hint) => refused.with("hint", short(hint)),
             None => refused,
         }
     }

@@ -216,7 +216,13 @@ fn a_repository_that_has_another_name_by_now_is_not_allowed_by_its_old_one() {
     env.github.world().rename(("acme", "widgets"), ("globex", "secret"));
     env.github.world().install(ACME_ON_ACME + 90, 101, "globex");
     let served = Served::start(&env, &["--allow", "acme/widgets"]);
-    refused(&served.get("acme/widgets"), "is globex/secret now, which is not allowed");
+    let message = "is globex/secret now, which is not allowed";
+    refused(&served.get("acme/widgets"), message);
+    // Nor when nobody knows any more what GitHub said of the token that is cached.
+    std::fs::remove_dir_all(env.cache().join("grants")).unwrap();
+    refused(&served.get("acme/widgets"), message);
+    std::fs::remove_dir_all(env.cache().join("grants")).unwrap();
+    assert!(!served.answer(b"token\nname=acme/widgets\n\n").contains("password"));
 }
 
 #[test]
@@ -715,12 +721,18 @@ fn nobody_writes_into_the_audit_what_did_not_happen() {
     let served = Served::start(&env, &["--allow", "acme/widgets"]);
     let name = "acme/x permissions=- answered\u{1b}[2J".to_owned() + &"y".repeat(20_000);
     let bytes = format!("token\nname={}\n\n", name.replace('\u{1b}', ""));
-    assert!(served.answer(bytes.as_bytes()).starts_with("refused\n"));
+    let answer = served.answer(bytes.as_bytes());
+    // It fits into the socket, so that nobody is waited for who does not read it.
+    assert!(answer.starts_with("refused\n") && answer.len() < 5000, "{answer}");
     served.answer(b"get\nprotocol=https\nhost=github.com\npath=acme/widgets\nname=x\n\n");
     let audit = served.audit();
     let first = audit.lines().next().unwrap();
     assert!(first.len() < 5000 && first.contains("repository=\"acme/x permissions=- answered"), "{first}");
     assert_eq!(audit.lines().count(), 2);
+    // A password in a URL is nobody's business, wherever the URL stands.
+    served.answer(b"token\nname=https://me:s3cret@github.com/acme/machine\n\n");
+    served.answer(b"token\nrepository[]=https://me:s3cret@github.com/acme\n\n");
+    assert!(!served.audit().contains("s3cret"), "{}", served.audit());
 }
 
 #[cfg(target_os = "linux")]

@@ -94,6 +94,19 @@ pub(crate) enum Outcome {
     NotInstalled(Error),
 }
 
+impl Outcome {
+    /// The token.
+    ///
+    /// # Errors
+    /// If the App is not installed there.
+    pub(crate) fn issued(self) -> Result<Issued> {
+        match self {
+            Self::Issued(issued) => Ok(issued),
+            Self::NotInstalled(why) => Err(why),
+        }
+    }
+}
+
 /// Does something with a token. If GitHub refuses it, because it was revoked since it was cached, a new one is obtained, once.
 ///
 /// # Errors

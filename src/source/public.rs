@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::{Issued, Narrowing, Outcome, TokenSource};
+use super::{Issued, Narrowing, TokenSource};
 use crate::config::RuleScope;
 use crate::error::{Error, Result};
 use crate::names::{Place, Repository};
@@ -83,10 +83,7 @@ impl<'a> TokenSource<'a> {
     }
 
     fn of_owner(&self, owner: &Place, need: Need<'_>) -> Result<Issued> {
-        match self.token(owner, need)? {
-            Outcome::Issued(issued) => Ok(issued),
-            Outcome::NotInstalled(why) => Err(why),
-        }
+        self.token(owner, need)?.issued()
     }
 
     fn has_cached(&self, owner: &Place, need: Need<'_>) -> bool {

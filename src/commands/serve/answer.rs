@@ -14,7 +14,7 @@ use crate::helper::protocol::Request;
 use crate::helper::{feedback, get};
 use crate::names::Place;
 use crate::socket::{ANSWERED, DECLINED, Message, SAME_VERSION};
-use crate::source::{Narrowing, Outcome, TokenSource, with_token};
+use crate::source::{Narrowing, TokenSource, with_token};
 use crate::terminal::Terminal;
 use crate::time::{Clock, Timestamp};
 use crate::token::{Need, Permissions, is_token};
@@ -145,11 +145,8 @@ fn for_git(
     let token = request.password.as_ref().filter(|password| is_token(password.expose()));
     match (message.word(), token) {
         ("get", _) => {
-            let issued = match get::issue(&request, &selected, &source, world)? {
-                Outcome::Issued(issued) => issued,
-                Outcome::NotInstalled(why) => return Err(why),
-            };
-            outside.policy.check_token(&source, &selected, &narrowing, &issued)?;
+            let issued = get::issue(&request, &selected, &source, world)?.issued()?;
+            let issued = outside.policy.checked(&source, &selected, &narrowing, issued)?;
             let state = request.may_retry().then(|| issued.token.secret.fingerprint());
             let expires_at = issued.token.expires_at().0.to_string();
             return Ok(Message::new(ANSWERED)
@@ -174,7 +171,7 @@ fn for_tools(
     note: &mut Note,
 ) -> Result<Message> {
     let policy = &outside.policy;
-    note.places = message.value("name").or(message.value("remote")).unwrap_or_default().to_owned();
+    note.places = place::redacted(message.value("name").or(message.value("remote")).unwrap_or_default());
     let remote = || place::named(message.value("remote")?, config).ok().filter(|it| policy.serves(it.host()));
     let mut place = match message.value("name") {
         Some(name) => place::named(name, config)?,
@@ -198,7 +195,7 @@ fn for_tools(
         }
         match its.repository() {
             Some(repository) => asked_for.repositories.push(repository.clone()),
-            None => return Err(Error::new(format!("{name:?} is not a repository"))),
+            None => return Err(Error::new(format!("{:?} is not a repository", place::redacted(name)))),
         }
         place = its;
     }
@@ -223,9 +220,9 @@ fn for_tools(
             )
         })?),
     };
-    let (issued, granted) = obtain(Need::Fresh)?;
     let source = TokenSource::new(selected.rule, config, world).narrowed(narrowing.clone());
-    policy.check_token(&source, &selected, &narrowing, &issued)?;
+    let issued = policy.checked(&source, &selected, &narrowing, obtain(Need::Fresh)?.0)?;
+    let granted = source.granted(&issued);
     let (name, address) = bot.unzip();
     Ok(Given::new(issued, granted, selected.rule)
         .to_message()

@@ -8,11 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use crate::commands::output::time;
 use crate::error::{Error, Result, cause};
 use crate::files;
+use crate::socket::short;
 use crate::terminal::escape;
 use crate::time::Timestamp;
-
-/// How many letters there are at most of one thing on a line.
-const LONGEST: usize = 1000;
 
 /// Where the lines go.
 pub(super) struct Audit {
@@ -58,9 +56,9 @@ impl Audit {
     pub(super) fn note(&self, now: Timestamp, peer: Peer, note: &Note, outcome: &str) -> Result<()> {
         let number = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
         // One who names very much does not fill the disk with it.
-        let short = |text: &str| match text.char_indices().nth(LONGEST) {
-            Some((end, _)) => format!("{}…", escape(&text[..end])),
-            None => escape(text),
+        let short = |text: &str| match short(text) {
+            start if start.len() < text.len() => format!("{}…", escape(start)),
+            all => escape(all),
         };
         let is_plain =
             |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"=\\".contains(&byte));

@@ -5,7 +5,7 @@ use crate::config::{Config, Selected, select};
 use crate::error::{Error, Result};
 use crate::names::{Host, Place, Repository};
 use crate::source::{Issued, Narrowing, TokenSource};
-use crate::token::{Permissions, beyond};
+use crate::token::{Need, Permissions, beyond};
 
 /// What tokens are for at most.
 #[derive(Debug)]
@@ -192,41 +192,43 @@ impl Policy {
         first.ok_or_else(|| Error::new("no repository is named"))
     }
 
-    /// An error if a token is not narrowed to what is allowed, or if GitHub says that it is for more: a repository may have
-    /// another name by now, and an installation that a rule names may be another owner's.
-    pub(super) fn check_token(
+    /// The token, if it is narrowed to what is allowed, and if GitHub said that it is for nothing else: a repository may have
+    /// another name by now, and an installation that a rule names may be another owner's. Where it is not known any more what
+    /// GitHub said of a cached token, another one is minted.
+    ///
+    /// # Errors
+    /// If it is for anything else, or if that cannot be known.
+    pub(super) fn checked(
         &self,
         source: &TokenSource<'_>,
         selected: &Selected<'_>,
         narrowing: &Narrowing,
-        issued: &Issued,
-    ) -> Result<()> {
-        if !source.is_narrowed(issued, &selected.place) {
-            return Err(Error::new(format!("the token for {} is not narrowed to it", selected.place)));
+        issued: Issued,
+    ) -> Result<Issued> {
+        let place = &selected.place;
+        let reach = |issued: &Issued| source.granted(issued).repositories;
+        let issued = if narrowing.repositories.is_empty() || reach(&issued).is_some() {
+            issued
+        } else {
+            source.token(place, Need::New)?.issued()?
+        };
+        if !source.is_narrowed(&issued, place) {
+            return Err(Error::new(format!("the token for {place} is not narrowed to it")));
         }
         if narrowing.repositories.is_empty() {
-            return Ok(());
+            return Ok(issued);
         }
-        let granted = source.granted(issued);
-        let (host, place) = (selected.place.host(), &selected.place);
-        match &granted.repositories {
-            Some(names) => {
-                let is_allowed = |name: &&String| {
-                    Repository::parse(name).is_some_and(|repository| self.allows(host, &repository))
-                };
-                match names.iter().find(|name| !is_allowed(name)) {
-                    None => Ok(()),
-                    Some(name) => {
-                        let what = format!("{place} is {name} now, which is not allowed");
-                        Err(Error::new(what).hint(format!("add it where serve runs: --allow {name}")))
-                    }
-                }
+        let names = reach(&issued)
+            .ok_or_else(|| Error::new(format!("it is not known what the token for {place} reaches")))?;
+        let is_allowed = |name: &&String| {
+            Repository::parse(name).is_some_and(|repository| self.allows(place.host(), &repository))
+        };
+        match names.iter().find(|name| !is_allowed(name)) {
+            None => Ok(issued),
+            Some(name) => {
+                let what = format!("{place} is {name} now, which is not allowed");
+                Err(Error::new(what).hint(format!("add it where serve runs: --allow {name}")))
             }
-            None if selected.rule.installation.is_some() => {
-                Err(Error::new(format!("it is not known what the token for {place} reaches"))
-                    .hint("leave installation-id out of the rule where serve runs"))
-            }
-            None => Ok(()),
         }
     }
 }
