@@ -273,6 +273,21 @@ fn a_code_that_was_used_or_is_too_old_is_told_with_what_to_do() {
     }
 }
 
+/// Goes on with an App of acme's, and is killed while it waits until that is installed. Gives what it said.
+fn kill_while_it_waits(fresh: &Fresh) -> String {
+    let asked = || fresh.env.github.world().count("GET /app/installations");
+    let before = asked();
+    let mut command = fresh.env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
+    command.args(["register", "--organization", "ACME"]).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    while asked() == before {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
+
 #[test]
 fn whenever_it_is_killed_the_next_run_goes_on_with_the_app_that_was_made() {
     let Some(fresh) = fresh() else { return };
@@ -305,21 +320,28 @@ fn whenever_it_is_killed_the_next_run_goes_on_with_the_app_that_was_made() {
         "register --host github.com --organization acme",
     );
     // With its key, and before it was installed. GitHub does not know the key at once.
-    let mut second = fresh.env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
-    second.args(["register", "--organization", "ACME"]).stdout(std::process::Stdio::null());
-    let mut second = second.spawn().unwrap();
-    while fresh.env.github.world().count("GET /app/installations") == 0 {
-        assert!(second.try_wait().unwrap().is_none());
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    second.kill().unwrap();
-    second.wait().unwrap();
+    kill_while_it_waits(&fresh);
     assert_eq!((fresh.config(), fresh.gitconfig()), (None, None));
     let secrets = fresh.env.github.world().registrations[0].clone();
     let text = record(&fresh).unwrap();
     assert!(text.contains("keys/tools.pem") && !text.contains(&secrets.code), "{text}");
     let plan = fresh.env.helper(["uninstall", "--dry-run"], "").ok();
     assert!(plan.contains(&format!("  {} is removed\n", left.display())), "{plan}");
+    // With its key, before that was in its place, or while it was put there.
+    for in_place in [false, true] {
+        let key = fresh.beside("keys/tools.pem");
+        if !in_place {
+            std::fs::remove_file(&key).unwrap();
+        }
+        let noted = text.trim_end().strip_suffix('}').unwrap();
+        std::fs::write(&left, format!("{noted}, \"pem\": {REGISTERED_KEY:?}}}")).unwrap();
+        assert!(!fresh.env.helper(["uninstall", "--dry-run"], "").ok().contains("register.json is removed"));
+        let ran = kill_while_it_waits(&fresh);
+        assert!(ran.contains("an earlier run made App tools; this one goes on with it"), "{ran}");
+        assert_eq!(std::fs::read_to_string(&key).unwrap(), REGISTERED_KEY);
+        assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(record(&fresh).unwrap(), text);
+    }
     install(&fresh.env, "tools");
     let third = fresh.env.helper(["register", "--organization", "acme"], "");
     assert!(

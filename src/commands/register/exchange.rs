@@ -2,7 +2,7 @@
 
 use super::Target;
 use super::record::{App, Record};
-use crate::app::key;
+use crate::app::key::{self, keyring};
 use crate::commands::setup;
 use crate::error::{Error, Result};
 use crate::git::network;
@@ -50,12 +50,38 @@ pub(super) fn exchange(
     };
     // The code is of no more use, and nothing is kept of an App that is of none.
     let Made { app: info, key } = usable.inspect_err(|_| drop(record.forget()))?;
-    let private_key = setup::keep_key(&key, &info.slug, target.configuration, target.keyring, world)?;
     let id = info.client_id.clone().unwrap_or_else(|| info.id.to_string());
+    let private_key = setup::new_place_for_key(&info.slug, target.configuration, target.keyring, world);
     let app = App { id, slug: info.slug.clone(), private_key };
+    Ok((keep(target, app, &key, record, world)?, info))
+}
+
+/// Puts the key of an App into its place. It cannot be had again, so it is noted first, and where the keyring fails, it goes
+/// into a file.
+///
+/// # Errors
+/// If the key cannot be kept.
+pub(super) fn keep(
+    target: &Target<'_>,
+    mut app: App,
+    key: &Secret,
+    record: &Record,
+    world: &World<'_>,
+) -> Result<App> {
     // This run goes on, whether another one could or not.
-    record.note_app(target, &app).unwrap_or_else(|why| world.terminal.warning(&why));
-    Ok((app, info))
+    let warn = |why: &Error| world.terminal.warning(why);
+    record.note_key(target, &app, key).unwrap_or_else(|why| warn(&why));
+    if let Err(why) = setup::keep_key(key, &app.private_key, world) {
+        if keyring::name(&app.private_key).is_none() {
+            return Err(why);
+        }
+        let what = format!("cannot write the private key to the keyring, so it goes into a file: {why}");
+        warn(&Error::new(what));
+        app.private_key = setup::new_place_for_key(&app.slug, target.configuration, false, world);
+        setup::keep_key(key, &app.private_key, world)?;
+    }
+    record.note_app(target, &app).unwrap_or_else(|why| warn(&why));
+    Ok(app)
 }
 
 /// An error if the App belongs to somebody else than was asked for.

@@ -132,6 +132,10 @@ pub(super) fn register(
             output.line(&format!("an earlier run made App {}; this one goes on with it", app.slug))?;
             app
         }
+        Some(Left::Key(app, key)) => {
+            output.line(&format!("an earlier run made App {}; this one goes on with it", app.slug))?;
+            exchange::keep(&target, app, &key, &record, world)?
+        }
         Some(Left::Code(code)) => {
             output.line("an earlier run did not get the App's key; this one goes on with it")?;
             exchange::exchange(&target, &code, &record, world)?.0
@@ -156,10 +160,10 @@ fn command(options: &Options, host: &Host, flags: &Flags, world: &World<'_>) -> 
     format!("{} register{all}", setup::typed_program(world))
 }
 
-/// The file that notes what is not finished, if there is one.
+/// The file that notes what is not finished, if there is one and no private key is in it.
 pub(super) fn unfinished(flags: &Flags, world: &World<'_>) -> Option<PathBuf> {
     let record = Record::beside(&setup::user_configuration(flags, world).ok()?);
-    record.is_there().then(|| record.path().to_owned())
+    record.is_to_be_removed().then(|| record.path().to_owned())
 }
 
 /// What a browser asks for, and the code in that, for who knows the state: whatever the bytes are.

@@ -31,7 +31,9 @@ pub(super) struct App {
 pub(super) enum Left {
     /// GitHub gave this code, which is good for an hour.
     Code(Secret),
-    /// The App is made, and its key is kept.
+    /// The App is made, and this is its key, which is not in its place yet.
+    Key(App, Secret),
+    /// The App is made, and its key is in its place.
     App(App),
 }
 
@@ -41,6 +43,7 @@ struct Read {
     organization: Option<String>,
     code: Option<Secret>,
     app: Option<App>,
+    pem: Option<Secret>,
 }
 
 #[derive(Serialize)]
@@ -52,6 +55,8 @@ struct Written<'w> {
     code: Option<&'w str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     app: Option<&'w App>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pem: Option<&'w str>,
 }
 
 impl Record {
@@ -64,8 +69,9 @@ impl Record {
         &self.path
     }
 
-    pub(super) fn is_there(&self) -> bool {
-        std::fs::symlink_metadata(&self.path).is_ok()
+    /// Whether there is one that can be deleted: a private key may be in it.
+    pub(super) fn is_to_be_removed(&self) -> bool {
+        read_own_text(&self.path).is_ok_and(|text| !Zeroizing::new(text).contains("-----BEGIN"))
     }
 
     /// What an earlier run left, if it was for the same account.
@@ -93,8 +99,12 @@ impl Record {
             let go_on = format!("git-credential-ghapp register --host {}{organization}", read.host);
             return Err(Error::new(what).hint(format!("{go_on} goes on with it, and --new leaves it")));
         }
-        // With neither it was to show that there is room for them.
-        Ok(read.app.map(Left::App).or(read.code.map(Left::Code)))
+        Ok(match (read.app, read.pem) {
+            (Some(app), Some(key)) => Some(Left::Key(app, key)),
+            (Some(app), None) => Some(Left::App(app)),
+            // Without a code it was to show that there is room for one.
+            (None, _) => read.code.map(Left::Code),
+        })
     }
 
     /// Notes that GitHub gave a code.
@@ -102,20 +112,34 @@ impl Record {
     /// # Errors
     /// If that cannot be written.
     pub(super) fn note_code(&self, target: &Target<'_>, code: &Secret) -> Result<()> {
-        self.write(target, Some(code.expose()), None)
+        self.write(target, Some(code.expose()), None, None)
     }
 
-    /// Notes that an App is made, and its key kept. The code is forgotten.
+    /// Notes that an App is made, and its key, before that is put into its place. The code is of no more use.
+    ///
+    /// # Errors
+    /// If that cannot be written.
+    pub(super) fn note_key(&self, target: &Target<'_>, app: &App, key: &Secret) -> Result<()> {
+        self.write(target, None, Some(app), Some(key.expose()))
+    }
+
+    /// Notes that the key is in its place. Here it is forgotten.
     ///
     /// # Errors
     /// If that cannot be written.
     pub(super) fn note_app(&self, target: &Target<'_>, app: &App) -> Result<()> {
-        self.write(target, None, Some(app))
+        self.write(target, None, Some(app), None)
     }
 
-    fn write(&self, target: &Target<'_>, code: Option<&str>, app: Option<&App>) -> Result<()> {
+    fn write(
+        &self,
+        target: &Target<'_>,
+        code: Option<&str>,
+        app: Option<&App>,
+        pem: Option<&str>,
+    ) -> Result<()> {
         let host = target.host.to_string();
-        let written = Written { host: &host, organization: target.organization, code, app };
+        let written = Written { host: &host, organization: target.organization, code, app, pem };
         let text = serde_json::to_string_pretty(&written).map(Zeroizing::new);
         let text = text.map_err(|e| self.not_written(&e.to_string()))?;
         let folder = self.path.parent().unwrap_or(Path::new("."));
@@ -127,7 +151,7 @@ impl Record {
 
     /// An error if nothing could be noted: an App that is made while there is no room for its key is of no use.
     pub(super) fn check(&self, target: &Target<'_>) -> Result<()> {
-        self.write(target, None, None)?;
+        self.write(target, None, None, None)?;
         self.forget()
     }
 

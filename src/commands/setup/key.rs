@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::change::Change;
-use super::files::put_key;
+use super::files::{put_key, read_key};
 use super::git_side::typed_program;
 use super::journal::Journal;
 use super::{MoveKey, Options};
@@ -134,29 +134,27 @@ fn free_name(slug: &str, world: &World<'_>) -> String {
     names(slug).find(|name| keyring::read(name, world).is_err()).unwrap_or_else(|| slug.to_owned())
 }
 
-/// Keeps the key of an App that was made a moment ago: in the folder of keys beside the configuration, or in the keyring.
-/// Gives how the configuration names it. It cannot be had again, so a keyring that fails is told, and is no reason to lose it.
-pub(in crate::commands) fn keep(
-    key: &Secret,
+/// Where the key of a new App is to be, as the configuration names it: in the folder of keys beside the configuration, or in
+/// the keyring.
+pub(in crate::commands) fn new_place(
     slug: &str,
     configuration: &Path,
     in_keyring: bool,
     world: &World<'_>,
-) -> Result<String> {
+) -> String {
     if in_keyring {
-        let name = free_name(slug, world);
-        match keyring::write(&name, key, world) {
-            Ok(()) => return Ok(keyring::setting(&name)),
-            Err(why) => {
-                let what = format!("cannot write the private key to the keyring, so it is in a file: {why}");
-                world.terminal.warning(&Error::new(what));
-            }
-        }
+        return keyring::setting(&free_name(slug, world));
     }
-    let folder = absolute(&configuration.with_file_name("keys"));
-    let file = free_file(&folder, slug);
-    put_key(&file, key)?;
-    Ok(file.display().to_string())
+    free_file(&absolute(&configuration.with_file_name("keys")), slug).display().to_string()
+}
+
+/// Puts the key of a new App there, unless it is there already.
+pub(in crate::commands) fn keep(key: &Secret, place: &str, world: &World<'_>) -> Result<()> {
+    if let Some(name) = keyring::name(place) {
+        return keyring::write(name, key, world);
+    }
+    let file = Path::new(place);
+    if read_key(file).is_ok_and(|there| there.matches(key)) { Ok(()) } else { put_key(file, key) }
 }
 
 /// Asks a person where the key is to be. Where nobody is there it stays, and that others can read it is told.
