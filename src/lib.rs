@@ -127,7 +127,8 @@ fn start_trace(world: &mut World<'_>, value: &OsStr) {
 }
 
 fn append_to(path: &Path) -> Result<File> {
-    files::open_regular(files::private().create(true).append(true), path)
+    // In a folder that others may write too, a link could lead to any file of this user's.
+    files::open_own(files::private().create(true).append(true), path)
         .map_err(|e| Error::new(format!("{}: {}", path.display(), cause(&e))))
 }
 

@@ -316,6 +316,13 @@ fn nothing_is_written_through_a_symbolic_link() {
         std::os::unix::fs::symlink(&victim, &entry).unwrap();
     }
     assert!(env.get("github.com", "acme/widgets").attribute("password").is_some());
+    // What is traced is what anybody asks for, which could be a piece of shell.
+    let trace = env.folder.path().join("trace");
+    std::os::unix::fs::symlink(&victim, &trace).unwrap();
+    let env = env.with("GHAPP_TRACE", trace.to_str().unwrap());
+    let answer = env.get("github.com", "acme/widgets");
+    assert!(answer.stderr.contains("warning: GHAPP_TRACE is not used: "), "{answer:?}");
+    assert!(answer.attribute("password").is_some(), "{answer:?}");
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
 }
 

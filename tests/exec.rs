@@ -172,3 +172,14 @@ fn nix_gets_the_token_beside_its_other_settings() {
     let commit = world.requests.iter().find(|it| it.path.starts_with("/repos/acme/widgets/commits/"));
     assert_eq!(commit.map(|it| it.by.as_str()), Some("token of installation 4201"), "{ran:?}");
 }
+
+#[test]
+fn git_below_gets_a_token_of_any_letters_as_it_is() {
+    let env = TestEnv::bare().with("GHAPP_DEADLINE", "1").with("GHAPP_SHARED_CACHE_PASSWORD", "secret");
+    let token = r"a\nquit=1\c$HOME`id`";
+    let file = env.write("token", token);
+    env.configure(&format!("[[app]]\ntoken-command = ['cat', '{}']\n", file.display()));
+    let fill = ["exec", "--for", "acme/widgets", "--", "git", "credential", "fill"];
+    let filled = env.helper(fill, "protocol=https\nhost=github.com\npath=acme/widgets\n\n");
+    assert_eq!(filled.attribute("password"), Some(token), "{filled:?}");
+}

@@ -208,7 +208,7 @@ fn give_git_the_token(command: &mut Command, place: &Place, username: &str, worl
         None => format!("https://{}", place.host()),
     };
     let answer = format!(
-        "!f() {{ test \"$1\" = get && echo username={username} && echo \"password=${variable}\"; }}; f"
+        "!f() {{ test \"$1\" = get && printf 'username=%s\\npassword=%s\\n' {username} \"${variable}\"; }}; f"
     );
     // <https://git-scm.com/docs/git-config#ENVIRONMENT>
     let handed_down = world.variables.path("GIT_CONFIG_COUNT");
