@@ -1,8 +1,17 @@
 //! Lists, answers and waiting have bounds, and what is honest fits into them.
 
-#![allow(clippy::unwrap_used, missing_docs, reason = "a scenario that cannot be set up has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a scenario that cannot be set up has failed"
+)]
 
 mod common;
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use common::{Ran, TestEnv, run};
 use github_simulator::Effect;
@@ -109,4 +118,40 @@ fn one_repository_is_asked_for_where_one_is_needed() {
         asked.iter().any(|line| line.contains("/installation/repositories?per_page=1&page=1 ")),
         "{asked:?}"
     );
+}
+
+#[test]
+fn a_proxy_that_answers_byte_by_byte_is_given_up_at_the_deadline() {
+    let env = TestEnv::new().with("GHAPP_DEADLINE", "2");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    env.git_config("http.proxy", &format!("http://{}", listener.local_addr().unwrap()));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let begun = stream.write_all(b"HTTP/1.1 200 OK\r\nX: ");
+                while begun.is_ok() && stream.write_all(b"x").is_ok() {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            });
+        }
+    });
+    let began = Instant::now();
+    let failed = env.get("github.com", "acme/widgets");
+    assert!(failed.stderr.contains(": api.github.com did not answer in time\n"), "{failed:?}");
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_repository_whose_settings_do_not_end_is_not_read_to_the_end() {
+    let env = TestEnv::new();
+    env.git(["init", "--quiet", "repository"]).ok();
+    let value = "x".repeat(1000);
+    let settings: String = (0..18_000).map(|number| format!("\tx{number} = {value}\n")).collect();
+    env.write("home/repository/.git/config", format!("[http]\n{settings}"));
+    let mut command = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
+    command.arg("get").current_dir(env.home().join("repository"));
+    let failed = run(&mut command, common::REQUEST.as_bytes());
+    assert_eq!((failed.code, failed.stdout.as_str()), (Some(1), "quit=1\n"), "{failed:?}");
+    assert!(failed.stderr.contains("error: git config printed more than 16 MiB\n"), "{failed:?}");
+    assert_eq!(env.github.log(), Vec::<String>::new());
 }

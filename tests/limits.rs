@@ -216,6 +216,29 @@ fn where_git_cannot_be_started_its_settings_are_not_taken_for_unset() {
 }
 
 #[test]
+fn a_git_that_does_not_say_its_settings_is_not_taken_for_one_without_any() {
+    let env = TestEnv::new();
+    let path = env.folder.path().join("bin");
+    let env = env.with("PATH", path.to_str().unwrap());
+    for (git, error) in [
+        ("#!/bin/sh\necho 'no git today' >&2\nexit 1\n", "git cannot read its configuration: no git today\n"),
+        ("#!/bin/sh\n", "git cannot read its configuration: it does not say why\n"),
+        (
+            "#!/bin/sh\nprintf 'global\\0http.pro'\n",
+            "git cannot read its configuration: it does not say why\n",
+        ),
+        ("#!/not/there\n", "cannot start git: no such file or directory\n"),
+    ] {
+        let script = env.write("script", git);
+        env.install(script, "bin/git");
+        let ran = env.get("github.com", "acme/widgets");
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "quit=1\n"), "{git}: {ran:#?}");
+        assert!(ran.stderr.contains(&format!("error: {error}")), "{git}: {ran:#?}");
+        assert_eq!(env.github.log(), Vec::<String>::new(), "{git}");
+    }
+}
+
+#[test]
 fn with_few_processes_a_command_is_run_beside_or_not_at_all() {
     let (env, helper) = match of_user() {
         Ok(made) => made,

@@ -151,6 +151,20 @@ fn the_client_certificate_that_git_shows_is_shown_to_the_api_and_the_probe() {
     assert_eq!(shown(&variables), 2);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_client_key_that_is_no_file_is_not_waited_for() {
+    let env = TestEnv::new();
+    env.git_config("http.sslCert", env.github.client_certificate().to_str().unwrap());
+    env.git_config("http.sslKey", "/dev/null");
+    let refused = env.get("github.com", "acme/widgets");
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.stderr.contains("cannot use the client certificate in /dev/null: it is not a file\n"),
+        "{refused:?}"
+    );
+}
+
 #[test]
 fn what_git_would_check_and_this_program_cannot_ends_in_one_line_before_anything_is_sent() {
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";

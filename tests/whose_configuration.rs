@@ -7,7 +7,8 @@ mod common;
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use common::{REQUEST, Ran, TestEnv, run, skip};
+use common::{ACME_APP, REQUEST, Ran, TestEnv, run, skip};
+use github_simulator::ACME_KEY;
 
 /// A rule whose command leaves a trace.
 fn evil(env: &TestEnv) -> String {
@@ -54,6 +55,71 @@ fn git_does_not_let_a_repository_bring_the_configuration() {
     // A person sees which folder that is.
     let status = in_repository(&env, &["status", "--config", "ghapp.toml"], &[]);
     assert!(status.stdout.contains("touch"), "{status:?}");
+}
+
+/// Nothing was asked, and a person is told what is to be a whole path.
+#[track_caller]
+fn is_refused_as_relative(env: &TestEnv, refused: &Ran, place: &str) {
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), "quit=1\n"), "{place}: {refused:?}");
+    assert!(
+        refused.stderr.contains(&format!("error: {place} is relative to whatever folder git runs in: "))
+            && refused.stderr.contains(&format!("hint: write the whole path in {place}\n")),
+        "{place}: {refused:?}"
+    );
+    assert_eq!(env.github.log(), Vec::<String>::new(), "{place}");
+}
+
+#[test]
+fn a_repository_does_not_bring_what_git_takes_for_the_users_configuration() {
+    let env = TestEnv::new();
+    // It leads to the simulator: whoever could have been there would have the JWT.
+    let config = std::fs::read_to_string(env.home().join(".gitconfig")).unwrap();
+    let of_the_user = env.home().join(TestEnv::CONFIG);
+    let env = env.with("GHAPP_CONFIG", of_the_user.to_str().unwrap());
+    for file in [".gitconfig", "git/config", "system"] {
+        env.write(&format!("home/repository/{file}"), &config);
+    }
+    std::fs::remove_file(env.home().join(".gitconfig")).unwrap();
+    for (variable, value) in [
+        ("HOME", "."),
+        ("XDG_CONFIG_HOME", "."),
+        ("GIT_CONFIG_GLOBAL", ".gitconfig"),
+        ("GIT_CONFIG_SYSTEM", "system"),
+    ] {
+        let refused = in_repository(&env, &["get"], &[(variable, value), ("GIT_CONFIG_NOSYSTEM", "0")]);
+        is_refused_as_relative(&env, &refused, variable);
+    }
+}
+
+#[test]
+fn a_repository_does_not_bring_the_cas_that_are_trusted() {
+    let env = TestEnv::fresh();
+    let key = env.write_private("keys/acme.pem", ACME_KEY);
+    env.configure(&format!("[[app]]\nid = '{ACME_APP}'\nprivate-key = '{}'\n", key.display()));
+    let ca = std::fs::read(env.github.ca_file()).unwrap();
+    for file in ["ca.pem", "certs/ca.pem", "~nobody/ca.pem"] {
+        env.write(&format!("home/repository/{file}"), &ca);
+    }
+    let env = env.without("GIT_SSL_CAINFO");
+    for (variable, value) in [
+        ("GIT_SSL_CAINFO", "ca.pem"),
+        ("GIT_SSL_CAPATH", "certs"),
+        ("SSL_CERT_FILE", "ca.pem"),
+        ("SSL_CERT_DIR", "/etc/ssl/certs:certs"),
+    ] {
+        let refused = in_repository(&env, &["get"], &[(variable, value)]);
+        is_refused_as_relative(&env, &refused, variable);
+    }
+    for (setting, value) in [
+        ("sslCAInfo", "ca.pem"),
+        ("sslCAPath", "certs"),
+        ("sslCAInfo", "~nobody/ca.pem"),
+        ("sslCert", "ca.pem"),
+    ] {
+        env.git_config(&format!("http.{setting}"), value);
+        is_refused_as_relative(&env, &in_repository(&env, &["get"], &[]), &format!("http.{setting}"));
+        env.git(["config", "--global", "--remove-section", "http"]).ok();
+    }
 }
 
 #[test]

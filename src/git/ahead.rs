@@ -1,23 +1,24 @@
 //! A connection that is opened while something else is waited for: TCP, the proxy and TLS take three or four round trips,
 //! and the first request then takes one. The server sees a connection without a request until there is one.
 
+use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex};
 
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::Resolver as _;
-use ureq::unversioned::transport::time::{Duration, Instant};
-use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
+use ureq::unversioned::transport::time::Duration;
+use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::{Agent, Error, Timeout};
 
+use super::connector::{Bounded, Opening};
 use super::resolver::NameLookup;
 use crate::time::start;
 
 /// Gives the connection that is being opened to the first request. All others get one of their own.
 #[derive(Debug)]
 struct Ahead {
-    connector: Arc<DefaultConnector>,
+    connector: Bounded,
     opening: Mutex<Option<Receiver<Box<dyn Transport>>>>,
 }
 
@@ -47,12 +48,12 @@ impl Connector for Ahead {
 /// An agent for one server, which begins to connect to it now, for at most `longest`. A connection that no request takes ends
 /// with the process.
 pub(super) fn agent(config: Config, server: Uri, longest: std::time::Duration) -> Agent {
-    let connector = Arc::new(DefaultConnector::new());
+    let connector = Bounded::default();
     let (sender, opening) = mpsc::sync_channel(1);
-    let (its_connector, its_config) = (Arc::clone(&connector), config.clone());
+    let (its_connector, its_config) = (connector.clone(), config.clone());
     // Without a thread the channel is closed at once, and the first request connects.
     let _ = start(move || {
-        if let Ok(transport) = open(&its_connector, &its_config, &server, longest) {
+        if let Ok(transport) = open(&its_connector, its_config, server, longest) {
             // Nobody waits any more: it is closed.
             let _ = sender.send(transport);
         }
@@ -62,33 +63,17 @@ pub(super) fn agent(config: Config, server: Uri, longest: std::time::Duration) -
 
 /// Connects as ureq does for a request.
 fn open(
-    connector: &Arc<DefaultConnector>,
-    config: &Config,
-    server: &Uri,
+    connector: &Bounded,
+    config: Config,
+    server: Uri,
     longest: std::time::Duration,
 ) -> Result<Box<dyn Transport>, Error> {
-    let resolver = NameLookup;
     let timeout =
         NextTimeout { after: Duration::Exact(longest), reason: Timeout::Connect, ..NextTimeout::default() };
     // A proxy resolves the name itself, unless it speaks SOCKS 4.
     let addrs = match config.proxy() {
-        Some(proxy) if !proxy.resolve_target() => resolver.empty(),
-        _ => resolver.resolve(server, config, timeout)?,
+        Some(proxy) if !proxy.resolve_target() => NameLookup.empty(),
+        _ => NameLookup.resolve(&server, &config, timeout)?,
     };
-    let to_proxy = Arc::clone(connector);
-    let details = ConnectionDetails {
-        uri: server,
-        addrs,
-        config,
-        request_level: false,
-        resolver: &resolver,
-        now: Instant::now(),
-        timeout,
-        current_time: Arc::new(Instant::now),
-        run_connector: Arc::new(move |details| {
-            to_proxy.connect(details, None)?.ok_or(Error::ConnectionFailed)
-        }),
-        register_shutdown: Arc::new(|_| Ok(())),
-    };
-    connector.connect(&details, None)?.ok_or(Error::ConnectionFailed)
+    connector.open(Opening { server, addrs, config, request_level: false, timeout })
 }

@@ -2,6 +2,7 @@
 
 mod ahead;
 pub(crate) mod config;
+mod connector;
 pub(crate) mod network;
 pub(crate) mod probe;
 mod resolver;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result, cause};
 use crate::time::{LIMITS_HINT, Unfinished, no_thread, start, within};
-use crate::world::remove_secrets;
+use crate::world::{Variables, remove_secrets};
 
 /// What a call of git gave.
 #[derive(Debug)]
@@ -45,6 +46,9 @@ enum Repository {
 
 /// How long git may take to read its configuration. It takes milliseconds, unless a file is a pipe.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The most that is read of what git prints, in bytes. A repository may have any configuration.
+const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
 
 /// A call of git that is told how to speak and that cannot ask back. It asks no helper.
 fn command<S: AsRef<OsStr>>(repository: Repository, arguments: impl IntoIterator<Item = S>) -> Command {
@@ -88,11 +92,14 @@ pub(crate) fn call_here<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>)
     wait(&mut command(Repository::Here, arguments), PATIENCE)
 }
 
-/// Whether there is a git, even if it cannot be started at this moment.
-pub(crate) fn is_there() -> bool {
+/// Whether there is a git, even if it cannot be started, now or at all.
+pub(crate) fn is_there(variables: &Variables<'_>) -> bool {
     match command(Repository::None, ["--version"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
         Ok(mut child) => child.kill().and_then(|()| child.wait()).is_ok(),
-        Err(e) => !is_missing(&e),
+        Err(e) => {
+            let name = format!("git{}", std::env::consts::EXE_SUFFIX);
+            !is_missing(&e) || variables.search_path().iter().any(|folder| folder.join(&name).is_file())
+        }
     }
 }
 
@@ -177,16 +184,21 @@ fn wait(command: &mut Command, patience: Duration) -> Result<GitOutput> {
             // Who receives is there until git has ended.
             let _ = sender.send(everything(stderr));
         })?;
-        Ok((everything(stdout), errors.recv().unwrap_or_default()))
+        Ok((everything(stdout), errors.recv().unwrap_or_else(|_| Some(String::new()))))
     });
     let (stdout, stderr) = match read {
-        Ok(Ok(read)) => read,
+        Ok(Ok((Some(stdout), Some(stderr)))) => (stdout, stderr),
         unread => {
             let _ = child.kill().and_then(|()| child.wait());
             return Err(match unread {
                 Ok(Err(e)) | Err(Unfinished::NotStarted(e)) => no_thread("read what git says", &e),
-                _ => {
-                    let what = command.get_args().next().unwrap_or_default().display();
+                Ok(Ok(_)) => {
+                    let what = subcommand(command);
+                    Error::new(format!("git {what} printed more than {} MiB", MAX_OUTPUT >> 20))
+                        .hint("look at it: git config --list --show-origin")
+                }
+                Err(Unfinished::Late) => {
+                    let what = subcommand(command);
                     Error::new(format!("git {what} did not end within {} s", patience.as_secs()))
                         .hint("see where it stops: GIT_TRACE=1 git config --list --show-origin")
                 }
@@ -198,10 +210,23 @@ fn wait(command: &mut Command, patience: Duration) -> Result<GitOutput> {
     Ok(GitOutput { code, stdout, stderr })
 }
 
-/// What comes from a stream until it ends.
-fn everything(stream: Option<impl Read>) -> String {
+/// What git is to do: the first word that is not `-c` and its setting.
+fn subcommand(command: &Command) -> String {
+    let mut words = command.get_args();
+    loop {
+        match words.next() {
+            Some(word) if word == "-c" => {
+                words.next();
+            }
+            word => return word.unwrap_or_default().display().to_string(),
+        }
+    }
+}
+
+/// What comes from a stream until it ends. `None`: it is too much.
+fn everything(stream: Option<impl Read>) -> Option<String> {
     let mut bytes = Vec::new();
     // What cannot be read is treated as not written.
-    let _ = stream.map(|mut stream| stream.read_to_end(&mut bytes));
-    String::from_utf8_lossy(&bytes).into_owned()
+    let _ = stream.map(|stream| stream.take(MAX_OUTPUT + 1).read_to_end(&mut bytes));
+    (bytes.len() as u64 <= MAX_OUTPUT).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }

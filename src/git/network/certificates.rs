@@ -7,7 +7,7 @@ use rustls_pki_types::pem::PemObject;
 use ureq::tls::{Certificate, ClientCert, PrivateKey};
 use zeroize::Zeroizing;
 
-use super::settings::{Settings, is_false};
+use super::settings::{Settings, is_false, whole};
 use crate::error::{Error, Result, cause};
 
 /// A client's certificate with its key, and where it is from.
@@ -25,8 +25,8 @@ pub(super) struct NamedRoots {
 impl Settings<'_> {
     /// The certificate by which the client shows who it is, if one is named.
     pub(super) fn client_certificate(&self) -> Result<Option<ClientCertificate>> {
-        let Some(path) = self.path("GIT_SSL_CERT", "sslcert") else { return Ok(None) };
-        let key_path = self.path("GIT_SSL_KEY", "sslkey").unwrap_or_else(|| path.clone());
+        let Some(path) = self.path("GIT_SSL_CERT", "sslcert")? else { return Ok(None) };
+        let key_path = self.path("GIT_SSL_KEY", "sslkey")?.unwrap_or_else(|| path.clone());
         let unusable = |path: &Path, why: &str| {
             let what = format!("cannot use the client certificate in {}: {why}", path.display());
             Error::new(what).hint("http.sslCert and http.sslKey must name a certificate and its key, both in PEM and without a password")
@@ -45,7 +45,7 @@ impl Settings<'_> {
         if certificates.is_empty() {
             return Err(unusable(&path, "there is no certificate in PEM format in it"));
         }
-        let key = std::fs::read(&key_path).map_err(|e| unusable(&key_path, &cause(&e)))?;
+        let key = crate::files::read(&key_path).map_err(|e| unusable(&key_path, &cause(&e)))?;
         let key = PrivateKey::from_pem(&Zeroizing::new(key)).map_err(|_| {
             unusable(&key_path, "there is no private key in PEM format and without a password in it")
         })?;
@@ -53,24 +53,27 @@ impl Settings<'_> {
     }
 
     /// The file and the folder of CAs that git or the environment name.
-    fn named_file_and_folder(&self) -> (Option<PathBuf>, Option<PathBuf>) {
-        let mut file = self.path("GIT_SSL_CAINFO", "sslcainfo");
-        let mut folder = self.path("GIT_SSL_CAPATH", "sslcapath");
+    fn named_file_and_folder(&self) -> Result<(Option<PathBuf>, Option<PathBuf>)> {
+        let mut file = self.path("GIT_SSL_CAINFO", "sslcainfo")?;
+        let mut folder = self.path("GIT_SSL_CAPATH", "sslcapath")?;
         if file.is_none() && folder.is_none() {
-            let variable = |name| self.variables.path(name).map(PathBuf::from);
-            file = variable("SSL_CERT_FILE");
-            folder = variable("SSL_CERT_DIR");
+            let variable = |name| self.variables.path(name);
+            file = variable("SSL_CERT_FILE").map(|path| whole("SSL_CERT_FILE", path.into())).transpose()?;
+            if let Some(folders) = variable("SSL_CERT_DIR") {
+                std::env::split_paths(&folders).try_for_each(|it| whole("SSL_CERT_DIR", it).map(drop))?;
+                folder = Some(folders.into());
+            }
             if file.is_none() && cfg!(target_os = "linux") {
                 // The platform verifier reads SSL_CERT_DIR itself, which may be a list of folders.
                 folder = None;
             }
         }
-        (file, folder)
+        Ok((file, folder))
     }
 
     /// The CAs that git or the environment name. They take the place of the system's, as they do in git.
     pub(super) fn named_roots(&self) -> Result<Option<NamedRoots>> {
-        let (file, folder) = self.named_file_and_folder();
+        let (file, folder) = self.named_file_and_folder()?;
         if file.is_none() && folder.is_none() {
             return Ok(None);
         }

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use ureq::config::Config;
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Proxy};
 
+use super::connector::Bounded;
 use super::resolver::NameLookup;
 use crate::error::{Error, Result};
 use crate::world::World;
@@ -46,7 +46,7 @@ pub(crate) struct Way {
 pub(crate) fn way(address: &str, gits_address: &str, world: &World<'_>) -> Result<Way> {
     let (config, verified) = config(address, gits_address, world)?;
     let proxy = config.proxy().cloned();
-    let agent = Agent::with_parts(config, DefaultConnector::new(), NameLookup);
+    let agent = Agent::with_parts(config, Bounded::default(), NameLookup);
     Ok(Way { agent, verified, proxy })
 }
 

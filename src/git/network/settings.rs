@@ -56,7 +56,10 @@ pub(super) struct Setting {
 impl<'a> Settings<'a> {
     /// Asks git itself, which knows its files, scopes and includes. Without git there are no settings of git's.
     pub(super) fn read(address: &'a str, gits_address: &str, world: &'a World<'_>) -> Result<Self> {
-        let (protected, of_repository) = entries()?;
+        for name in WHERE_GITS_CONFIGURATION_IS {
+            world.variables.path(name).map(|path| whole(name, path.into())).transpose()?;
+        }
+        let (protected, of_repository) = entries(&world.variables)?;
         let mut configured = matching(&protected, address)?;
         let mut gits =
             if gits_address == address { Configured::new() } else { matching(&protected, gits_address)? };
@@ -84,11 +87,16 @@ impl<'a> Settings<'a> {
         variable.or_else(|| self.configured.get(name).map(|setting| setting.value.clone()))
     }
 
-    /// The same, where an empty value means that there is none.
-    pub(super) fn path(&self, variable: &str, name: &str) -> Option<PathBuf> {
-        let variable = self.variables.path(variable).map(PathBuf::from);
-        let configured = || self.configured.get(name).map(|it| &it.value).filter(|it| !it.is_empty());
-        variable.or_else(|| configured().map(|path| expand(path, self.home)))
+    /// The same of a path, where an empty value means that there is none.
+    ///
+    /// # Errors
+    /// If it is relative.
+    pub(super) fn path(&self, variable: &str, name: &str) -> Result<Option<PathBuf>> {
+        if let Some(path) = self.variables.path(variable) {
+            return whole(variable, path.into()).map(Some);
+        }
+        let configured = self.configured.get(name).map(|it| &it.value).filter(|it| !it.is_empty());
+        configured.map(|path| whole(&format!("http.{}", spelled(name)), expand(path, self.home))).transpose()
     }
 
     pub(super) fn is_unverified(&self) -> bool {
@@ -124,7 +132,7 @@ impl<'a> Settings<'a> {
         for (variable, name) in
             [("GIT_PROXY_SSL_CAINFO", "proxysslcainfo"), ("GIT_PROXY_SSL_CERT", "proxysslcert")]
         {
-            if tls_with_proxy && self.path(variable, name).is_some() {
+            if tls_with_proxy && self.path(variable, name)?.is_some() {
                 let what =
                     format!("certificates for the proxy alone (http.{}) are not supported", spelled(name));
                 return Err(Error::new(what).hint(
@@ -150,23 +158,46 @@ impl<'a> Settings<'a> {
     }
 }
 
+/// A path as it is, unless it is relative: git runs in repositories, and there it is a file that anybody may have written.
+///
+/// # Errors
+/// If it is relative. `place` says where it stands.
+pub(super) fn whole(place: &str, path: PathBuf) -> Result<PathBuf> {
+    if path.has_root() {
+        return Ok(path);
+    }
+    let what = format!("{place} is relative to whatever folder git runs in: {}", path.display());
+    Err(Error::new(what).hint(format!("write the whole path in {place}")))
+}
+
+/// The variables that tell git where its protected configuration is. (git(1), git-config(1))
+const WHERE_GITS_CONFIGURATION_IS: &[&str] =
+    &["HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"];
+
+/// A setting that is no one's, which git is given to say again: where it does, it has read all the others.
+const ASKED: (&str, &str) = ("http.ghappasked", "true");
+
 /// A setting as `http.*` says it: key and value.
 type Entry = (String, String);
 
 /// All of `http.*` that git reads here: what is protected, and what a repository says.
-fn entries() -> Result<(Vec<Entry>, Vec<Entry>)> {
-    let output = match git::call_here(["config", "--null", "--show-scope", "--get-regexp", r"^http\."]) {
+fn entries(variables: &Variables<'_>) -> Result<(Vec<Entry>, Vec<Entry>)> {
+    let asked = format!("{}={}", ASKED.0, ASKED.1);
+    let arguments = ["-c", &asked, "config", "--null", "--show-scope", "--get-regexp", r"^http\."];
+    let output = match git::call_here(arguments) {
         Ok(output) => output,
-        Err(_) if !git::is_there() => return Ok((Vec::new(), Vec::new())),
+        Err(_) if !git::is_there(variables) => return Ok((Vec::new(), Vec::new())),
         Err(why) => return Err(why),
     };
-    // git answers with status 1 where nothing is configured.
-    if !matches!(output.code, Some(0 | 1)) {
-        let why = output.stderr.lines().next().unwrap_or("it does not say why");
-        return Err(Error::new(format!("git cannot read its configuration: {why}"))
-            .hint("git config --list --show-origin tells more"));
+    let (mut protected, of_repository) = parse(&output.stdout);
+    // The command line comes last. What ends early, or is not git at all, does not say that.
+    let is_whole = protected.pop().is_some_and(|(key, value)| (key.as_str(), value.as_str()) == ASKED);
+    if output.code == Some(0) && is_whole {
+        return Ok((protected, of_repository));
     }
-    Ok(parse(&output.stdout))
+    let why = output.stderr.lines().next().unwrap_or("it does not say why");
+    Err(Error::new(format!("git cannot read its configuration: {why}"))
+        .hint("git config --list --show-origin tells more"))
 }
 
 /// `scope NUL key LF value NUL`, or `scope NUL key NUL` for a key that stands without a value, which means true.
@@ -200,10 +231,12 @@ fn matching(entries: &[Entry], address: &str) -> Result<Configured> {
     }
     // git is told the number of each value instead of the value, which may hold a password.
     let numbers: Vec<String> = (0..entries.len()).map(|number| number.to_string()).collect();
-    let numbered: Vec<(&str, &str)> =
-        entries.iter().zip(&numbers).map(|((_, (key, _)), number)| (key.as_str(), number.as_str())).collect();
+    let numbered =
+        entries.iter().zip(&numbers).map(|((_, (key, _)), number)| (key.as_str(), number.as_str()));
+    let numbered: Vec<(&str, &str)> = numbered.chain([ASKED]).collect();
     let output = git::call_with(&numbered, ["config", "--null", "--get-urlmatch", "http", address])?;
-    if !matches!(output.code, Some(0 | 1)) {
+    let says_it = output.stdout.split('\0').any(|record| record.split_once('\n') == Some(ASKED));
+    if output.code != Some(0) || !says_it {
         return Err(Error::new(format!("git cannot compare its settings with {address}: {}", output.stderr)));
     }
     let numbers =
