@@ -4,7 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
 
-use super::{Ran, TestEnv, run};
+use super::fresh::Fresh;
+use super::{Ran, TestEnv, has, run, skip};
 
 /// A `register` that waits for a browser.
 pub struct Registering {
@@ -121,4 +122,57 @@ pub fn post(env: &TestEnv, url: &str, fields: &[&str]) -> String {
     }
     curl.args(["--request", "POST", url]);
     run(&mut curl, b"").ok()
+}
+
+pub const CONVERSION: &str = "POST /app-manifests/{code}/conversions";
+
+/// A machine where nothing is set up, and a GitHub where octocat has a repository too. `None` where there is no curl to play
+/// a browser.
+pub fn fresh() -> Option<Fresh> {
+    if !has("curl") {
+        skip("curl is not installed");
+        return None;
+    }
+    let fresh = Fresh::new();
+    fresh.env.github.world().add_repository("octocat", "hello", &[("README", "hello\n")]);
+    Some(fresh)
+}
+
+/// Installs the App where its owner would, in a browser.
+pub fn install(env: &TestEnv, slug: &str) {
+    let told = post(env, &format!("https://github.com/apps/{slug}/installations"), &[]);
+    assert!(told.starts_with("HTTP/1.1 302 "), "{told}");
+}
+
+/// Brings an answer that is good, and installs the App.
+pub fn finish(fresh: &Fresh, register: Registering, name: &str, slug: &str) -> Ran {
+    let location = register.agreed(&fresh.env, name);
+    let answer = register.bring(&location);
+    assert!(answer.starts_with("HTTP/1.1 303 "), "{answer}");
+    assert!(
+        answer.contains(&format!("\r\nLocation: https://github.com/apps/{slug}/installations/new\r\n")),
+        "{answer}"
+    );
+    install(&fresh.env, slug);
+    register.ended()
+}
+
+/// The record of what is not finished.
+pub fn record(fresh: &Fresh) -> Option<String> {
+    std::fs::read_to_string(fresh.beside("register.json")).ok()
+}
+
+#[track_caller]
+pub fn nothing_is_set_up(fresh: &Fresh) {
+    let keys = std::fs::read_dir(fresh.beside("keys")).map_or(0, Iterator::count);
+    assert_eq!((fresh.config(), fresh.gitconfig(), keys), (None, None, 0));
+}
+
+#[track_caller]
+pub fn is_set_up(fresh: &Fresh, ran: Ran, url: &str) {
+    let stdout = ran.stdout.clone();
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert!(stdout.ends_with(&format!("git ls-remote {url} works\n")), "{stdout}");
+    fresh.env.git(["clone", "--quiet", url, "cloned"]).ok();
+    assert_eq!(record(fresh), None);
 }
