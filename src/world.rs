@@ -75,11 +75,19 @@ impl World<'_> {
         }
     }
 
-    /// Whether there is a D-Bus session bus to connect to. Without one libdbus would start a bus of its own.
+    /// Whether there is a D-Bus session bus to connect to. Without one libdbus would start a bus of its own. Nor is it let
+    /// start a program that an address names: that would have this program's secrets in its environment.
+    /// <https://dbus.freedesktop.org/doc/dbus-specification.html#addresses>
     pub(crate) fn has_session_bus(&self) -> bool {
+        const PROGRAMS: [&str; 3] = ["unixexec:", "autolaunch:", "launchd:"];
+        if let Some(addresses) = self.variables.path("DBUS_SESSION_BUS_ADDRESS") {
+            let addresses = addresses.to_string_lossy();
+            return !addresses
+                .split(';')
+                .any(|it| PROGRAMS.iter().any(|program| it.trim().starts_with(program)));
+        }
         let runtime = self.variables.path("XDG_RUNTIME_DIR").map(PathBuf::from);
-        self.variables.path("DBUS_SESSION_BUS_ADDRESS").is_some()
-            || runtime.is_some_and(|folder| folder.join("bus").exists())
+        runtime.is_some_and(|folder| folder.join("bus").exists())
     }
 }
 

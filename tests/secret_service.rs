@@ -96,6 +96,22 @@ fn without_a_bus_none_is_started() {
 }
 
 #[test]
+fn a_bus_that_is_a_program_is_not_started_with_the_key_in_its_environment() {
+    let env = TestEnv::bare().with("GHAPP_CACHE", "secret-service");
+    let seen = env.folder.path().join("seen");
+    let spy = env.write("script", format!("#!/bin/sh\nenv > '{}'\n", seen.display()));
+    let spy = env.install(spy, "spy");
+    let env = env
+        .with("DBUS_SESSION_BUS_ADDRESS", format!("unix:path=/nowhere;unixexec:path={}", spy.display()))
+        .with("GHAPP_APP_ID", common::ACME_APP)
+        .with("GHAPP_PRIVATE_KEY", github_simulator::ACME_KEY);
+    let answer = env.get("github.com", "acme/widgets");
+    assert!(answer.attribute("password").is_some(), "{answer:?}");
+    assert!(answer.stderr.contains("Secret Service: there is no D-Bus session bus\n"), "{answer:?}");
+    assert!(!seen.exists(), "it was started");
+}
+
+#[test]
 fn the_private_key_can_be_kept_there_too_and_come_back() {
     let env = TestEnv::bare();
     let key = env.write("home/acme.pem", github_simulator::ACME_KEY);

@@ -602,6 +602,15 @@ fn mistakes_in_the_settings_are_told_with_their_place_and_without_the_secret() {
         let ran = Machine::new(&env, "one", url).get("acme/widgets");
         assert!(ran.stderr.contains(why) && !ran.stderr.contains("canary"), "{ran:?}");
     }
+    let env = env.with("GHAPP_SHARED_CACHE", "rediss://127.0.0.1:1/0");
+    for variable in ["GHAPP_SHARED_CACHE_CA", "GHAPP_SHARED_CACHE_PASSWORD_FILE"] {
+        let mut command = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
+        let ran = common::run(command.arg("get").env(variable, "file"), REQUEST.as_bytes());
+        let why =
+            format!("\"file\" is relative to whatever folder git runs in (environment variable {variable})");
+        assert!(ran.stderr.contains(&why), "{ran:?}");
+    }
+    let env = env.without("GHAPP_SHARED_CACHE");
     let key = env.folder.path().join("keys/acme.pem");
     let app = format!("[[app]]\nid = '{}'\nprivate-key = '{}'\n", common::ACME_APP, key.display());
     for (line, why) in [

@@ -425,7 +425,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         help: "the file with the password of the shared cache; GHAPP_SHARED_CACHE_PASSWORD holds it itself",
         shape: Shape::Text,
         apply: ToAll(|settings, given| {
-            settings.shared.password_file = Some((given.resolve)(given.text()));
+            settings.shared.password_file = Some(given.whole_path()?);
             Ok(())
         }),
         written: |_| None,
@@ -438,7 +438,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         help: "the CA of the shared cache's certificate; default: those of the system",
         shape: Shape::Text,
         apply: ToAll(|settings, given| {
-            settings.shared.ca = Some((given.resolve)(given.text()));
+            settings.shared.ca = Some(given.whole_path()?);
             Ok(())
         }),
         written: |_| None,
@@ -476,7 +476,7 @@ impl Given<'_> {
         match path.is_absolute() {
             true => Ok(path),
             false => Err(Error::new(format!(
-                "the folder {path:?} is relative to whatever folder git runs in ({})",
+                "{path:?} is relative to whatever folder git runs in ({})",
                 self.origin
             ))
             .hint("write its whole path")),

@@ -375,7 +375,7 @@ fn mistakes_in_environment_and_flags_name_the_variable_or_flag() {
             None,
             &[("GHAPP_CACHE_FOLDER", "x")],
             &[],
-            "the folder \"x\" is relative to whatever folder git runs in (environment variable GHAPP_CACHE_FOLDER)",
+            "\"x\" is relative to whatever folder git runs in (environment variable GHAPP_CACHE_FOLDER)",
         ),
         (
             None,
