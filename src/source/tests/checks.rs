@@ -137,11 +137,16 @@ impl History {
     }
 
     /// With right clocks and servers that work, nothing that is remembered keeps git waiting for longer than it may: an hour
-    /// after a rate limit, else a minute.
+    /// for each App after a rate limit, else a minute. That hour may begin late: what was noted by a clock that was ahead is
+    /// believed when that time has come.
     pub(super) fn settle(self: &Rc<Self>) -> Result<(), String> {
         *self.servers.faults.borrow_mut() = Faults::default();
         self.ahead.iter().for_each(|ahead| ahead.set(0));
         self.step(&Step::Pass(MINUTE + 1))?;
+        let mut limited = BTreeSet::new();
+        if self.was_limited.take() {
+            limited.extend([OF_EVERYBODY, OF_GAMMA]);
+        }
         for (place, name) in PLACES.iter().enumerate() {
             let (app, owner) = installation_at(name);
             if !self.servers.is_installed(app, owner) || (*name != owner && !self.servers.covers(name)) {
@@ -158,7 +163,7 @@ impl History {
                     Answer::Token(_) => refusals += 1,
                     _ => {
                         waits += 1;
-                        let longest = if self.was_limited.take() { HOUR } else { MINUTE };
+                        let longest = if limited.remove(app) { HOUR } else { MINUTE };
                         self.step(&Step::Pass(longest + 1))?;
                     }
                 }
