@@ -100,6 +100,8 @@ fn follow(env: &TestEnv, page: &str, blocks: &[String]) {
     shell.env("CARGO_HOME", env.home().join("cargo"));
     shell.args(["-xeuo", "pipefail", "-c", &script]);
     let Ran { code, stdout, stderr } = run(&mut shell, b"");
+    // git's own cache stays for an hour, if nobody ends it.
+    run(env.command("git").args(["credential-cache", "exit"]), b"");
     assert_eq!(code, Some(0), "{page}\n{stdout}\n{stderr}");
 }
 
