@@ -94,7 +94,8 @@ impl History {
                 self.disturbed.set(self.now());
             }
             let mut mints = self.mints.borrow_mut();
-            let mints = mints.entry(name).or_default();
+            // Machines whose clocks are further apart than the refusal limit looks back count each for itself.
+            let mints = mints.entry((name, (local - self.now()) / MINUTE)).or_default();
             mints.push(token.at);
             let since = self.now() - MINUTE;
             let lately = mints.iter().filter(|at| **at > since).count();

@@ -107,7 +107,7 @@ pub(super) struct History {
     pub(super) kept: RefCell<BTreeMap<Name, Kept>>,
     /// When a token was minted, by the clock of the machine.
     pub(super) minted_at: RefCell<BTreeMap<String, i64>>,
-    pub(super) mints: RefCell<BTreeMap<Name, Vec<i64>>>,
+    pub(super) mints: RefCell<BTreeMap<(Name, i64), Vec<i64>>>,
     /// When something happened last, in truth, after which more may be minted than otherwise.
     pub(super) disturbed: Cell<i64>,
     pub(super) was_limited: Cell<bool>,
