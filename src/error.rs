@@ -80,10 +80,10 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What the operating system says of a failure, in the voice of this program: no capital, no error number.
+/// What the operating system says of a failure, in the voice of this program: no capital, no full stop, no error number.
 pub(crate) fn cause(error: &std::io::Error) -> String {
     let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
+    let text = text.split(" (os error").next().unwrap_or_default().trim_end_matches('.');
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }

@@ -1,5 +1,8 @@
 //! Files and folders: read without surprises, written as a whole, and this user's alone where that matters.
 
+#[cfg(any(windows, test))]
+mod sddl;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 #[cfg(unix)]
@@ -104,10 +107,10 @@ fn is_a_link() -> io::Error {
 /// If it cannot be read, is not a regular file, or is larger than [`MAX_FILE`].
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let (file, metadata) = open(OpenOptions::new().read(true), path, true)?;
-    read_opened(file, &metadata)
+    read_opened(&file, &metadata)
 }
 
-fn read_opened(file: File, metadata: &fs::Metadata) -> io::Result<Vec<u8>> {
+fn read_opened(file: &File, metadata: &fs::Metadata) -> io::Result<Vec<u8>> {
     only_regular(metadata)?;
     let mut content = Vec::with_capacity(usize::try_from(metadata.len().min(MAX_FILE)).unwrap_or(0));
     file.take(MAX_FILE + 1).read_to_end(&mut content)?;
@@ -126,17 +129,35 @@ pub(crate) fn read_text(path: &Path) -> io::Result<String> {
 }
 
 fn as_text(content: Vec<u8>) -> io::Result<String> {
-    String::from_utf8(content).map_err(|_| io::Error::other("it is not valid UTF-8"))
+    String::from_utf8(content).map_err(|e| {
+        // What Windows calls "Unicode".
+        let is_utf16 = matches!(e.as_bytes(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+        io::Error::other(if is_utf16 { "it is UTF-16; save it as UTF-8" } else { "it is not valid UTF-8" })
+    })
 }
 
 /// Who has a say in a file. Where files have no owners that can be told, nobody else than this user has.
-pub(crate) struct Writers(fs::Metadata);
+pub(crate) struct Writers {
+    metadata: fs::Metadata,
+    #[cfg(windows)]
+    file: File,
+}
 
 impl Writers {
+    fn new(metadata: fs::Metadata, file: File) -> Self {
+        #[cfg(not(windows))]
+        drop(file);
+        Self {
+            metadata,
+            #[cfg(windows)]
+            file,
+        }
+    }
+
     /// Whether everybody may write it. Many systems give each user a group of its own, and let it write.
     pub(crate) fn everybody(&self) -> bool {
         #[cfg(unix)]
-        return self.0.mode() & 0o002 != 0;
+        return self.metadata.mode() & 0o002 != 0;
         #[cfg(not(unix))]
         false
     }
@@ -144,11 +165,25 @@ impl Writers {
     /// An error if it belongs to another user, who is not root.
     pub(crate) fn check_owner(&self) -> io::Result<()> {
         #[cfg(unix)]
-        if self.0.uid() == 0 {
+        if self.metadata.uid() == 0 {
             return Ok(());
         }
-        check_owner(&self.0)
+        check_owner(&self.metadata)
     }
+
+    /// An error if a file for the whole machine may have been written by others than administrators. Its folder keeps others
+    /// away, except on Windows, where every user may make folders and files beside those of other programs.
+    pub(crate) fn check_administrators(&self) -> io::Result<()> {
+        #[cfg(windows)]
+        check_administrators(&self.file)?;
+        Ok(())
+    }
+}
+
+/// An error if others than administrators may write a file.
+#[cfg(windows)]
+fn check_administrators(file: &File) -> io::Result<()> {
+    sddl::check_administrators(&sddl::of(file)?).map_err(io::Error::other)
 }
 
 /// The text of a regular file, and who has a say in it.
@@ -157,23 +192,38 @@ impl Writers {
 /// As for [`read_text`].
 pub(crate) fn read_text_and_writers(path: &Path) -> io::Result<(String, Writers)> {
     let (file, metadata) = open(OpenOptions::new().read(true), path, true)?;
-    Ok((as_text(read_opened(file, &metadata)?)?, Writers(metadata)))
+    let text = as_text(read_opened(&file, &metadata)?)?;
+    Ok((text, Writers::new(metadata, file)))
 }
 
 /// The text of a file that nobody but this user can have written: it is this user's and no link, and neither it nor its
-/// folder can be written by others.
+/// folder can be written by others. On Windows the user's own folders see to that.
 ///
 /// # Errors
 /// As for [`read_text`], and if others can have written it.
 pub(crate) fn read_own_text(path: &Path) -> io::Result<String> {
+    read_own(path).map(|(text, _)| text)
+}
+
+/// The same of a file for the whole machine, which on Windows stands where every user may put files, and must be written by
+/// administrators alone.
+///
+/// # Errors
+/// As for [`read_own_text`].
+pub(crate) fn read_own_text_of_machine(path: &Path) -> io::Result<String> {
+    let (text, writers) = read_own(path)?;
+    writers.check_administrators().map(|()| text)
+}
+
+fn read_own(path: &Path) -> io::Result<(String, Writers)> {
     let (file, metadata) = open(OpenOptions::new().read(true), path, false)?;
     only_regular(&metadata)?;
     check_owner(&metadata)?;
     #[cfg(unix)]
     check_who_writes(path, &metadata)?;
     let mut content = String::new();
-    file.take(MAX_FILE).read_to_string(&mut content)?;
-    Ok(content)
+    (&file).take(MAX_FILE).read_to_string(&mut content)?;
+    Ok((content, Writers::new(metadata, file)))
 }
 
 /// An error if others than this user, and root, may write a file or put another one in its place.

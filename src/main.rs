@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         variables: Variables(&|name| std::env::var_os(name)),
         variable_names: &|| std::env::vars_os().map(|(name, _)| name).collect(),
         folders: Folders::new(
+            &system_folder(),
             BaseDirs::new().map(|dirs| dirs.home_dir().to_owned()).filter(|home| home.is_absolute()),
             usual(ProjectDirs::config_dir).or(named("XDG_CONFIG_HOME").as_deref()),
             usual(ProjectDirs::cache_dir).or(named("XDG_CACHE_HOME").as_deref()),
@@ -57,6 +58,19 @@ fn main() -> ExitCode {
         before_exec: &|| allow_core_dumps(core_limit),
     };
     run(arguments, world, io::stdin().lock(), io::stdout().lock()).into()
+}
+
+/// The folder for the configurations of the whole machine.
+#[cfg(not(windows))]
+fn system_folder() -> PathBuf {
+    "/etc".into()
+}
+
+/// The folder for the configurations of the whole machine: `%ProgramData%`, whatever the environment says.
+#[cfg(windows)]
+fn system_folder() -> PathBuf {
+    let folder = dirs_sys::known_folder(windows_sys::Win32::UI::Shell::FOLDERID_ProgramData);
+    folder.unwrap_or_else(|| r"C:\ProgramData".into())
 }
 
 /// What a fault of this program comes to: a line for a person, and for git that it is to ask nobody else. What the panic says

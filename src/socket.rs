@@ -26,7 +26,9 @@ pub(crate) const VARIABLE: &str = "GHAPP_SOCKET";
 
 /// The words that answers begin with.
 pub(crate) const ANSWERED: &str = "answered";
+#[cfg(unix)]
 pub(crate) const DECLINED: &str = "declined";
+#[cfg(unix)]
 const REFUSED: &str = "refused";
 
 /// More than the longest request that is answered, in bytes: the names of 500 repositories.
@@ -38,6 +40,7 @@ pub(crate) const MOST: usize = 128 * 1024;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The start of a text that may repeat a whole request: 1000 letters of it.
+#[cfg(unix)]
 pub(crate) fn short(text: &str) -> &str {
     const LONGEST: usize = 1000;
     text.char_indices().nth(LONGEST).map_or(text, |(end, _)| &text[..end])
@@ -63,6 +66,7 @@ impl Message {
     }
 
     /// That a request is refused, and why, in no more words than a socket takes at once: nobody waits for who does not read.
+    #[cfg(unix)]
     pub(crate) fn refusal(why: &Error) -> Self {
         let refused = Self::new(REFUSED).with("error", short(why.message()));
         match why.next_step() {
@@ -99,11 +103,13 @@ impl Message {
     }
 
     /// All values of an attribute.
+    #[cfg(unix)]
     pub(crate) fn values<'m>(&'m self, key: &'m str) -> impl Iterator<Item = &'m str> {
         self.attributes.iter().filter(move |(it, _)| it == key).map(|(_, value)| value.as_str())
     }
 
     /// The refusal that an answer is.
+    #[cfg(unix)]
     pub(crate) fn into_error(self) -> Error {
         let error = Error::new(self.value("error").unwrap_or("it was refused"));
         match self.value("hint") {

@@ -128,11 +128,12 @@ pub struct Folders {
 }
 
 impl Folders {
-    /// The usual places, given the user's home and folders for configuration and cache.
+    /// The usual places, given the folder for the configurations of the whole machine, the user's home, and the user's folders
+    /// for configuration and cache.
     #[must_use]
-    pub fn new(home: Option<PathBuf>, config: Option<&Path>, cache: Option<&Path>) -> Self {
+    pub fn new(system: &Path, home: Option<PathBuf>, config: Option<&Path>, cache: Option<&Path>) -> Self {
         Self {
-            system_config: PathBuf::from("/etc/git-credential-ghapp/config.toml"),
+            system_config: system.join("git-credential-ghapp").join("config.toml"),
             user_config: config.map(|folder| folder.join("config.toml")),
             home,
             cache: cache.map(Path::to_owned),
@@ -141,7 +142,8 @@ impl Folders {
 
     /// A path as a person writes it: a leading `~/` is the user's home, and what is relative is relative to `base`.
     pub(crate) fn resolve(&self, path: &str, base: Option<&Path>) -> PathBuf {
-        match (path.strip_prefix("~/"), &self.home, base) {
+        let in_home = path.strip_prefix('~').and_then(|rest| rest.strip_prefix(std::path::is_separator));
+        match (in_home, &self.home, base) {
             (Some(rest), Some(home), _) => home.join(rest),
             (_, _, Some(base)) => base.join(path),
             _ => PathBuf::from(path),

@@ -17,7 +17,7 @@ const CONFIGURATION: &[&str] = &[
 
 const FILES: &[(&str, &str)] = &[
     ("~/.config/git-credential-ghapp/config.toml", "the user's configuration"),
-    ("/etc/git-credential-ghapp/config.toml", "the machine's configuration"),
+    ("/etc/git-credential-ghapp/config.toml", "the machine's configuration; on Windows in %ProgramData%"),
     ("~/.config/git-credential-ghapp/setup.json", "what setup wrote, for setup --undo"),
     ("~/.config/git-credential-ghapp/register.json", "an App that register made and did not set up yet"),
     ("~/.config/git-credential-ghapp/keys/", "private keys that register made, and those that setup moved"),

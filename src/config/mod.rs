@@ -9,6 +9,7 @@ mod settings;
 pub(crate) mod variables;
 
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -222,19 +223,23 @@ impl Config {
         let folders = &world.folders;
         let named = flags.config_file(&world.variables);
         let files = [
-            (Some(&folders.system_config), false),
-            (named.as_ref().or(folders.user_config.as_ref()), named.is_some()),
+            (Some(&folders.system_config), Whose::Machine),
+            (named.as_ref().or(folders.user_config.as_ref()), Whose::User { named: named.is_some() }),
         ];
-        for (path, must_exist) in files {
+        for (path, whose) in files {
             let Some(path) = path else { continue };
-            match read_text_and_writers(path) {
+            match read_file(path, whose) {
                 Ok((text, writers)) => {
                     check_everybody(path, &writers)?;
                     let before = config.rules.len();
                     config.add_file(SourceFile::new(path.clone(), text), folders)?;
                     check_commands(path, &config.rules[before..], &writers)?;
                 }
-                Err(e) if !must_exist && is_absent(&e) => {}
+                Err(e) if whose != (Whose::User { named: true }) && is_absent(&e) => {}
+                // Every user may put a file there, and keeps nobody else from git by that.
+                Err(e) if cfg!(windows) && whose == Whose::Machine => {
+                    world.terminal.warning(&not_administrators(path, &e));
+                }
                 Err(e) => {
                     let (path, cause) = (path.display(), cause(&e));
                     return Err(Error::new(format!("cannot read the configuration {path}: {cause}")));
@@ -287,6 +292,34 @@ impl Config {
         self.rules.extend(rules);
         Ok(())
     }
+}
+
+/// Whose configuration a file is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// That of the whole machine.
+    Machine,
+    /// The user's, who may have named it.
+    User { named: bool },
+}
+
+/// The text of a configuration, and who has a say in it.
+fn read_file(path: &Path, whose: Whose) -> io::Result<(String, Writers)> {
+    let (text, writers) = read_text_and_writers(path)?;
+    if whose == Whose::Machine {
+        writers.check_administrators()?;
+    }
+    Ok((text, writers))
+}
+
+/// Why a configuration that administrators are to have written is not used.
+fn not_administrators(path: &Path, why: &io::Error) -> Error {
+    let (path, why) = (path.display(), cause(why));
+    let what = format!("the configuration {path} is not used: {why}");
+    // The Administrators group has another name in each language.
+    Error::new(what).hint(format!(
+        "administrators alone may write it: icacls \"{path}\" /setowner *S-1-5-32-544, and let others only read it"
+    ))
 }
 
 /// An error if everybody may write a configuration.

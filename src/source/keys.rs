@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::TokenSource;
 use super::mint::MintedBy;
-use super::{Issued, TokenSource};
 use crate::cache::{ApiStateKey, RouteKey, TokenKey};
 use crate::names::{InstallationRef, Place};
 
@@ -32,7 +32,8 @@ impl TokenSource<'_> {
     }
 
     /// Whether a token is of an installation and narrowed as this source narrows what it gives for a place.
-    pub(crate) fn is_narrowed(&self, issued: &Issued, place: &Place) -> bool {
+    #[cfg(unix)]
+    pub(crate) fn is_narrowed(&self, issued: &super::Issued, place: &Place) -> bool {
         let installation = issued.installation.as_ref();
         installation.is_some_and(|it| self.token_key(MintedBy::GitHub(it), place) == issued.key)
     }

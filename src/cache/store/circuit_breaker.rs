@@ -10,7 +10,7 @@ use crate::time::{Clock, Timestamp, Unfinished, no_thread, within};
 const DEADLINE: Duration = Duration::from_secs(1);
 /// How long a store that did not answer is not asked, in seconds.
 const PAUSE: i64 = 180;
-pub(super) const KIND: Kind = Kind::of_words("unhealthy", &["secret-service", "shared-cache"]);
+pub(super) const KIND: Kind = Kind::of_words("unhealthy", &["keyring", "secret-service", "shared-cache"]);
 
 pub(in crate::cache) struct CircuitBreaker<'a> {
     /// The name of the store's marker.

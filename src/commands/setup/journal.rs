@@ -11,7 +11,7 @@ use super::files::replace_private;
 use super::key::absolute;
 use crate::app::key::keyring;
 use crate::error::{Error, Result, cause};
-use crate::files::{is_absent, read_own_text};
+use crate::files::{is_absent, read_own_text, read_own_text_of_machine};
 use crate::git::config::Scope;
 use crate::world::World;
 
@@ -74,7 +74,9 @@ impl Journal {
             Error::new(format!("{shown} is not used: {why}"))
                 .hint("look at it, delete that file, and undo by hand what setup wrote")
         };
-        let text = match read_own_text(&self.path) {
+        let is_of_machine = world.folders.system_config.parent() == self.path.parent();
+        let read = if is_of_machine { read_own_text_of_machine } else { read_own_text };
+        let text = match read(&self.path) {
             Ok(text) => text,
             Err(e) if is_absent(&e) => return Ok(Vec::new()),
             Err(e) => return Err(not_believed(&cause(&e))),

@@ -4,7 +4,7 @@ use crate::config::Rule;
 use crate::error::Result;
 use crate::names::{ApiUrl, Host, InstallationId};
 use crate::secret::Secret;
-use crate::socket::{ANSWERED, Message, no_token};
+use crate::socket::{Message, no_token};
 use crate::source::Issued;
 use crate::time::{Clock, Timestamp};
 use crate::token::{Granted, Token, is_token};
@@ -37,11 +37,12 @@ impl Given {
     }
 
     /// An answer over a socket.
+    #[cfg(unix)]
     pub(in crate::commands) fn to_message(&self) -> Message {
         let installation = self.installation.as_ref().map(ToString::to_string);
         // Words and lists of words can always be written.
         let granted = serde_json::to_string(&self.granted).unwrap_or_default();
-        Message::new(ANSWERED)
+        Message::new(crate::socket::ANSWERED)
             .with("username", &self.username)
             .with("password", self.token.secret.expose())
             .with("password_expiry_utc", &self.token.expires_at().0.to_string())
