@@ -152,6 +152,42 @@ fn the_page_is_for_a_browser_on_this_machine_that_knows_its_address() {
 }
 
 #[test]
+fn another_user_who_saw_the_address_sees_no_page_and_brings_no_answer() {
+    use std::os::unix::fs::MetadataExt as _;
+    if !has("setpriv") || std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return skip("only root can become another user, with setpriv");
+    }
+    let Some(fresh) = fresh() else { return };
+    let mut register = Registering::start(&fresh.env, &[]);
+    let location = register.agreed(&fresh.env, "tools");
+    let port = register.port();
+    let status_for = |user: &str, url: &str| {
+        let mut command = fresh.env.command("setpriv");
+        command.args(["--clear-groups", "--regid=54321", &format!("--reuid={user}")]).current_dir("/");
+        command.args([
+            "curl",
+            "--silent",
+            "--noproxy",
+            "*",
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}",
+        ]);
+        run(command.args(["--header", &format!("Host: 127.0.0.1:{port}"), url]), b"").stdout
+    };
+    for url in [&register.address, &location] {
+        assert_eq!(status_for("54321", url), "403");
+        // The socket of IPv6 that leads to the same place is in another table.
+        assert_eq!(status_for("54321", &url.replace("127.0.0.1", "[::ffff:127.0.0.1]")), "403");
+    }
+    assert!(register.is_running());
+    assert_eq!(fresh.env.github.world().count(CONVERSION), 0);
+    assert_eq!(status_for("0", &register.address), "200");
+    register.kill();
+}
+
+#[test]
 fn an_answer_that_is_none_changes_nothing_and_the_page_goes_on() {
     let Some(fresh) = fresh() else { return };
     let mut register = Registering::start(&fresh.env, &[]);

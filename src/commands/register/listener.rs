@@ -1,7 +1,7 @@
 //! A listener for a browser on this machine: HTTP/1.1 as far as a page and a redirect need it. (RFC 9112)
 //!
 //! It is on 127.0.0.1 alone, and answers only who names that: a page of somebody else's whose name was made to lead here
-//! (DNS rebinding) gets nothing. Requests are small and come at once, or are given up.
+//! (DNS rebinding) gets nothing, nor does a program of another user's. Requests are small and come at once, or are given up.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use super::peer;
 use crate::error::{Error, Result, cause};
 use crate::time::start;
 
@@ -140,6 +141,9 @@ fn hear(mut stream: &TcpStream, port: u16) -> Option<Heard> {
     let until = Instant::now() + PATIENCE;
     // Where the listener does not wait, the connections that it lets in may not wait either.
     stream.set_nonblocking(false).ok()?;
+    if peer::is_another_users(stream) {
+        return Some(Err(403));
+    }
     let mut head = Vec::new();
     let mut room = [0; 1024];
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {

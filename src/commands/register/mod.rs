@@ -10,6 +10,7 @@ mod exchange;
 mod listener;
 mod manifest;
 mod page;
+mod peer;
 mod record;
 
 use std::io::BufRead;
