@@ -392,6 +392,37 @@ fn an_expired_entry_that_is_played_back_is_a_miss() {
     assert_ne!(Machine::new(&env, "two", &redis.url()).token("acme/widgets"), first);
 }
 
+#[test]
+fn a_refused_token_that_is_played_back_is_a_miss() {
+    let env = TestEnv::new();
+    let Some(redis) = Redis::start(&env, &[]) else { return };
+    let machine = Machine::new(&env, "one", &redis.url());
+    let first = machine.token("acme/widgets");
+    let entries = redis.entries();
+    let (token, sealed) = entries.iter().max_by_key(|(_, value)| value.len()).unwrap();
+    for _ in 0..2 {
+        machine.feedback("erase", &first);
+        redis.set(token, sealed);
+        assert_ne!(machine.token("acme/widgets"), first);
+    }
+}
+
+#[test]
+fn an_engine_that_gives_no_lease_costs_a_call_the_wait_for_other_machines_once() {
+    let env = TestEnv::new();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    // Its time, no lease, and nothing under any key.
+    let answer = format!("*12\r\n$10\r\n{now}\r\n:0\r\n{}", "$-1\r\n".repeat(10));
+    let machine = Machine::new(&env, "one", &answering(Some(answer.leak().as_bytes())));
+    let ran = machine.with("GHAPP_TRACE", "1").get("acme/widgets");
+    assert!(ran.attribute("password").is_some(), "{ran:?}");
+    let (waiting, minting) = ran.stderr.split_once("other machines take too long").unwrap();
+    let looks = |trace: &str| trace.matches("shared cache: answered after ").count();
+    assert!(looks(waiting) > 2, "{ran:?}");
+    // For the mint it is not waited again.
+    assert!(minting.contains("other machines take too long") && looks(minting) <= 3, "{ran:?}");
+}
+
 /// Whether a call goes on without the engine, tells that once, and `doctor` says why.
 #[track_caller]
 fn goes_on_without(env: &TestEnv, machine: &Machine<'_>, why: &str) {

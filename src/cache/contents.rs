@@ -99,18 +99,10 @@ impl Cache<'_> {
     /// # Errors
     /// If the folder is not one that is used, or a file cannot be removed.
     pub(crate) fn forget_everything(&self) -> Result<()> {
-        let own = [
-            api_state::KIND,
-            app_pages::KIND,
-            grants::KIND,
-            outages::KIND,
-            refusals::KIND,
-            routes::KIND,
-            TOLD,
-            UNFINISHED,
-        ];
+        let own =
+            [api_state::KIND, app_pages::KIND, grants::KIND, outages::KIND, routes::KIND, TOLD, UNFINISHED];
         match &self.folder {
-            Ok(folder) => folder.clear(store::KINDS.into_iter().chain(own)),
+            Ok(folder) => folder.clear(store::KINDS.into_iter().chain(refusals::KINDS).chain(own)),
             // It is not there, and cannot be made.
             Err(_) if self.settings.folder(self.world).is_none_or(|it| !is_there(it)) => Ok(()),
             Err(why) => Err(why.clone()),

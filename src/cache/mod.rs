@@ -221,8 +221,10 @@ impl<'a> Cache<'a> {
         api: &ApiStateKey,
         will_do: impl Fn(&Token) -> bool,
     ) -> FleetTurn<'_, (Token, Grant)> {
+        let refused = self.refused(key);
         let usable = |entry: &shared::Opened| {
-            grants::shared_token(entry.as_ref()?, self.shared.ahead()).filter(|(token, _)| will_do(token))
+            grants::shared_token(entry.as_ref()?, self.shared.ahead())
+                .filter(|(token, _)| will_do(token) && !refused.contains(&token.secret.fingerprint()))
         };
         if let Some(found) = usable(&self.came_along(key.name())) {
             return FleetTurn::Done(found);
@@ -340,13 +342,8 @@ impl<'a> Cache<'a> {
         if let Some(folder) = self.folder()
             && self.is_first_time_today("swept")
         {
-            for kind in store::KINDS.into_iter().chain([
-                grants::KIND,
-                outages::KIND,
-                refusals::KIND,
-                UNFINISHED,
-                LOCKS,
-            ]) {
+            let others = [grants::KIND, outages::KIND, UNFINISHED, LOCKS];
+            for kind in store::KINDS.into_iter().chain(refusals::KINDS).chain(others) {
                 folder.sweep(kind, DAY, self.world.clock);
             }
             for kind in [routes::KIND, app_pages::KIND] {

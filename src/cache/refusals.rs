@@ -12,7 +12,13 @@ use crate::error::{Error, Result};
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
-pub(super) const KIND: Kind = Kind::of_digests("refusals");
+const KIND: Kind = Kind::of_digests("refusals");
+/// Which tokens were refused here, by their fingerprints. The engine of a shared cache may still have one of them.
+const REFUSED: Kind = Kind::of_digests("refused");
+pub(super) const KINDS: [Kind; 2] = [KIND, REFUSED];
+
+/// How many refused tokens are known again.
+const MOST_KNOWN: usize = 8;
 
 /// So many tokens may be refused within so many seconds before no new one is minted.
 const LIMIT: usize = 3;
@@ -49,6 +55,7 @@ impl Cache<'_> {
         dropped |= self.erase_shared(key, token);
         if dropped {
             self.count_refusal(key);
+            self.note_refused(key, token);
         }
         dropped
     }
@@ -108,6 +115,21 @@ impl Cache<'_> {
             // Without the count there is no limit, but the request can go on.
             let _ = folder.write_json(KIND, key.name(), &refusals);
         }
+    }
+
+    /// Lets a refused token be known again, where another cache may give it back.
+    fn note_refused(&self, key: &TokenKey, token: &Secret) {
+        let Some(folder) = self.folder().filter(|_| self.is_shared()) else { return };
+        let mut refused = self.refused(key);
+        refused.push(token.fingerprint());
+        let first = refused.len().saturating_sub(MOST_KNOWN);
+        // Without the note the token is refused once more.
+        let _ = folder.write_json(REFUSED, key.name(), &&refused[first..]);
+    }
+
+    /// The fingerprints of tokens that were refused here.
+    pub(super) fn refused(&self, key: &TokenKey) -> Vec<String> {
+        self.folder().and_then(|folder| folder.read_json(REFUSED, key.name())).unwrap_or_default()
     }
 
     /// When tokens were refused within the last minute.

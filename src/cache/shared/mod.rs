@@ -43,6 +43,8 @@ pub(super) struct Shared {
     engine: RefCell<Engine>,
     /// Whether the engine is left alone for the rest of this run.
     is_left_alone: Cell<bool>,
+    /// For how long this run has waited for other machines.
+    waited: Cell<Duration>,
     /// How many seconds the engine's clock is ahead of this one.
     ahead: Cell<i64>,
     /// A value that came along with the route that leads to it, and its key.
@@ -91,11 +93,11 @@ impl<'a> Cache<'a> {
         decisive: usize,
         usable: impl Fn(&[Opened]) -> Option<T>,
     ) -> FleetTurn<'c, T> {
-        let began = Instant::now();
         let Some(lease) = self.new_lease(lease) else { return FleetTurn::Do(None) };
         let mut seen = vec![Vec::new(); decisive];
         let mut pause = FIRST_PAUSE;
         loop {
+            let began = Instant::now();
             let Some(look) = self.look(Some(&lease), names, &seen) else { return FleetTurn::Do(None) };
             let held = look.leased.then(|| FleetLease { cache: self, lease: lease.clone() });
             let opened = self.opened(names, &look.values);
@@ -105,20 +107,22 @@ impl<'a> Cache<'a> {
             if held.is_some() {
                 return FleetTurn::Do(held);
             }
-            if began.elapsed() >= PATIENCE {
+            let waited = self.shared.waited.get();
+            if waited >= PATIENCE {
                 self.world.terminal.trace(|| "shared cache: other machines take too long".to_owned());
                 return FleetTurn::Do(None);
             }
             let found: Vec<Vec<u8>> =
                 look.values.into_iter().take(decisive).map(Option::unwrap_or_default).collect();
             if found == seen {
-                self.world.tell_waiting(began.elapsed(), || "waiting for another machine to mint".to_owned());
+                self.world.tell_waiting(waited, || "waiting for another machine to mint".to_owned());
                 thread::sleep(jittered(pause));
                 pause = (pause * 2).min(LONGEST_PAUSE);
             } else {
                 // What is there is of no use, as before.
                 seen = found;
             }
+            self.shared.waited.set(waited + began.elapsed());
         }
     }
 
