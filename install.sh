@@ -14,7 +14,7 @@ Installs $program in PREFIX/bin, by default ~/.local/bin, with its manual page a
 PREFIX/share:
   PREFIX=/usr/local ./install.sh
 It is built from the source that is beside this file. On Linux it is linked statically where rustup has the musl target of
-this machine; it starts in less than half the time. git's configuration is not touched.
+this machine; it starts in half the time. git's configuration is not touched.
 --release, and no source beside this file, installs a release instead, by default the latest, from
   $repository/releases
 Its checksum is verified, and, where gh is there and logged in, its attestation.
@@ -148,14 +148,14 @@ build() {
         above=$(dirname -- "$above")
     done
 
-    # A static program starts in less than half the time: nothing is looked up and put together first.
+    # A static program starts in half the time: nothing is looked up and put together first.
     triple=
     if [ "$(uname -s)" = Linux ]; then
         static=$(uname -m)-unknown-linux-musl
         if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$static" ]; then
-            say "note: for a program that starts in less than half the time: rustup target add $static"
+            say "note: for a program that starts in half the time: rustup target add $static"
         elif ! has musl-gcc; then
-            say "note: for a program that starts in less than half the time: install musl-gcc (Debian: apt-get install musl-tools)"
+            say "note: for a program that starts in half the time: install musl-gcc (Debian: apt-get install musl-tools)"
         else
             triple=$static
         fi
@@ -284,5 +284,6 @@ case ":${PATH:-}:" in
     say "note: $folder is not in PATH; setup gives git the whole path"
     ;;
 esac
-say 'Next, with the id and the private key of your App:'
-say "  $call setup --app-id ID --private-key FILE"
+say "Next, one of these:
+  $call register    # makes a GitHub App in your browser, and sets it up
+  $call setup       # sets up an App that you have, with its client ID and its private key"

@@ -84,7 +84,7 @@ fn whenever_it_is_killed_the_next_run_goes_on_with_the_app_that_was_made() {
     refused(
         &other,
         "an earlier run for an App for acme on github.com is not finished",
-        "register --host github.com --organization acme",
+        "register --organization acme; to make another App: add --new",
     );
     // With its key, and before it was installed. GitHub does not know the key at once.
     kill_while_it_waits(&fresh);
@@ -112,7 +112,9 @@ fn whenever_it_is_killed_the_next_run_goes_on_with_the_app_that_was_made() {
     install(&fresh.env, "tools");
     let third = fresh.env.helper(["register", "--organization", "acme"], "");
     assert!(
-        third.stdout.starts_with("an earlier run made App tools; this one goes on with it\n"),
+        third.stdout.starts_with(
+            "an earlier run made App tools; this one goes on with it (--new makes another App)\n"
+        ),
         "{third:?}"
     );
     is_set_up(&fresh, third, WIDGETS);

@@ -108,7 +108,7 @@ fn rotation_needs_an_app_and_of_several_one_that_is_named() {
     refused(
         &fresh.env.helper(["setup", "--rotate-key", "acme.pem"], ""),
         "no App is configured",
-        "setup --app-id ID --private-key FILE",
+        "git-credential-ghapp register, to make one",
     );
     fresh.setup(&["--owner", "acme"]).ok();
     let globex = fresh.env.write_private("home/globex.pem", GLOBEX_KEY);

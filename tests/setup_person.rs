@@ -101,7 +101,7 @@ fn undo_is_shown_and_asked_for_and_a_dry_run_changes_nothing() {
     for line in [
         "this would be undone:\n".to_owned(),
         format!("  {} is moved back to {}\n", kept.display(), fresh.key.display()),
-        format!("  {}: is removed\n", fresh.env.home().join(TestEnv::CONFIG).display()),
+        format!("  {} is removed\n", fresh.env.home().join(TestEnv::CONFIG).display()),
         "  git config --global credential.https://github.com.useHttpPath: true is removed\n".to_owned(),
         "  git config --global url.https://github.com/acme/.insteadOf: git@github.com:acme/, ssh://git@github.com/acme/ is removed\n".to_owned(),
         "  git config --global user.name: it is Me again\n".to_owned(),

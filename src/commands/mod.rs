@@ -160,5 +160,5 @@ pub(crate) fn run(
 /// That there is nothing to ask as.
 fn nothing_configured() -> Error {
     Error::new("no App is configured")
-        .hint("git-credential-ghapp setup --app-id ID --private-key FILE, or set GHAPP_APP_ID and GHAPP_PRIVATE_KEY_FILE")
+        .hint("git-credential-ghapp setup, for an App that you have; git-credential-ghapp register, to make one; in CI set GHAPP_APP_ID and GHAPP_PRIVATE_KEY")
 }

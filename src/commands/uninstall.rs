@@ -6,6 +6,8 @@ use std::fs;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::cached::cached;
 use super::logout;
 use super::output::{Output, count, in_shell};
@@ -137,8 +139,11 @@ fn tell_what_stays(
     output: &mut Output<'_>,
 ) -> Result<()> {
     for file in files_that_stay(flags, world).iter().take(MANY) {
-        output
-            .line(&format!("{} is kept: setup did not write it, or it was edited since", file.display()))?;
+        let why = match has_private_key(file) {
+            true => "a private key is never deleted",
+            false => "setup did not write it, or it was edited since",
+        };
+        output.line(&format!("{} is kept: {why}", file.display()))?;
     }
     for (file, key, value) in calls_of_this_program()? {
         if !files::may_write(Path::new(&file)) {
@@ -158,6 +163,11 @@ fn tell_what_stays(
         ))?;
     }
     Ok(())
+}
+
+/// Whether a private key is in a file of this user's.
+fn has_private_key(file: &Path) -> bool {
+    files::read_own_text(file).is_ok_and(|text| Zeroizing::new(text).contains("-----BEGIN"))
 }
 
 /// The files in the folder of the configuration, which is removed if there are none. A file that is named may be in any

@@ -64,10 +64,10 @@ impl<'d> Dialogue<'d> {
         let port = self.listener.port();
         let address = format!("http://127.0.0.1:{port}/{}", self.page.expose());
         let mut browser = None;
-        if options.no_browser {
-            output.line("to use a browser on another machine, let this page be reached from there:")?;
+        if options.no_browser || !browser::is_there(world) {
+            output.line("if your browser is on another machine, run this there first, and leave it open:")?;
             output.line(&format!("  ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"))?;
-        } else if browser::is_there(world) {
+        } else {
             match Browser::open(&address, world) {
                 Ok(opened) => browser = Some(opened),
                 Err(why) => world.terminal.warning(&why),

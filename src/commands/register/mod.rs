@@ -130,11 +130,17 @@ pub(super) fn register(
     }
     let app = match record.read(&target)? {
         Some(Left::App(app)) => {
-            output.line(&format!("an earlier run made App {}; this one goes on with it", app.slug))?;
+            output.line(&format!(
+                "an earlier run made App {}; this one goes on with it (--new makes another App)",
+                app.slug
+            ))?;
             app
         }
         Some(Left::Key(app, key)) => {
-            output.line(&format!("an earlier run made App {}; this one goes on with it", app.slug))?;
+            output.line(&format!(
+                "an earlier run made App {}; this one goes on with it (--new makes another App)",
+                app.slug
+            ))?;
             exchange::keep(&target, app, &key, &record, world)?
         }
         Some(Left::Code(code)) => {

@@ -31,7 +31,9 @@ pub(super) fn ask(client: Client, manifest: &Manifest<'_>, redirect: &str, state
          somebody who may make Apps for {whose}.</li>\
          <li>Send the request to {host} with the button below. If you are asked to sign in then, do so, come back to \
          this page, and send it again.</li>\
-         <li>Look at what {host} shows, choose the name, and agree: <b>Create GitHub App</b>.</li></ol>\
+         <li>Look at what {host} shows, choose the name, and agree: <b>Create GitHub App</b>.</li>\
+         <li>{host} then asks where to install the App: choose the repositories, and agree: <b>Install</b>. The terminal \
+         goes on by itself.</li></ol>\
          <form method=\"post\" action=\"{action}\">\
          <input type=\"hidden\" name=\"manifest\" value=\"{json}\">\
          <button>Continue to {host}</button></form>",

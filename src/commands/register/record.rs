@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::Target;
 use crate::error::{Error, Result, cause};
 use crate::files::{Access, Writing, is_absent, make_private_folder, read_own_text, write_whole};
+use crate::names::Host;
 use crate::secret::Secret;
 
 /// The file.
@@ -79,12 +80,12 @@ impl Record {
     /// # Errors
     /// If it was for another one, if somebody else can have written that, or if it is damaged.
     pub(super) fn read(&self, target: &Target<'_>) -> Result<Option<Left>> {
-        const AFRESH: &str = "git-credential-ghapp register --new leaves that, and makes another App";
+        const AFRESH: &str = "to make another App: git-credential-ghapp register --new";
         let shown = self.path.display();
         let text = match read_own_text(&self.path) {
             Ok(text) => Zeroizing::new(text),
             Err(e) if is_absent(&e) => return Ok(None),
-            Err(e) => return Err(Error::new(format!("{shown} is not believed: {}", cause(&e))).hint(AFRESH)),
+            Err(e) => return Err(Error::new(format!("{shown} is not used: {}", cause(&e))).hint(AFRESH)),
         };
         let read: Read = serde_json::from_str(&text)
             .map_err(|_| Error::new(format!("{shown} is damaged")).hint(AFRESH))?;
@@ -96,8 +97,12 @@ impl Record {
             let what = format!("an earlier run for an App{owner} on {} is not finished", read.host);
             let organization =
                 read.organization.map_or_else(String::new, |name| format!(" --organization {name}"));
-            let go_on = format!("git-credential-ghapp register --host {}{organization}", read.host);
-            return Err(Error::new(what).hint(format!("{go_on} goes on with it, and --new leaves it")));
+            let github = Host::github().to_string();
+            let host = Some(read.host).filter(|host| *host != github);
+            let host = host.map_or_else(String::new, |host| format!(" --host {host}"));
+            return Err(Error::new(what).hint(format!(
+                "to go on with that one: git-credential-ghapp register{host}{organization}; to make another App: add --new"
+            )));
         }
         Ok(match (read.app, read.pem) {
             (Some(app), Some(key)) => Some(Left::Key(app, key)),

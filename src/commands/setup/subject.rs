@@ -178,7 +178,7 @@ fn complete(
 ) -> Result<(Flags, bool)> {
     let missing = |what: &str| {
         Error::new(format!("{what} is named")).hint(
-            "git-credential-ghapp setup --app-id ID --private-key FILE; in CI set GHAPP_APP_ID and GHAPP_PRIVATE_KEY",
+            "git-credential-ghapp setup --app-id ID --private-key FILE (to make an App: git-credential-ghapp register); in CI set GHAPP_APP_ID and GHAPP_PRIVATE_KEY",
         )
     };
     let mut flags = flags.clone();

@@ -21,11 +21,11 @@ impl Change {
                 let present = read_if_there(path)?;
                 let left = present.is_some() && present != *before;
                 let what = match before {
-                    Some(_) => "what setup wrote is removed",
-                    None if present.as_ref() == Some(after) => "is removed",
-                    None => "what setup wrote is removed, and the file too if nothing else is left in it",
+                    Some(_) => ": what setup wrote is removed",
+                    None if present.as_ref() == Some(after) => " is removed",
+                    None => ": what setup wrote is removed, and the file too if nothing else is left in it",
                 };
-                left.then(|| format!("{}: {what}", path.display()))
+                left.then(|| format!("{}{what}", path.display()))
             }
             Self::KeyFile { from, to } => {
                 to.exists().then(|| format!("{} is moved back to {}", to.display(), from.display()))
