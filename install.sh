@@ -91,7 +91,7 @@ uninstall() {
         fail 'there is nobody to confirm this, so nothing was changed' './install.sh --uninstall --yes'
     fi
     if [ -x "$target" ] && ! "$target" uninstall $yes; then
-        fail 'its uninstall did not get to its end, so the program is kept' "see what is left: $target uninstall --dry-run"
+        fail 'its uninstall did not finish, so the program is kept' "see what is left: $target uninstall --dry-run"
     fi
     removed=
     for file in "$target" "$manual" "$for_bash" "$for_zsh" "$for_fish"; do
@@ -128,7 +128,7 @@ build() {
     has cargo || lacks 'cargo (https://rustup.rs)'
     has cc || has gcc || has clang ||
         lacks 'a C compiler (Debian: apt-get install gcc libc6-dev; macOS: xcode-select --install)'
-    [ -z "$missing" ] || fail "missing: $missing" 'or install a release: ./install.sh --release'
+    [ -z "$missing" ] || fail "missing: $missing" 'install that, or a release: ./install.sh --release'
     begin
 
     # cargo and rustup obey files in the folder where they are called and in those above it. None may be somebody else's: beside

@@ -51,7 +51,7 @@ export function installations(helper, { appId, host }) {
 export function everyOwner(installed, host) {
   const owners = installed.filter((it) => !it.suspended).map((it) => it.owner);
   if (installed.length === 0) {
-    throw new Failure(`the App is installed on no owner on ${host}`, "install it: its settings page has 'Install App'");
+    throw new Failure(`the App is not installed anywhere on ${host}`, "install it: its settings page has 'Install App'");
   }
   if (owners.length === 0) {
     throw new Failure('the App is suspended wherever it is installed', `unsuspend it: ${installed[0].html_url}`);

@@ -10,7 +10,7 @@ import { Failure, run, warning } from './runner.mjs';
 export function makeFolder() {
   const temporary = process.env.RUNNER_TEMP;
   if (!temporary) {
-    throw new Failure('RUNNER_TEMP is not set', 'this runs as a step of a GitHub Actions job only');
+    throw new Failure('RUNNER_TEMP is not set', 'this runs only as a step of a GitHub Actions job');
   }
   const folder = mkdtempSync(join(temporary, 'ghapp-'));
   if (process.platform === 'win32') keepToOneself(folder);
@@ -35,7 +35,7 @@ export function end(folder, program) {
     try {
       logout({ program, config });
     } catch (failure) {
-      warning(`not all tokens are revoked, and those that are not expire within the hour: ${failure.message}`);
+      warning(`not all tokens could be revoked; the others expire within the hour: ${failure.message}`);
     }
   }
   try {

@@ -74,7 +74,7 @@ export function pair(name, value) {
 function append(variable, text) {
   const file = process.env[variable];
   if (!file) {
-    throw new Failure(`${variable} is not set`, 'this runs as a step of a GitHub Actions job only');
+    throw new Failure(`${variable} is not set`, 'this runs only as a step of a GitHub Actions job');
   }
   appendFileSync(file, text + EOL);
 }

@@ -350,7 +350,7 @@ impl<'a> Transport<'a> {
                     .hint("name its CA: git config --global http.sslCAInfo FILE, or set SSL_CERT_FILE")
             }
             rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
-                Error::new(format!("the certificate of {host} is one for another name"))
+                Error::new(format!("the certificate of {host} is for another name"))
                     .hint("check host and api-url in the configuration, and whether a proxy answers instead")
             }
             rustls::Error::InvalidCertificate(Revoked) => {
