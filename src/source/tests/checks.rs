@@ -108,7 +108,9 @@ impl History {
 
     /// Whether the clocks are so far apart that one machine sweeps what the other one has just written.
     pub(super) fn sweeps_too_much(&self) -> bool {
-        (self.ahead[0].get() - self.ahead[1].get()).abs() >= DAY - 2 * HOUR
+        // Right clocks among them: what was written before a clock was set is of that time.
+        let clocks = [0, self.ahead[0].get(), self.ahead[1].get()];
+        clocks.iter().max() >= clocks.iter().min().map(|ahead| ahead + DAY - 2 * HOUR).as_ref()
     }
 
     /// What git gets is a token for the place, neither expired nor refused.

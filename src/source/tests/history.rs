@@ -113,6 +113,7 @@ pub(super) struct History {
     pub(super) was_limited: Cell<bool>,
     /// The Apps that have minted since a rate limit was told: that one is over.
     pub(super) limit_is_over: RefCell<BTreeSet<&'static str>>,
+    limits_seen: Cell<u32>,
     failed_meanwhile: RefCell<Option<String>>,
     dead: Cell<u32>,
     /// How many processes asked.
@@ -158,6 +159,7 @@ impl History {
             disturbed: Cell::new(BEGIN),
             was_limited: Cell::new(false),
             limit_is_over: RefCell::default(),
+            limits_seen: Cell::new(0),
             failed_meanwhile: RefCell::default(),
             dead: Cell::new(0),
             clients: Cell::new(0),
@@ -286,7 +288,9 @@ impl History {
             self.forget(|kept| matches!(&answer, Answer::Token(text) if text == kept));
         }
         let (app, _) = installation_at(PLACES[place]);
-        if self.servers.limits_told.get() != limits_before {
+        // It may have been told to the process meanwhile, or to the one that this one runs meanwhile of.
+        let limits = self.servers.limits_told.get();
+        if self.limits_seen.replace(limits) != limits || limits != limits_before {
             self.limit_is_over.borrow_mut().clear();
         } else if let Answer::Failed(why) = &answer
             && why.contains("rate limit")
