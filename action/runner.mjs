@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 import { EOL } from 'node:os';
+import { dirname } from 'node:path';
 
 /** Why the step fails, and what to do about it. */
 export class Failure extends Error {
@@ -88,8 +89,11 @@ export function environment() {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !isPrivate(name)));
 }
 
-/** Runs a program to its end, which comes within so many seconds. Gives its output, or throws why there is none. */
-export function run(program, args, { cwd, seconds = 120 } = {}) {
+/**
+ * Runs a program to its end, which comes within so many seconds. Gives its output, or throws why there is none. It is never run
+ * in the checkout: Windows looks for programs in the folder where they are called first.
+ */
+export function run(program, args, { cwd = dirname(process.execPath), seconds = 120 } = {}) {
   const ran = spawnSync(program, args, {
     cwd,
     env: environment(),
