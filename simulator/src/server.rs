@@ -296,6 +296,10 @@ async fn answer(
             sleep(Duration::from_millis(milliseconds)).await;
             regular(&server, &asked).await
         }
+        Some(Effect::Together(barrier)) => {
+            barrier.wait().await;
+            regular(&server, &asked).await
+        }
         Some(Effect::Trickle(milliseconds)) => {
             pace.store(milliseconds, Ordering::Relaxed);
             regular(&server, &asked).await

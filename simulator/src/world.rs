@@ -5,10 +5,12 @@ use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
+use tokio::sync::Barrier;
 
 use crate::endpoint::Endpoint;
 use crate::limits::Windows;
@@ -159,12 +161,22 @@ pub enum Effect {
     Echo(u16, String),
     /// The answer comes after so many milliseconds.
     Delay(u64),
+    /// The answers come when so many requests wait for them together; see [`Effect::together`].
+    Together(Arc<Barrier>),
     /// The answer comes, but from now on this connection carries one byte in so many milliseconds.
     Trickle(u64),
     /// The answer never comes.
     Hang,
     /// The connection ends without an answer.
     Drop,
+}
+
+impl Effect {
+    /// No answer comes before so many requests wait for one.
+    #[must_use]
+    pub fn together(requests: usize) -> Self {
+        Self::Together(Arc::new(Barrier::new(requests)))
+    }
 }
 
 /// Everything that exists, and what was asked.
