@@ -90,7 +90,7 @@ uninstall() {
     if [ -x "$target" ] && [ -z "$yes" ] && [ ! -t 0 ]; then
         fail 'there is nobody to confirm this, so nothing was changed' './install.sh --uninstall --yes'
     fi
-    if [ -x "$target" ] && ! "$target" uninstall $yes; then
+    if [ -x "$target" ] && ! "$target" uninstall --with-program $yes; then
         fail 'its uninstall did not finish, so the program is kept' "see what is left: $target uninstall --dry-run"
     fi
     removed=

@@ -225,6 +225,7 @@ fn it_installs_twice_and_removes_what_it_installed_and_what_the_program_wrote() 
     assert_eq!((source.installed(), is_set_up()), (before, (true, true)));
     let told = source.call("home", &source.prefix, &["--uninstall", "--yes"]).ok();
     assert!(told.contains("removed 1 token, revoked 1\n"), "{told}");
+    assert!(!told.contains("to remove it"), "it is being removed: {told}");
     assert_eq!((source.installed(), is_set_up()), (Vec::new(), (false, false)));
     let again = source.call("home", &source.prefix, &["--uninstall"]).ok();
     assert!(again.starts_with("there is no "), "{again}");

@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// Ask no questions: do what the default answers say
     #[arg(long, short)]
     yes: bool,
+    /// The caller removes the program itself, as install.sh does
+    #[arg(long, hide = true)]
+    with_program: bool,
 }
 
 /// The most files that are listed one by one.
@@ -122,7 +125,7 @@ pub(super) fn uninstall(
     }
     tell_what_stays(flags, &written, world, output)?;
     // It is needed as long as there is something to take back.
-    if is_taken_back {
+    if is_taken_back && !options.with_program {
         output.line(&format!(
             "what is left is the program itself; to remove it: {}",
             removal_of_program(world)?
