@@ -112,6 +112,17 @@ fn a_refused_token_heals() {
 }
 
 #[test]
+fn logout_forgets_a_token_that_the_server_cannot_revoke_and_says_until_when_it_is_valid() {
+    let env = vendor(Vendor { named: true, expiry: Expiry::Seconds });
+    let first = token(&env.get(HOST, "acme/widgets")).to_owned();
+    let ran = env.helper(["logout", "--all"], "");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), "removed 1 token\n"), "{ran:#?}");
+    assert!(ran.stderr.contains("was removed here but not revoked, and stays valid until 20"), "{ran:#?}");
+    assert!(ran.stderr.contains("/api/rest returned 4"), "{ran:#?}");
+    assert_ne!(token(&env.get(HOST, "acme/widgets")), first);
+}
+
+#[test]
 fn commands_for_people_work_with_it() {
     for kind in kinds() {
         let env = vendor(kind);

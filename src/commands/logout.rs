@@ -4,12 +4,13 @@ use super::cached::{Cached, cached};
 use super::output::{Output, count, time};
 use super::place;
 use crate::cache::{Cache, TokenKey};
-use crate::config::{Config, Flags, select};
+use crate::config::{Config, Flags, Rule, select};
 use crate::error::{Error, Result};
 use crate::git::network;
 use crate::github;
 use crate::names::{ApiUrl, Host, Place, Repository};
 use crate::source::TokenSource;
+use crate::vendor::GITHUB;
 use crate::world::World;
 
 /// Which tokens.
@@ -288,13 +289,15 @@ fn withdraw_and_revoke(cached: &Cached, config: &Config, world: &World<'_>) -> R
     revoke(cached, config, world)
 }
 
-/// Revokes a token at the API that gave it, as the token's own label says. It takes nothing that is configured.
+/// Revokes a token at the API that gave it, as the token's own label says. What is configured says only what that API is like,
+/// where it is not GitHub's.
 fn revoke(cached: &Cached, config: &Config, world: &World<'_>) -> Result<()> {
     let label = &cached.label;
     let token = cached.token.as_ref().ok_or_else(|| why_unreadable(cached))?;
     let api = ApiUrl::parse(&label.api)?;
     let way = network::way(&api.endpoint("/"), &format!("https://{}/", label.host), world)?;
-    Ok(github::revoke(way, &api, &label.app, &token.secret, world, config.cache.deadline)?)
+    let vendor = cached.rule(config).map_or(&GITHUB, Rule::vendor);
+    Ok(github::revoke(way, &api, vendor, &label.app, &token.secret, world, config.cache.deadline)?)
 }
 
 /// Why a token cannot be read.

@@ -8,7 +8,7 @@ use ureq::http::Method;
 use zeroize::Zeroizing;
 
 use super::answers::{AccessToken, BadToken, RepositoriesPage, RepositoryInfo};
-use super::failures::{Failure, is_unknown_key, malformed, mint_refusal, token_refusal};
+use super::failures::{Failure, is_unknown_key, malformed, mint_refusal, other_refusal};
 use super::reply::Reply;
 use super::transport::{ApiRequest, MAX_ANSWER, MAX_LONG_ANSWER, Transport};
 use super::{Credential, GitHub, PATIENT, PER_PAGE};
@@ -18,7 +18,7 @@ use crate::names::{ApiUrl, InstallationId, Repository};
 use crate::secret::Secret;
 use crate::time::{describe, offset_matters};
 use crate::token::{Granted, Permissions, RepositoryRef, Scope, Token, is_within};
-use crate::vendor::{GITHUB, path};
+use crate::vendor::{Vendor, path};
 use crate::world::World;
 
 #[derive(Serialize)]
@@ -191,20 +191,21 @@ fn is_confirmed(scope: &Scope, granted: &Granted) -> bool {
             || granted.permissions.as_ref().is_some_and(|granted| granted.iter().all(may)))
 }
 
-/// Makes a token invalid, at the API that gave it. That takes the token only, no App and no key; `client` is whose it is, for
-/// messages. One that is invalid already is no failure.
+/// Makes a token invalid, at the API that gave it. That takes the token only, no App and no key; `vendor` is what that API is
+/// like, and `client` is whose the token is, for messages. One that is invalid already is no failure.
 /// <https://docs.github.com/rest/apps/installations#revoke-an-installation-access-token>
 pub(crate) fn revoke(
     way: Way,
     api: &ApiUrl,
+    vendor: &Vendor,
     client: &str,
     token: &Secret,
     world: &World<'_>,
     deadline: Duration,
 ) -> Result<(), Failure> {
-    let transport = Transport::new(way, api, client, world, &GITHUB, deadline);
+    let transport = Transport::new(way, api, client, world, vendor, deadline);
     let authorization = Zeroizing::new(format!("Bearer {}", token.expose()));
-    let url = api.endpoint(&GITHUB.revoke);
+    let url = api.endpoint(&vendor.revoke);
     let request = ApiRequest {
         method: &Method::DELETE,
         url: &url,
@@ -215,7 +216,9 @@ pub(crate) fn revoke(
     };
     let reply = transport.send(request)?;
     match reply.status {
-        204 | 401 => Ok(()),
-        _ => Err(token_refusal(api, &reply)),
+        204 => Ok(()),
+        401 if vendor.is_github => Ok(()),
+        // Of another vendor's API it may mean that there is no such path for a token.
+        _ => Err(Failure::Refused(other_refusal(api, &reply))),
     }
 }
