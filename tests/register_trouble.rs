@@ -213,7 +213,7 @@ fn a_browser_that_does_not_open_is_one_line_and_the_page_is_there() {
         let told = fresh.env.folder.path().join("told");
         let _ = std::fs::remove_file(&told);
         let line = format!(
-            "PATH={}:\"$PATH\" DISPLAY=:0 exec {} register",
+            "PATH={}:\"$PATH\" DISPLAY=:0 exec env --default-signal=INT {} register",
             path.display(),
             env!("CARGO_BIN_EXE_git-credential-ghapp")
         );
@@ -229,7 +229,7 @@ fn a_browser_that_does_not_open_is_one_line_and_the_page_is_there() {
             assert!(terminal.try_wait().unwrap().is_none(), "{text}");
             std::thread::sleep(Duration::from_millis(20));
         };
-        // Ctrl-C, which is what a terminal makes of it.
+        // Ctrl-C, which is what a terminal makes of it. Whoever runs the tests in the background may have it ignored.
         use std::io::Write as _;
         terminal.stdin.take().unwrap().write_all(b"\x03").unwrap();
         terminal.wait().unwrap();
