@@ -14,6 +14,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use common::{ACME_ON_ACME, LOOKUP, MINT, PROBE, REQUEST, Ran, TestEnv};
@@ -507,6 +508,50 @@ fn an_engine_that_answers_nothing_or_nonsense_is_gone_on_without() {
         assert!(ran.stderr.contains(why) && !ran.stderr.contains('\x1b'), "{name}: {ran:?}");
         assert_eq!(ran.stderr.matches("warning: the shared cache").count(), 1, "{name}: {ran:?}");
     }
+}
+
+/// A server that answers with `piece` again and again, and counts the bytes that were taken until the other side closed.
+fn endless(piece: &'static [u8], pause: Duration) -> (String, mpsc::Receiver<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let (sender, taken) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut bytes, sender) = (stream.unwrap(), 0, sender.clone());
+            std::thread::spawn(move || {
+                stream.write_all(b"*6\r\n$1999999999\r\n").unwrap();
+                while stream.write_all(piece).is_ok() {
+                    bytes += piece.len();
+                    std::thread::sleep(pause);
+                }
+                sender.send(bytes).unwrap();
+            });
+        }
+    });
+    (url, taken)
+}
+
+#[test]
+fn an_engine_whose_answer_does_not_end_is_not_read_for_ever() {
+    let env = TestEnv::new();
+    let (url, taken) = endless(&[0; 1 << 16], Duration::ZERO);
+    let ran = Machine::new(&env, "flood", &url).get("acme/widgets");
+    assert!(ran.attribute("password").is_some(), "{ran:?}");
+    assert!(ran.stderr.contains("its answer is longer than 256 KiB"), "{ran:?}");
+    // What is on its way in the sockets' buffers counts too.
+    let bytes = taken.recv().unwrap();
+    assert!(bytes < 16 << 20, "{bytes}");
+    // A process that lives for long lets go of it too, not only one that ends.
+    let (url, taken) = endless(b"0", Duration::from_millis(20));
+    let output = env.home().join("token");
+    let output = output.to_str().unwrap();
+    let machine = Machine::new(&env, "trickle", &url);
+    let keep = ["token", "acme/widgets", "--output", output, "--keep-fresh", "--", "sleep", "600"];
+    let mut kept = machine.command(&keep).spawn().unwrap();
+    let let_go = taken.recv_timeout(Duration::from_secs(60));
+    assert!(Command::new("kill").arg(kept.id().to_string()).status().unwrap().success());
+    kept.wait().unwrap();
+    assert!(let_go.is_ok(), "it is still connected");
 }
 
 #[test]

@@ -1,17 +1,13 @@
 //! What is sent to Redis or Valkey, and how long that may take. Each exchange is one command, so one round trip.
 
-use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use redis::io::tcp::TcpSettings;
-use redis::{
-    Client, Connection, ConnectionAddr, ErrorKind, IntoConnectionInfo as _, RedisConnectionInfo, RedisError,
-    TlsCertificates, Value,
-};
+use redis::{RedisError, Value};
 
-use super::address::{Address, At, SharedSettings};
+use super::address::{Address, SharedSettings};
+use super::connection::Connection;
 use crate::error::{Error, Result, cause};
-use crate::files::{read, read_secret};
+use crate::files::read_secret;
 use crate::secret::{Secret, without};
 use crate::time::{Unfinished, no_thread, within};
 use crate::world::{SHARED_CACHE_PASSWORD, World};
@@ -142,31 +138,49 @@ impl Engine {
         command: redis::Cmd,
     ) -> Result<Value> {
         let password = password(settings, world)?;
-        let (connected, client) = match self.connection.take() {
-            Some(connection) => (Some(connection), None),
-            None => (None, Some(client(settings, password.as_ref())?)),
+        let Some((Address { user, database, at }, _)) = &settings.address else {
+            return Err(Error::new("there is no shared cache"));
         };
+        let login = login(user.as_deref(), *database, password.as_ref());
+        let (at, ca, connected) = (at.clone(), settings.ca.clone(), self.connection.take());
         let exchanged = within(PATIENCE, move || {
-            let mut connection = match (connected, client) {
-                (Some(connection), _) => connection,
-                (None, Some(client)) => client.get_connection_with_timeout(PATIENCE)?,
-                (None, None) => return Err(RedisError::from(std::io::Error::other("no connection"))),
+            let deadline = Instant::now() + PATIENCE;
+            let (mut connection, mut commands) = match connected {
+                Some(connection) => (connection, Vec::new()),
+                None => (Connection::open(&at, ca.as_deref(), deadline)?, login),
             };
-            let answer: Value = command.query(&mut connection)?;
-            Ok((connection, answer))
+            commands.push(command);
+            let answer = connection.exchange(&commands, deadline)?.pop();
+            Ok::<_, RedisError>((connection, answer.unwrap_or(Value::Nil)))
         });
         match exchanged {
             Err(Unfinished::NotStarted(e)) => Err(no_thread("ask it", &e)),
-            Err(Unfinished::Late) => {
+            Ok(Err(why)) if !why.is_timeout() => Err(explain(&why, password.as_ref())),
+            Err(Unfinished::Late) | Ok(Err(_)) => {
                 Err(Error::new(format!("it did not answer within {} ms", PATIENCE.as_millis())))
             }
             Ok(Ok((connection, answer))) => {
                 self.connection = Some(connection);
                 Ok(answer)
             }
-            Ok(Err(why)) => Err(explain(&why, password.as_ref())),
         }
     }
+}
+
+/// What a new connection begins with: who calls, and which database is meant.
+fn login(user: Option<&str>, database: i64, password: Option<&Secret>) -> Vec<redis::Cmd> {
+    let mut commands = Vec::new();
+    if let Some(password) = password {
+        let mut auth = redis::cmd("AUTH");
+        auth.arg(user).arg(password.expose());
+        commands.push(auth);
+    }
+    if database != 0 {
+        let mut select = redis::cmd("SELECT");
+        select.arg(database);
+        commands.push(select);
+    }
+    commands
 }
 
 fn garbage() -> Error {
@@ -197,44 +211,6 @@ fn password(settings: &SharedSettings, world: &World<'_>) -> Result<Option<Secre
     Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())))
 }
 
-fn client(settings: &SharedSettings, password: Option<&Secret>) -> Result<Client> {
-    let Some((Address { user, database, at }, _)) = &settings.address else {
-        return Err(Error::new("there is no shared cache"));
-    };
-    let mut login = RedisConnectionInfo::default().set_db(*database).set_skip_set_lib_name();
-    if let Some(user) = user {
-        login = login.set_username(user);
-    }
-    if let Some(password) = password {
-        login = login.set_password(password.expose());
-    }
-    let address = match at {
-        At::Tls(host, port) => {
-            ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None }
-        }
-        At::Plain(host, port) => ConnectionAddr::Tcp(host.clone(), *port),
-        At::Socket(path) => ConnectionAddr::Unix(path.clone()),
-    };
-    let is_tls = matches!(at, At::Tls(..));
-    let opened = address.into_connection_info().and_then(|info| {
-        let tcp = TcpSettings::default().set_nodelay(true);
-        let info = info.set_redis_settings(login).set_tcp_settings(tcp);
-        match settings.ca.as_deref().filter(|_| is_tls).map(ca).transpose()? {
-            Some(ca) => {
-                Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(ca) })
-            }
-            None => Client::open(info),
-        }
-    });
-    opened.map_err(|why| explain(&why, password))
-}
-
-fn ca(path: &Path) -> std::result::Result<Vec<u8>, RedisError> {
-    let unreadable =
-        |e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: {}", path.display(), cause(&e)));
-    read(path).map_err(|e| RedisError::from(unreadable(e)))
-}
-
 /// Why there is no answer, and what to do. Nothing of the password is in it, whatever the engine sends back.
 fn explain(why: &RedisError, password: Option<&Secret>) -> Error {
     const WANTS_PASSWORD: &str = "it wants a password";
@@ -252,7 +228,7 @@ fn explain(why: &RedisError, password: Option<&Secret>) -> Error {
     // Who has not logged in may not even send so long a command.
     if why.code() == Some("NOAUTH") || text.contains("unauthenticated") {
         WANTS_PASSWORD.clone_into(&mut text);
-    } else if why.kind() == ErrorKind::AuthenticationFailed {
+    } else if why.code() == Some("WRONGPASS") || text.contains("invalid password") || text.contains("AUTH") {
         REFUSES.clone_into(&mut text);
     }
     let is_about_tls = text.contains("certificate") || text.contains("UnknownIssuer");

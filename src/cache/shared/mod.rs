@@ -8,6 +8,7 @@
 //! All times in here are by the engine's clock, which the machines have in common. It is told with every answer.
 
 mod address;
+mod connection;
 mod engine;
 
 use std::cell::{Cell, RefCell};
