@@ -181,10 +181,14 @@ fn the_address_of_the_repository_is_the_same_everywhere() {
     let address = named("repository = ").unwrap();
     assert_eq!(named("homepage = "), Some(address));
     let name = address.rsplit('/').next().unwrap();
-    let outside = ["README.md", "SECURITY.md", "install.sh", ".github/ISSUE_TEMPLATE/config.yml"];
+    let outside =
+        ["README.md", "SECURITY.md", "Containerfile", "install.sh", ".github/ISSUE_TEMPLATE/config.yml"];
     for file in files("docs", "md").into_iter().chain(outside.map(PathBuf::from)) {
-        for found in read(&file).split("https://github.com/").skip(1) {
-            let its = found.split(['/', ' ', '\n', '`', ')']).take(2).collect::<Vec<_>>().join("/");
+        // The image is named after the repository.
+        for found in
+            read(&file).replace("ghcr.io/", "https://github.com/").split("https://github.com/").skip(1)
+        {
+            let its = found.split(['/', ' ', ':', '\n', '`', ')']).take(2).collect::<Vec<_>>().join("/");
             let is_this = its.ends_with(&format!("/{name}"));
             assert!(!is_this || address.ends_with(&its), "{}: {its} is not {address}", file.display());
         }

@@ -238,6 +238,11 @@ fn the_program_is_removed_by_what_installed_it() {
         removal("a b", "share/man/man1/git-credential-ghapp.1"),
         format!("PREFIX='{home}/a b' ./install.sh --uninstall")
     );
+    for (folder, manager) in [("homebrew/Cellar", "brew"), ("scoop/apps", "scoop")] {
+        let folder = format!("{folder}/git-credential-ghapp/0.1.0");
+        let beside = "share/man/man1/git-credential-ghapp.1";
+        assert_eq!(removal(&folder, beside), format!("{manager} uninstall git-credential-ghapp"));
+    }
     assert_eq!(removal("other", "x"), format!("rm {home}/other/bin/git-credential-ghapp"));
 }
 

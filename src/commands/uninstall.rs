@@ -196,7 +196,12 @@ fn removal_of_program(world: &World<'_>) -> Result<String> {
     let program = Here::find(world)?.path;
     let prefix = program.parent().filter(|folder| folder.ends_with("bin")).and_then(Path::parent);
     let has = |file: &str| prefix.is_some_and(|prefix| prefix.join(file).exists());
+    // Homebrew and Scoop have a folder for each package, to which their other folders lead.
+    let real = program.canonicalize().unwrap_or_else(|_| program.clone());
+    let is_in = |folder: &str| real.ancestors().any(|it| it.ends_with(folder));
     Ok(match prefix {
+        _ if is_in("Cellar/git-credential-ghapp") => "brew uninstall git-credential-ghapp".to_owned(),
+        _ if is_in("apps/git-credential-ghapp") => "scoop uninstall git-credential-ghapp".to_owned(),
         // Where cargo notes what it installed.
         _ if has(".crates.toml") => "cargo uninstall git-credential-ghapp".to_owned(),
         Some(prefix) if prefix == Path::new("/usr") => {
