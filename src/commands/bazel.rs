@@ -9,12 +9,14 @@ use serde::Deserialize;
 use ureq::http::Uri;
 use zeroize::Zeroizing;
 
+use super::by_socket;
 use super::output::{Output, time};
-use crate::config::{Config, Rule, for_public, select};
+use crate::config::{Config, Flags, Rule, for_public, select};
 use crate::error::{Error, Result, cause};
 use crate::names::{Host, Place, Repository};
+use crate::socket;
 use crate::source::{Issued, Outcome, TokenSource};
-use crate::token::Need;
+use crate::token::{Need, Token};
 use crate::world::World;
 
 /// What Bazel wants.
@@ -46,43 +48,70 @@ const MAX_REQUEST: u64 = 64 * 1024;
 /// What tells Bazel to go on without a credential.
 const NOTHING: &[u8] = b"{}\n";
 
+/// What it is called where it is asked for over a socket.
+pub(super) const OPERATION: &str = "bazel";
+
 pub(super) fn bazel(
     options: &Options,
-    config: &Config,
+    flags: &Flags,
     world: &World<'_>,
     stdin: &mut dyn BufRead,
     output: &mut Output<'_>,
 ) -> Result<()> {
     let Operation::Get = options.operation;
-    let mut text = Vec::new();
-    let read = stdin.take(MAX_REQUEST).read_to_end(&mut text);
-    read.map_err(|e| Error::new(format!("cannot read the request: {}", cause(&e))))?;
-    let wrong = |what: &str| {
-        Error::new(format!("the request is not {what}"))
-            .hint("write {\"uri\": \"https://github.com/OWNER/REPO/archive/main.tar.gz\"}")
+    let uri = read(stdin)?;
+    let token = match socket::of(world) {
+        Some(socket) => by_socket::token_for_bazel(&socket, &uri, world)?,
+        None => token(&uri, flags, world)?,
     };
-    let request: Request = serde_json::from_slice(&text).map_err(|_| wrong("JSON with a uri"))?;
-    let uri: Uri = request.uri.parse().map_err(|_| wrong("one for an address"))?;
-    let Some(place) = place(&uri, config) else {
-        world.terminal.trace(|| "declined: nothing is configured for this".to_owned());
-        return output.write(NOTHING);
-    };
-    world.terminal.trace(|| format!("bazel: get for {place}"));
-    let Some(issued) = issue(&place, config, world)? else { return output.write(NOTHING) };
-    let token = &issued.token.secret;
+    let Some(token) = token else { return output.write(NOTHING) };
+    let secret = &token.secret;
     let header = if uri.host().is_some_and(|host| host.starts_with("raw.")) {
         // Where single files are, the token is a user name, as in https://TOKEN@raw.githubusercontent.com.
-        let pair = Zeroizing::new(format!("{}:", token.expose()));
+        let pair = Zeroizing::new(format!("{}:", secret.expose()));
         Zeroizing::new(format!("Basic {}", *Zeroizing::new(STANDARD.encode(pair.as_bytes()))))
     } else {
-        Zeroizing::new(format!("Bearer {}", *token.in_json()))
+        Zeroizing::new(format!("Bearer {}", *secret.in_json()))
     };
-    let expires = time(issued.token.expires_at());
+    let expires = time(token.expires_at());
     let answer = Zeroizing::new(format!(
         "{{\"headers\": {{\"Authorization\": [\"{}\"]}}, \"expires\": \"{expires}\"}}\n",
         *header
     ));
     output.write(answer.as_bytes())
+}
+
+/// The address in a request.
+fn read(stdin: &mut dyn BufRead) -> Result<Uri> {
+    let mut text = Vec::new();
+    let read = stdin.take(MAX_REQUEST).read_to_end(&mut text);
+    read.map_err(|e| Error::new(format!("cannot read the request: {}", cause(&e))))?;
+    let request: Request = serde_json::from_slice(&text).map_err(|_| wrong("JSON with a uri"))?;
+    address(&request.uri)
+}
+
+/// The address that a text is.
+///
+/// # Errors
+/// If it is none.
+pub(super) fn address(text: &str) -> Result<Uri> {
+    text.parse().map_err(|_| wrong("one for an address"))
+}
+
+fn wrong(what: &str) -> Error {
+    Error::new(format!("the request is not {what}"))
+        .hint("write {\"uri\": \"https://github.com/OWNER/REPO/archive/main.tar.gz\"}")
+}
+
+/// A token for an address. `None`: Bazel goes on without one.
+fn token(uri: &Uri, flags: &Flags, world: &World<'_>) -> Result<Option<Token>> {
+    let config = Config::load(flags, world)?;
+    let Some(place) = place(uri, &config) else {
+        world.terminal.trace(|| "declined: nothing is configured for this".to_owned());
+        return Ok(None);
+    };
+    world.terminal.trace(|| format!("bazel: get for {place}"));
+    Ok(issue(&place, &config, world)?.map(|issued| issued.token))
 }
 
 /// A token as git would get it. `None`: git would go on without one.
@@ -104,7 +133,7 @@ fn issue(place: &Place, config: &Config, world: &World<'_>) -> Result<Option<Iss
 }
 
 /// The repository that an address is about, if it is one of a server that a rule is for.
-fn place(uri: &Uri, config: &Config) -> Option<Place> {
+pub(super) fn place(uri: &Uri, config: &Config) -> Option<Place> {
     let authority = uri.authority().filter(|_| uri.scheme_str() == Some("https"))?.as_str();
     let host = Host::parse(authority.rsplit_once('@').map_or(authority, |(_, host)| host))?;
     config.rules.iter().find_map(|rule| {

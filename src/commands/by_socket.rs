@@ -1,12 +1,15 @@
-//! `token`, `exec` and `shim` where the key is elsewhere: whoever serves at the socket is asked.
+//! `token`, `exec`, `shim` and `bazel` where the key is elsewhere: whoever serves at the socket is asked.
 
 use std::ffi::OsStr;
 
+use ureq::http::Uri;
+
 use super::narrow::Narrow;
 use super::token::Given;
-use super::{place, token};
+use super::{bazel, place, token};
 use crate::error::{Error, Result};
 use crate::socket::{self, ANSWERED, Message};
+use crate::token::Token;
 use crate::world::World;
 
 /// Which token is asked for.
@@ -67,6 +70,24 @@ pub(super) fn require(socket: &OsStr, request: &TokenRequest<'_>, world: &World<
         Error::new(format!("nothing is served at {} for {what}", socket.to_string_lossy()))
             .hint("name a repository that serve allows, or add it where serve runs: --allow OWNER/REPO")
     })
+}
+
+/// Asks for a token for an address that Bazel fetches. `None`: there is none for it.
+///
+/// # Errors
+/// If there is no answer, or a refusal.
+pub(super) fn token_for_bazel(socket: &OsStr, uri: &Uri, world: &World<'_>) -> Result<Option<Token>> {
+    // Neither the user nor the query of an address says which repository it is of, and both may be secrets.
+    let authority = uri.authority().map_or("", |it| it.as_str());
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let address = format!("{}://{host}{}", uri.scheme_str().unwrap_or_default(), uri.path());
+    let answer = socket::ask(socket, &Message::new(bazel::OPERATION).with("uri", &address), world)?;
+    if answer.word() != ANSWERED {
+        let why = answer.value("error").unwrap_or("nothing is served for this");
+        world.terminal.trace(|| format!("declined: {why}"));
+        return Ok(None);
+    }
+    token::token_of(&answer, world.clock).map(Some)
 }
 
 /// That a command needs the App itself.

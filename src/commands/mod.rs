@@ -91,13 +91,12 @@ impl Command {
             Self::Setup(_) => "setup",
             Self::Register(_) => "register",
             Self::Doctor(_) => "doctor",
-            Self::Bazel(_) => "bazel",
             Self::Serve(_) => "serve",
             Self::Status(_) => "status",
             Self::Logout(_) => "logout",
             Self::Installations(_) => "installations",
             Self::Repositories(_) => "repositories",
-            Self::Token(_) | Self::Exec(_) | Self::Shim(_) => return None,
+            Self::Token(_) | Self::Exec(_) | Self::Shim(_) | Self::Bazel(_) => return None,
             Self::Uninstall(_) | Self::Completions(_) | Self::Man => return None,
         })
     }
@@ -134,9 +133,7 @@ pub(crate) fn run(
             return exec::exec(&options, &repositories, flags, world);
         }
         Command::Shim(options) => return shim::shim(&options, flags, world, &mut output),
-        Command::Bazel(options) => {
-            bazel::bazel(&options, &Config::load(flags, world)?, world, &mut stdin, &mut output)?;
-        }
+        Command::Bazel(options) => bazel::bazel(&options, flags, world, &mut stdin, &mut output)?,
         Command::Serve(options) => return serve::serve(&options, flags, world, &mut output),
         Command::Status(options) => {
             return status::status(&options, &Config::load(flags, world)?, world, &mut output);

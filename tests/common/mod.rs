@@ -14,6 +14,8 @@ pub mod fresh;
 #[cfg(unix)]
 pub mod job;
 pub mod registering;
+#[cfg(unix)]
+pub mod served;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

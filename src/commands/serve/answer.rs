@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::audit::{Audit, Note, Peer};
 use super::policy::Policy;
 use crate::commands::token::Given;
-use crate::commands::{identity, narrow, place, token};
+use crate::commands::{bazel, identity, narrow, place, token};
 use crate::config::{Config, Flags, Rule, Selected};
 use crate::error::{Error, Result};
 use crate::helper::protocol::Request;
@@ -98,7 +98,10 @@ pub(super) fn answer(request: &Message, peer: Peer, outside: &Outside) -> Messag
     });
     let answer = config.and_then(|config| of_operation(request, outside, &config, &world, &mut note));
     let outcome = match &answer {
-        Ok(answer) => answer.word().to_owned(),
+        Ok(answer) => match answer.value("error") {
+            None => answer.word().to_owned(),
+            Some(why) => format!("{}: {why}", answer.word()),
+        },
         Err(why) => format!("refused: {why}"),
     };
     let noted = outside.note(peer, &note, &outcome);
@@ -118,6 +121,7 @@ fn of_operation(
     match message.word() {
         "get" | "store" | "erase" => for_git(message, outside, config, world, note),
         token::OPERATION => for_tools(message, outside, config, world, note),
+        bazel::OPERATION => for_bazel(message, outside, config, world, note),
         _ => Err(Error::new("there is no such operation").hint(SAME_VERSION)),
     }
 }
@@ -228,6 +232,37 @@ fn for_tools(
         .to_message()
         .with_some("identity_name", name.as_deref())
         .with_some("identity_address", address.as_deref()))
+}
+
+/// What `bazel` calls: for an address, of which no more is noted than its repository, or its host.
+fn for_bazel(
+    message: &Message,
+    outside: &Outside,
+    config: &Config,
+    world: &World<'_>,
+    note: &mut Note,
+) -> Result<Message> {
+    let policy = &outside.policy;
+    let uri = bazel::address(message.value("uri").unwrap_or_default())?;
+    note.places = uri.host().unwrap_or_default().to_owned();
+    let Some(place) = bazel::place(&uri, config).filter(|place| policy.serves(place.host())) else {
+        return Ok(Message::new(DECLINED));
+    };
+    note.places = place.to_string();
+    let (selected, narrowing) = match policy.select(&place, &Narrowing::default(), config) {
+        // Bazel fetches what is everybody's from many owners: it goes on without a token.
+        Err(why) if !policy.names_owner_of(&place) => {
+            return Ok(Message::new(DECLINED).with("error", why.message()));
+        }
+        selected => selected?,
+    };
+    *note = noted(&note.operation, &selected, &narrowing);
+    let source = TokenSource::for_git(selected.rule, config, world).narrowed(narrowing.clone());
+    let issued = source.token(&selected.place, Need::Fresh)?.issued()?;
+    let issued = policy.checked(&source, &selected, &narrowing, issued)?;
+    Ok(Message::new(ANSWERED)
+        .with("password", issued.token.secret.expose())
+        .with("password_expiry_utc", &issued.token.expires_at().0.to_string()))
 }
 
 /// What is noted of a request that is allowed.

@@ -83,6 +83,11 @@ impl Policy {
         self.allowed.iter().any(|place| place.host() == host)
     }
 
+    /// Whether anything of its owner's is allowed.
+    pub(super) fn names_owner_of(&self, place: &Place) -> bool {
+        self.allowed.iter().any(|it| it.host() == place.host() && it.owner() == place.owner())
+    }
+
     /// The rule that answers for a place, and what the token for it is narrowed to. `asked_for` says for fewer
     /// repositories, fewer permissions.
     ///

@@ -59,10 +59,8 @@ impl Given {
     /// If something is missing.
     pub(in crate::commands) fn from_message(message: &Message, clock: Clock) -> Result<Self> {
         let read = || {
-            let password = message.value("password").filter(|it| is_token(it))?;
-            let lifetime = Timestamp(message.value("password_expiry_utc")?.parse().ok()?).since(clock.now());
             Some(Self {
-                token: Token::minted(Secret::new(password.to_owned()), lifetime, LONGEST_LIFETIME, clock),
+                token: token_of(message, clock).ok()?,
                 host: Host::parse(message.value("host")?)?,
                 api: ApiUrl::parse(message.value("api")?).ok()?,
                 app: message.value("app")?.to_owned(),
@@ -73,4 +71,17 @@ impl Given {
         };
         read().ok_or_else(no_token)
     }
+}
+
+/// The token in an answer over a socket.
+///
+/// # Errors
+/// If there is none.
+pub(in crate::commands) fn token_of(message: &Message, clock: Clock) -> Result<Token> {
+    let read = || {
+        let password = message.value("password").filter(|it| is_token(it))?;
+        let lifetime = Timestamp(message.value("password_expiry_utc")?.parse().ok()?).since(clock.now());
+        Some(Token::minted(Secret::new(password.to_owned()), lifetime, LONGEST_LIFETIME, clock))
+    };
+    read().ok_or_else(no_token)
 }

@@ -22,7 +22,7 @@ use crate::token::{Granted, Need, Token};
 use crate::world::World;
 
 use format::{Format, Text};
-pub(super) use given::Given;
+pub(super) use given::{Given, token_of};
 
 /// What it is called where it is asked for over a socket.
 pub(super) const OPERATION: &str = "token";

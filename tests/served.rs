@@ -1,0 +1,148 @@
+//! What tools get that ask through the socket of `serve`.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a scenario that cannot be set up has failed")]
+
+mod common;
+
+use common::served::{HELPER, Served, reach};
+use common::{ACME_APP, ACME_ON_ACME, Ran, TestEnv, run};
+use github_simulator::ACME_KEY;
+use serde_json::{Value, json};
+
+const ARCHIVE: &str = "https://github.com/acme/widgets/archive/refs/heads/main.tar.gz";
+
+fn bazel(served: &Served<'_>, uri: &str) -> Ran {
+    run(served.inside(HELPER).args(["bazel", "get"]), json!({"uri": uri}).to_string().as_bytes())
+}
+
+/// The token in an answer.
+fn token(ran: Ran) -> String {
+    let answer: Value = serde_json::from_str(&ran.ok()).unwrap();
+    let header = answer["headers"]["Authorization"][0].as_str().unwrap_or_else(|| panic!("{answer}"));
+    header.strip_prefix("Bearer ").unwrap().to_owned()
+}
+
+/// That it was refused, and nothing printed.
+#[track_caller]
+fn refused(ran: &Ran, why: &str) {
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+    assert!(ran.stderr.starts_with("git-credential-ghapp: error: ") && ran.stderr.contains(why), "{ran:?}");
+    assert!(ran.stderr.contains("\ngit-credential-ghapp: hint: "), "{ran:?}");
+}
+
+/// That there is nothing for it, and Bazel goes on without.
+#[track_caller]
+fn nothing(ran: &Ran) {
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), "{}\n", ""), "{ran:?}");
+}
+
+#[test]
+fn bazel_inside_has_a_token_for_the_archives_of_what_is_allowed_and_no_wider_one() {
+    let env = TestEnv::new();
+    let served = Served::start(&env, &["--allow", "acme/widgets", "--permissions", "contents=read"]);
+    let all = [
+        ARCHIVE,
+        "https://api.github.com/repos/acme/widgets/tarball/main",
+        "https://codeload.github.com/acme/widgets/tar.gz/main",
+        "https://me:s3cret@github.com/acme/widgets/releases/download/v1/x?token=s3cret2",
+    ];
+    let tokens = all.map(|uri| token(bazel(&served, uri)));
+    assert!(tokens.iter().all(|it| *it == tokens[0]));
+    let only_this = (Some(vec!["widgets".to_owned()]), "contents=read metadata=read".to_owned());
+    assert_eq!(reach(&env, &tokens[0]), only_this);
+    let raw = bazel(&served, "https://raw.githubusercontent.com/acme/widgets/main/README").ok();
+    assert!(raw.contains("[\"Basic "), "{raw}");
+    assert_eq!(env.lookups_and_mints(), (1, 1));
+    let audit = served.audit();
+    let line =
+        " operation=bazel repository=https://github.com/acme/widgets permissions=contents:read answered";
+    assert_eq!(audit.lines().filter(|it| it.ends_with(line)).count(), 5, "{audit}");
+    assert!(!audit.contains("s3cret") && !audit.contains("ghs_"), "{audit}");
+}
+
+#[test]
+fn bazel_inside_goes_on_without_a_token_for_other_hosts_and_owners() {
+    let env = TestEnv::new();
+    let served = Served::start(&env, &["--allow", "acme/widgets"]);
+    for uri in [
+        "https://evil.example/acme/widgets/archive/main.tar.gz",
+        "https://github.com.evil.example/acme/widgets",
+        "https://github.com@evil.example/acme/widgets",
+        "https://api.github.com/app/installations",
+        "https://github.com:8443/acme/widgets",
+        "http://github.com/acme/widgets/archive/main.tar.gz",
+        "https://github.com/acme",
+        // The App is installed there, and yet nobody allowed it.
+        "https://github.com/globex/gears/archive/main.tar.gz",
+        "https://github.com/bazelbuild/rules_go/releases/download/v1/rules_go.zip",
+    ] {
+        nothing(&bazel(&served, uri));
+    }
+    assert!(env.github.log().is_empty());
+    let audit = served.audit();
+    assert!(audit.contains(" operation=bazel repository=evil.example permissions=- declined\n"), "{audit}");
+    let foreign = " operation=bazel repository=https://github.com/globex/gears permissions=- declined: https://github.com/globex/gears is not allowed\n";
+    assert!(audit.contains(foreign), "{audit}");
+    // Another repository of an owner of whom one is allowed is named, so that it can be added.
+    let machine = bazel(&served, "https://github.com/acme/machine/archive/main.tar.gz");
+    refused(&machine, "https://github.com/acme/machine is not allowed");
+    assert!(env.github.log().is_empty());
+}
+
+#[test]
+fn what_is_not_for_bazel_to_ask_is_refused_at_the_socket_too() {
+    let env = TestEnv::new();
+    let served = Served::start(&env, &["--allow", "acme/widgets"]);
+    for request in [
+        &b"bazel\n\n"[..],
+        b"bazel\nuri=\n\n",
+        b"bazel\nuri=a b\n\n",
+        b"bazel\nuri=acme/widgets\n\n",
+        b"bazel\nuri=https://github.com/acme/widgets/../machine\n\n",
+        b"bazel\nuri=https://github.com/acme/machine\nhost=github.com\npath=acme/widgets\n\n",
+        b"bazel\nname=acme/machine\nuri=https://github.com/acme/widgets-evil\npermission[]=administration=write\n\n",
+    ] {
+        let answer = served.answer(request);
+        let shown = String::from_utf8_lossy(request);
+        assert!(answer == "declined\n\n" || answer.starts_with("refused\n") || shown.contains("/../"), "{answer}");
+    }
+    // A path with steps in it is of the repository that it begins with, and so is the token.
+    for it in &env.github.world().tokens {
+        assert!(it.repositories.as_ref().is_some_and(|ids| ids.len() == 1));
+    }
+    refused(&run(served.inside(HELPER).args(["bazel", "get"]), b"{}"), "the request is not JSON with a uri");
+    let mut alone = env.command(HELPER);
+    alone.args(["bazel", "get"]).env("GHAPP_SOCKET", "/nonexistent/socket");
+    let alone = run(&mut alone, json!({ "uri": ARCHIVE }).to_string().as_bytes());
+    refused(&alone, "cannot connect to /nonexistent/socket (GHAPP_SOCKET)");
+}
+
+#[test]
+fn bazel_inside_knows_the_hosts_of_a_server_that_is_configured_outside() {
+    let env = TestEnv::bare();
+    let key = env.write_private("keys/acme.pem", ACME_KEY);
+    env.configure(&format!(
+        "[[app]]\nid = '{ACME_APP}'\nprivate-key = '{}'\nhost = 'ghe.example'\n",
+        key.display()
+    ));
+    let served = Served::start(&env, &["--allow", "ghe.example/acme/widgets"]);
+    for uri in [
+        "https://ghe.example/acme/widgets/archive/main.tar.gz",
+        "https://ghe.example/api/v3/repos/acme/widgets/tarball",
+        "https://codeload.ghe.example/acme/widgets/tar.gz/main",
+    ] {
+        assert!(token(bazel(&served, uri)).starts_with("ghs_"), "{uri}");
+    }
+    nothing(&bazel(&served, ARCHIVE));
+    nothing(&bazel(&served, "https://ghe.example/api/v3/app"));
+}
+
+#[test]
+fn bazel_inside_has_nothing_of_a_repository_with_another_name_by_now() {
+    let env = TestEnv::new();
+    env.github.world().rename(("acme", "widgets"), ("globex", "secret"));
+    env.github.world().install(ACME_ON_ACME + 90, 101, "globex");
+    let served = Served::start(&env, &["--allow", "acme/widgets"]);
+    refused(&bazel(&served, ARCHIVE), "is globex/secret now, which is not allowed");
+}
