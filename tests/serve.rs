@@ -647,9 +647,20 @@ fn nobody_writes_into_the_audit_what_did_not_happen() {
     assert!(first.len() < 5000 && first.contains("repository=\"acme/x permissions=- answered"), "{first}");
     assert_eq!(audit.lines().count(), 2);
     // A password in a URL is nobody's business, wherever the URL stands.
-    served.answer(b"token\nname=https://me:s3cret@github.com/acme/machine\n\n");
-    served.answer(b"token\nrepository[]=https://me:s3cret@github.com/acme\n\n");
-    assert!(!served.audit().contains("s3cret"), "{}", served.audit());
+    for url in [
+        "https://me:s3cret@github.com/acme/machine",
+        "https://me:s/3cret@github.com/acme/machine",
+        "https://github.com/acme/machine/x?token=s3cret",
+        "me:s3cret@github.com/acme/machine",
+        "me:s3cret@github.com:acme/machine",
+        "s3cret@github.com/acme",
+    ] {
+        for key in ["name", "remote", "repository[]"] {
+            served.answer(format!("token\n{key}={url}\n\n").as_bytes());
+        }
+        run(served.inside(HELPER).args(["token", url]), b"");
+    }
+    assert!(!served.audit().contains("3cret"), "{}", served.audit());
 }
 
 #[cfg(target_os = "linux")]
