@@ -121,7 +121,10 @@ pub(crate) fn run(
         return Err(by_socket::not_here(name));
     }
     match command {
-        Command::Setup(options) => setup::setup(options, flags, world, &mut stdin, &mut output)?,
+        Command::Setup(options) => {
+            remind(flags, world);
+            setup::setup(options, flags, world, &mut stdin, &mut output)?;
+        }
         Command::Register(options) => register::register(&options, flags, world, &mut stdin, &mut output)?,
         Command::Doctor(options) => return doctor::doctor(&options, flags, world, &mut output),
         Command::Token(options) => {
@@ -136,6 +139,7 @@ pub(crate) fn run(
         Command::Bazel(options) => bazel::bazel(&options, flags, world, &mut stdin, &mut output)?,
         Command::Serve(options) => return serve::serve(&options, flags, world, &mut output),
         Command::Status(options) => {
+            remind(flags, world);
             return status::status(&options, &Config::load(flags, world)?, world, &mut output);
         }
         Command::Logout(options) => return logout::logout(&options, flags, world, &mut output),
@@ -152,6 +156,11 @@ pub(crate) fn run(
         Command::Man => man::man(definition, &mut output)?,
     }
     Ok(0)
+}
+
+/// Warns of a registration that is not finished.
+fn remind(flags: &Flags, world: &World<'_>) {
+    register::reminder(flags, world).iter().for_each(|what| world.terminal.warning(what));
 }
 
 /// That there is nothing to ask as.

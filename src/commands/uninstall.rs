@@ -13,7 +13,7 @@ use super::logout;
 use super::output::{Output, count, in_shell};
 use super::person::Person;
 use super::register;
-use super::setup::{Here, Written, typed_program};
+use super::setup::{Here, Written, kept_key, typed_program};
 use super::shim;
 use crate::cache::Cache;
 use crate::config::{Config, Flags};
@@ -77,8 +77,10 @@ pub(super) fn uninstall(
     }
     let shims = shim::found(world);
     plan.extend(shims.iter().map(|path| format!("{} is removed", path.display())));
-    let unfinished = register::unfinished(flags, world);
-    plan.extend(unfinished.iter().map(|path| format!("{} is removed", path.display())));
+    let unfinished = register::Remains::find(flags, world);
+    plan.extend(unfinished.record.iter().map(|path| format!("{} is removed", path.display())));
+    let mut keys = written.keys_that_stay(world);
+    keys.extend(unfinished.key);
     plan.extend(folder.map(|folder| format!("{} is removed", folder.display())));
     output.line(match options.dry_run {
         _ if plan.is_empty() => "there is nothing to remove",
@@ -87,6 +89,7 @@ pub(super) fn uninstall(
     })?;
     plan.iter().try_for_each(|line| output.line(&format!("  {line}")))?;
     if options.dry_run {
+        keys.iter().try_for_each(|key| output.line(&format!("  {}", kept_key(key))))?;
         return Ok(u8::from(failed));
     }
     if person.present && !plan.is_empty() && !person.agrees("continue?")? {
@@ -105,7 +108,7 @@ pub(super) fn uninstall(
     let troubles = written.take_back(world, output)?;
     troubles.iter().for_each(&mut warn);
     let is_taken_back = troubles.is_empty();
-    for path in shims.iter().chain(&unfinished) {
+    for path in shims.iter().chain(&unfinished.record) {
         match fs::remove_file(path) {
             Ok(()) => output.line(&format!("removed {}", path.display()))?,
             Err(e) => warn(&Error::new(format!("cannot remove {}: {}", path.display(), cause(&e)))),
@@ -123,7 +126,7 @@ pub(super) fn uninstall(
                 .line(&format!("{} is kept: it holds files that are not this program's", folder.display()))?;
         }
     }
-    tell_what_stays(flags, &written, world, output)?;
+    tell_what_stays(&keys, flags, &written, world, output)?;
     // It is needed as long as there is something to take back.
     if is_taken_back && !options.with_program {
         output.line(&format!(
@@ -136,17 +139,21 @@ pub(super) fn uninstall(
 
 /// Names what neither setup nor this program put there, or what takes somebody else to remove.
 fn tell_what_stays(
+    keys: &[String],
     flags: &Flags,
     written: &Written,
     world: &World<'_>,
     output: &mut Output<'_>,
 ) -> Result<()> {
-    for file in files_that_stay(flags, world).iter().take(MANY) {
-        let why = match has_private_key(file) {
-            true => "a private key is never deleted",
-            false => "setup did not write it, or it was edited since",
-        };
-        output.line(&format!("{} is kept: {why}", file.display()))?;
+    keys.iter().try_for_each(|key| output.line(&kept_key(key)))?;
+    let mut files = files_that_stay(flags, world);
+    files.retain(|file| !keys.iter().any(|key| Path::new(key) == file));
+    for file in files.iter().take(MANY) {
+        let shown = file.display().to_string();
+        output.line(&match has_private_key(file) {
+            true => kept_key(&shown),
+            false => format!("{shown} is kept: setup did not write it, or it was edited since"),
+        })?;
     }
     for (file, key, value) in calls_of_this_program()? {
         if !files::may_write(Path::new(&file)) {

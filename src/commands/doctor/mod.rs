@@ -6,7 +6,7 @@ mod github;
 mod report;
 
 use super::output::{Output, count};
-use super::{nothing_configured, place};
+use super::{nothing_configured, place, register};
 use crate::config::{Config, Flags, Selected, variables};
 use crate::error::Result;
 use crate::names::Place;
@@ -35,6 +35,9 @@ pub(super) fn doctor(
 ) -> Result<u8> {
     let mut report = Report::new(output, options.json);
     git::examine_git(&mut report)?;
+    if let Some(what) = register::reminder(flags, world) {
+        report.warning("registration", what)?;
+    }
     let config = match Config::load(flags, world) {
         Ok(config) => config,
         Err(why) => {

@@ -12,9 +12,10 @@ mod manifest;
 mod page;
 mod peer;
 mod record;
+mod unfinished;
 
 use std::io::BufRead;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ use crate::world::World;
 use dialogue::Dialogue;
 use manifest::Manifest;
 use record::{App, Left, Record};
+
+pub(super) use unfinished::{Remains, reminder};
 
 /// How often GitHub is asked whether it knows a new App, and how long: its key, and the App itself.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -92,10 +95,13 @@ struct Target<'t> {
 impl Target<'_> {
     /// The page that lists the owner's Apps.
     fn settings_page(&self) -> String {
-        let Self { host, organization, .. } = self;
-        let folder = organization.map_or_else(String::new, |name| format!("organizations/{name}/"));
-        format!("https://{host}/{folder}settings/apps")
+        settings_page(&self.host.to_string(), self.organization)
     }
+}
+
+fn settings_page(host: &str, organization: Option<&str>) -> String {
+    let folder = organization.map_or_else(String::new, |name| format!("organizations/{name}/"));
+    format!("https://{host}/{folder}settings/apps")
 }
 
 pub(super) fn register(
@@ -118,17 +124,17 @@ pub(super) fn register(
         configuration: &configuration,
         keyring: options.keyring,
         deadline: config.cache.deadline,
-        command: command(options, &rule.host, flags, world),
+        command: command(&rule.host.to_string(), options.organization.as_deref(), flags, world),
     };
     if options.keyring && !keyring::is_there(world) {
         return Err(Error::new("there is no keyring that answers")
             .hint("leave out --keyring: the key is kept in a file then"));
     }
-    let record = Record::beside(&configuration);
+    let record = Record::beside(&configuration, world);
     if options.new {
         record.forget()?;
     }
-    let app = match record.read(&target)? {
+    let app = match unfinished::of_target(&record, &target, flags, world)? {
         Some(Left::App(app)) => {
             output.line(&format!(
                 "an earlier run made App {}; this one goes on with it (--new makes another App)",
@@ -158,19 +164,14 @@ pub(super) fn register(
 }
 
 /// What a person types to go on.
-fn command(options: &Options, host: &Host, flags: &Flags, world: &World<'_>) -> String {
-    let host = Some(host).filter(|host| **host != Host::github()).map(|host| format!(" --host {host}"));
-    let organization = options.organization.as_ref().map(|name| format!(" --organization {name}"));
+fn command(host: &str, organization: Option<&str>, flags: &Flags, world: &World<'_>) -> String {
+    let host = Some(host).filter(|host| **host != *Host::github().to_string());
+    let host = host.map(|host| format!(" --host {}", in_shell(host)));
+    let organization = organization.map(|name| format!(" --organization {}", in_shell(name)));
     let file = flags.config_file(&world.variables);
     let file = file.map(|file| format!(" --config {}", in_shell(&file.display().to_string())));
     let all = [host, organization, file].into_iter().flatten().collect::<String>();
     format!("{} register{all}", setup::typed_program(world))
-}
-
-/// The file that notes what is not finished, if there is one and no private key is in it.
-pub(super) fn unfinished(flags: &Flags, world: &World<'_>) -> Option<PathBuf> {
-    let record = Record::beside(&setup::user_configuration(flags, world).ok()?);
-    record.is_to_be_removed().then(|| record.path().to_owned())
 }
 
 /// What a browser asks for, and the code in that, for who knows the state: whatever the bytes are.

@@ -1,5 +1,6 @@
 //! What is left of a registration that did not come to its end: a file beside the configuration, for this user alone.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -8,12 +9,14 @@ use zeroize::Zeroizing;
 use super::Target;
 use crate::error::{Error, Result, cause};
 use crate::files::{Access, Writing, is_absent, make_private_folder, read_own_text, write_whole};
-use crate::names::Host;
 use crate::secret::Secret;
+use crate::world::World;
 
 /// The file.
 pub(super) struct Record {
     path: PathBuf,
+    /// The folders that go with it if nothing else is in them: the program's own, and those that were not there.
+    folders: Vec<PathBuf>,
 }
 
 /// An App that was made.
@@ -36,6 +39,15 @@ pub(super) enum Left {
     Key(App, Secret),
     /// The App is made, and its key is in its place.
     App(App),
+}
+
+/// An earlier registration.
+pub(super) struct Earlier {
+    /// Where it was, and for which organisation, as the file says.
+    pub(super) host: String,
+    pub(super) organization: Option<String>,
+    /// `None` if it came to nothing: the file was to show that there is room for a key.
+    pub(super) left: Option<Left>,
 }
 
 #[derive(Deserialize)]
@@ -62,8 +74,14 @@ struct Written<'w> {
 
 impl Record {
     /// The record of registrations for a configuration.
-    pub(super) fn beside(configuration: &Path) -> Self {
-        Self { path: configuration.with_file_name("register.json") }
+    pub(super) fn beside(configuration: &Path, world: &World<'_>) -> Self {
+        let own = world.folders.user_config.as_ref().and_then(|file| file.parent());
+        let folder = configuration.parent().into_iter().flat_map(Path::ancestors);
+        let folders = folder.take_while(|folder| Some(*folder) == own || !folder.exists());
+        Self {
+            path: configuration.with_file_name("register.json"),
+            folders: folders.map(Path::to_owned).collect(),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -75,11 +93,11 @@ impl Record {
         read_own_text(&self.path).is_ok_and(|text| !Zeroizing::new(text).contains("-----BEGIN"))
     }
 
-    /// What an earlier run left, if it was for the same account.
+    /// What an earlier run left; `None` if there was none.
     ///
     /// # Errors
-    /// If it was for another one, if somebody else can have written that, or if it is damaged.
-    pub(super) fn read(&self, target: &Target<'_>) -> Result<Option<Left>> {
+    /// If somebody else can have written that, or if it is damaged.
+    pub(super) fn read(&self) -> Result<Option<Earlier>> {
         const AFRESH: &str = "to make another App: git-credential-ghapp register --new";
         let shown = self.path.display();
         let text = match read_own_text(&self.path) {
@@ -87,29 +105,14 @@ impl Record {
             Err(e) if is_absent(&e) => return Ok(None),
             Err(e) => return Err(Error::new(format!("{shown} is not used: {}", cause(&e))).hint(AFRESH)),
         };
-        let read: Read = serde_json::from_str(&text)
+        let Read { host, organization, code, app, pem } = serde_json::from_str(&text)
             .map_err(|_| Error::new(format!("{shown} is damaged")).hint(AFRESH))?;
-        let same = |one: Option<&str>, other: Option<&str>| {
-            one.map(str::to_ascii_lowercase) == other.map(str::to_ascii_lowercase)
-        };
-        if read.host != target.host.to_string() || !same(read.organization.as_deref(), target.organization) {
-            let owner = read.organization.as_ref().map_or_else(String::new, |name| format!(" for {name}"));
-            let what = format!("an earlier run for an App{owner} on {} is not finished", read.host);
-            let organization =
-                read.organization.map_or_else(String::new, |name| format!(" --organization {name}"));
-            let github = Host::github().to_string();
-            let host = Some(read.host).filter(|host| *host != github);
-            let host = host.map_or_else(String::new, |host| format!(" --host {host}"));
-            return Err(Error::new(what).hint(format!(
-                "to go on with that one: git-credential-ghapp register{host}{organization}; to make another App: add --new"
-            )));
-        }
-        Ok(match (read.app, read.pem) {
+        let left = match (app, pem) {
             (Some(app), Some(key)) => Some(Left::Key(app, key)),
             (Some(app), None) => Some(Left::App(app)),
-            // Without a code it was to show that there is room for one.
-            (None, _) => read.code.map(Left::Code),
-        })
+            (None, _) => code.map(Left::Code),
+        };
+        Ok(Some(Earlier { host, organization, left }))
     }
 
     /// Notes that GitHub gave a code.
@@ -162,12 +165,15 @@ impl Record {
 
     /// Forgets what was noted.
     pub(super) fn forget(&self) -> Result<()> {
-        match std::fs::remove_file(&self.path) {
+        match fs::remove_file(&self.path) {
             Err(e) if !is_absent(&e) => {
-                Err(Error::new(format!("cannot remove {}: {}", self.path.display(), cause(&e))))
+                return Err(Error::new(format!("cannot remove {}: {}", self.path.display(), cause(&e))));
             }
-            _ => Ok(()),
+            _ => {}
         }
+        // One that has other files in it stays, and so do those above.
+        self.folders.iter().for_each(|folder| drop(fs::remove_dir(folder)));
+        Ok(())
     }
 
     fn not_written(&self, why: &str) -> Error {

@@ -10,6 +10,7 @@ use super::change::Change;
 use super::files::replace_private;
 use super::key::absolute;
 use crate::app::key::keyring;
+use crate::config::Config;
 use crate::error::{Error, Result, cause};
 use crate::files::{is_absent, read_own_text, read_own_text_of_machine};
 use crate::git::config::Scope;
@@ -181,6 +182,28 @@ impl Journal {
     pub(super) fn apps(&self, which: &Which<'_>, world: &World<'_>) -> Result<Vec<String>> {
         let meant = self.read(world)?.into_iter().filter(|entry| which.meets(entry));
         Ok(meant.map(|entry| entry.app).collect())
+    }
+
+    /// Where the private keys are that stay when this is taken back, although they are in a place of this program's:
+    /// `register` put them there. As a configuration names them.
+    pub(super) fn keys_that_stay(&self, which: &Which<'_>, world: &World<'_>) -> Result<Vec<String>> {
+        let folder = self.path.with_file_name("keys");
+        let is_there = |place: &str| match keyring::name(place) {
+            Some(name) => keyring::read(name, world).is_ok(),
+            None => Path::new(place).parent() == Some(&folder) && Path::new(place).exists(),
+        };
+        let mut places = Vec::new();
+        for entry in self.read(world)?.iter().filter(|entry| which.meets(entry)) {
+            let moved = self.key_places(&entry.app, world)?;
+            for change in &entry.changes {
+                let Change::File { path, after, .. } = change else { continue };
+                let Ok(config) = Config::of_file(after, path, &world.folders) else { continue };
+                let rules = config.rules.iter().filter(|rule| rule.app_id == entry.app);
+                let named = rules.flat_map(|rule| rule.identity.keys()).filter_map(|key| key.setting());
+                places.extend(named.filter(|place| !moved.contains(place) && is_there(place)));
+            }
+        }
+        Ok(each_once(places))
     }
 
     /// The places that setup moved private keys of an App to, as a configuration names them.

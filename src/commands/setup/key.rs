@@ -148,6 +148,13 @@ pub(in crate::commands) fn new_place(
     free_file(&absolute(&configuration.with_file_name("keys")), slug).display().to_string()
 }
 
+/// That a key stays, which a configuration names so.
+pub(in crate::commands) fn kept(setting: &str) -> String {
+    let place =
+        keyring::name(setting).map_or_else(|| setting.to_owned(), |name| format!("{name} in the keyring"));
+    format!("{place} is kept: a private key is never deleted")
+}
+
 /// Puts the key of a new App there, unless it is there already.
 pub(in crate::commands) fn keep(key: &Secret, place: &str, world: &World<'_>) -> Result<()> {
     if let Some(name) = keyring::name(place) {

@@ -4,6 +4,7 @@ use super::super::cached::cached;
 use super::super::output::{Output, count, in_shell, time};
 use super::git_side::typed_program;
 use super::journal::{Journal, Which, each_once};
+use super::key::kept;
 use crate::commands::person::Person;
 use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
@@ -29,6 +30,7 @@ pub(super) fn undo(
         return output.line("there is nothing to undo: setup has written nothing");
     }
     let tokens = tokens_that_stay(journal, which, flags, world)?;
+    let keys = journal.keys_that_stay(which, world)?;
     if dry_run || person.present {
         let heading = if dry_run { "this would be undone:" } else { "this will be undone:" };
         output.line(heading)?;
@@ -36,6 +38,7 @@ pub(super) fn undo(
         if let Some((tokens, _)) = &tokens {
             output.line(&format!("{tokens}; to revoke before: {} logout --all", typed_program(world)))?;
         }
+        keys.iter().try_for_each(|key| output.line(&kept(key)))?;
     }
     if dry_run {
         return Ok(());
@@ -46,13 +49,17 @@ pub(super) fn undo(
     let mut undone = Vec::new();
     let all = journal.undo(which, world, &mut undone);
     tell(undone, output)?;
-    if let Some((tokens, app)) = tokens.filter(|_| !person.present) {
+    if person.present {
+        return all;
+    }
+    if let Some((tokens, app)) = tokens {
         let program = typed_program(world);
         let app = in_shell(&app);
         output.line(&format!(
             "{tokens}; to revoke: {program} logout --all --app-id {app} --private-key FILE"
         ))?;
     }
+    keys.iter().try_for_each(|key| output.line(&kept(key)))?;
     all
 }
 
@@ -114,6 +121,12 @@ impl Written {
             }
         }
         (lines, troubles)
+    }
+
+    /// Where the private keys are that stay, as a configuration names them. What cannot be read is told by the preview.
+    pub(in crate::commands) fn keys_that_stay(&self, world: &World<'_>) -> Vec<String> {
+        let keys = self.journals.iter().map(|it| it.keys_that_stay(&Which::default(), world));
+        keys.flat_map(Result::unwrap_or_default).collect()
     }
 
     /// Takes it back, tells what was, and gives why not all of it was.
