@@ -382,6 +382,11 @@ fn mistakes_on_the_command_line_and_in_the_configuration() {
         "token --fresch",
         "token --app --fresh",
         "token --app --expires-in 3600",
+        "token --app --expires-in soon",
+        "register --port x",
+        "register --port 70000",
+        "register --port -1",
+        "register --port=",
         "setup --move-key drawer",
         "exec",
         "exec no-such-program",
@@ -389,6 +394,8 @@ fn mistakes_on_the_command_line_and_in_the_configuration() {
         "token not/a/repository",
         "--host https://github.com token acme",
         "--scope everything token acme",
+        "--deadline soon token acme",
+        "--min-fresh 99999999999999999999 token acme",
     ] {
         session.run(&env, line.split(' ').filter(|word| !word.is_empty()));
     }

@@ -308,6 +308,25 @@ fn a_proxy_that_refuses_is_not_asked_again_and_again() {
 }
 
 #[test]
+fn a_proxy_that_fails_is_told_with_what_it_answered() {
+    for (answer, expected) in [
+        (
+            "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
+            "does not connect to api.github.com: it returned 502\n",
+        ),
+        ("", "does not connect to api.github.com: proxy server did not respond\n"),
+        ("hello\r\n\r\n", "error: api.github.com, or a proxy before it, does not answer with HTTP\n"),
+    ] {
+        let env = TestEnv::new().with("GHAPP_DEADLINE", "1");
+        let (proxy, _) = proxy_that_answers(answer);
+        env.git_config("http.proxy", &format!("http://{proxy}"));
+        let failed = env.get("github.com", "acme/widgets");
+        assert!(failed.stderr.contains(expected), "{failed:?}");
+        assert!(failed.stderr.lines().last().unwrap().contains("hint: check "), "{failed:?}");
+    }
+}
+
+#[test]
 fn the_name_that_cannot_be_resolved_is_told() {
     let env = TestEnv::new().with("GHAPP_DEADLINE", "1");
     env.git_config("http.proxy", "http://proxy.invalid:3128");

@@ -12,6 +12,7 @@ mod installations;
 mod logout;
 mod man;
 mod narrow;
+mod number;
 mod output;
 mod person;
 pub(crate) mod place;

@@ -510,19 +510,13 @@ impl Given<'_> {
         ConfiguredCommand::new(setting, &words, self.resolve, &self.origin)
     }
 
-    fn number(&self) -> Result<i64> {
-        match &self.value {
-            Value::Number(number) => Ok(*number),
-            _ => Err(Error::new(format!("{:?} is not a number ({})", self.text(), self.origin))),
-        }
-    }
-
     fn seconds(&self, name: &str, least: i64, most: i64, hint: &str) -> Result<i64> {
-        let seconds = self.number()?;
-        if (least..=most).contains(&seconds) {
-            return Ok(seconds);
-        }
-        let range = format!("{name} must be {least} to {most} seconds, not {seconds} ({})", self.origin);
+        let given = match &self.value {
+            Value::Number(seconds) if (least..=most).contains(seconds) => return Ok(*seconds),
+            Value::Number(seconds) => seconds.to_string(),
+            _ => format!("{:?}", self.text()),
+        };
+        let range = format!("{name} must be {least} to {most} seconds, not {given} ({})", self.origin);
         Err(Error::new(range).hint(hint))
     }
 

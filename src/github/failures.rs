@@ -198,7 +198,7 @@ pub(super) fn server_error(api: &ApiUrl, status: u16) -> Failure {
     Failure::Unreachable(error)
 }
 
-const CHECK_ADDRESS: &str =
+pub(super) const CHECK_ADDRESS: &str =
     "check host and api-url in the configuration, and whether a proxy answers instead";
 
 fn check_address(reply: &Reply) -> &'static str {

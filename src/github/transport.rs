@@ -12,7 +12,9 @@ use ureq::http::{HeaderMap, Method, Request};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
-use super::failures::{Failure, RateLimit, limited_by_another, rate_limit, rate_limited, server_error};
+use super::failures::{
+    CHECK_ADDRESS, Failure, RateLimit, limited_by_another, rate_limit, rate_limited, server_error,
+};
 use super::reply::Reply;
 use crate::error::{Error, cause};
 use crate::git::network::Way;
@@ -293,8 +295,11 @@ impl<'a> Transport<'a> {
             },
             ureq::Error::ConnectProxyFailed(why) => self.not_let_through(&why),
             ureq::Error::BodyExceedsLimit(limit) => Unanswered::Lasting(
-                Error::new(format!("{host} sent an answer of more than {limit} bytes"))
-                    .hint("check host and api-url in the configuration, and whether a proxy answers instead"),
+                Error::new(format!("{host} sent an answer of more than {limit} bytes")).hint(CHECK_ADDRESS),
+            ),
+            ureq::Error::Protocol(_) => Unanswered::Lasting(
+                Error::new(format!("{host}, or a proxy before it, does not answer with HTTP"))
+                    .hint(CHECK_ADDRESS),
             ),
             other => {
                 let what = format!("cannot talk to {host}: {other}");
@@ -318,10 +323,13 @@ impl<'a> Transport<'a> {
                 Error::new(format!("the proxy {name} does not connect to {host}: it returned {status}"))
                     .hint(format!("ask who runs it to let {host} through, or check http.proxy and HTTPS_PROXY")),
             ),
-            _ => Unanswered::Passing(
-                Error::new(format!("the proxy {name} does not connect to {host}: {why}"))
-                    .hint("check http.proxy or HTTPS_PROXY"),
-            ),
+            _ => {
+                let why = status.map_or_else(|| why.to_owned(), |status| format!("it returned {status}"));
+                Unanswered::Passing(
+                    Error::new(format!("the proxy {name} does not connect to {host}: {why}"))
+                        .hint("check http.proxy or HTTPS_PROXY"),
+                )
+            }
         }
     }
 
@@ -350,8 +358,7 @@ impl<'a> Transport<'a> {
                     .hint("name its CA: git config --global http.sslCAInfo FILE, or set SSL_CERT_FILE")
             }
             rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
-                Error::new(format!("the certificate of {host} is for another name"))
-                    .hint("check host and api-url in the configuration, and whether a proxy answers instead")
+                Error::new(format!("the certificate of {host} is for another name")).hint(CHECK_ADDRESS)
             }
             rustls::Error::InvalidCertificate(Revoked) => {
                 Error::new(format!("the certificate of {host} is revoked"))
@@ -361,8 +368,9 @@ impl<'a> Transport<'a> {
                 Error::new(format!("the certificate of {host} is not valid: {why}"))
                     .hint("ask who runs the server or the proxy for a new certificate")
             }
-            rustls::Error::InvalidMessage(_) => Error::new(format!("{host} does not answer with TLS"))
-                .hint("check host and api-url in the configuration, and whether a proxy answers instead"),
+            rustls::Error::InvalidMessage(_) => {
+                Error::new(format!("{host} does not answer with TLS")).hint(CHECK_ADDRESS)
+            }
             other => Error::new(format!("no secure connection to {host}: {other}")),
         })
     }

@@ -20,6 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::narrow;
+use super::number;
 use super::output::{Output, in_shell};
 use super::setup;
 use crate::app::key::keyring;
@@ -68,7 +69,7 @@ pub(crate) struct Options {
     #[arg(long)]
     no_browser: bool,
     /// The page's port on this machine; default: one that is free
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, allow_negative_numbers = true, value_parser = number::within::<u16>(1..=65535))]
     port: Option<u16>,
     /// Make another App, instead of going on with what an earlier run left
     #[arg(long)]

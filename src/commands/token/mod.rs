@@ -11,7 +11,7 @@ use clap::ValueHint;
 use zeroize::Zeroizing;
 
 use super::output::{Output, time};
-use super::{by_socket, installations, narrow, place};
+use super::{by_socket, installations, narrow, number, place};
 use crate::app::jwt;
 use crate::config::{Config, Flags, Selected};
 use crate::error::{Error, Result};
@@ -55,7 +55,7 @@ pub(crate) struct Options {
     app: bool,
     /// How long the JWT is valid, at most 600
     #[arg(long, value_name = "SECONDS", requires = "app", default_value_t = jwt::LIFETIME)]
-    #[arg(value_parser = clap::value_parser!(i64).range(1..=jwt::LONGEST))]
+    #[arg(allow_negative_numbers = true, value_parser = number::within::<i64>(1..=jwt::LONGEST))]
     expires_in: i64,
     /// With --keep-fresh: the command and its arguments
     #[arg(index = 2, last = true, value_name = "CMD", requires = "keep_fresh")]
