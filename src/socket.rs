@@ -52,6 +52,9 @@ pub(crate) struct Message {
     attributes: Vec<(String, Zeroizing<String>)>,
 }
 
+/// What both sides say of themselves.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// What helps where one side does not understand the other.
 pub(crate) const SAME_VERSION: &str = "use the same version of git-credential-ghapp on both sides";
 
@@ -103,7 +106,6 @@ impl Message {
     }
 
     /// All values of an attribute.
-    #[cfg(unix)]
     pub(crate) fn values<'m>(&'m self, key: &'m str) -> impl Iterator<Item = &'m str> {
         self.attributes.iter().filter(move |(it, _)| it == key).map(|(_, value)| value.as_str())
     }

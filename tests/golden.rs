@@ -8,9 +8,10 @@ mod common;
 
 use common::fresh::Fresh;
 use common::registering::{Registering, post};
+use common::served::Served;
 use common::{
     ACME_APP, ACME_ON_ACME, ACME_ON_GLOBEX, GLOBEX_APP, LOOKUP, MINT, PROBE, REQUEST, Ran, TestEnv, WIDGETS,
-    has, skip,
+    has, run, skip,
 };
 use github_simulator::{Effect, GLOBEX_KEY, ROGUE_KEY, Selection};
 use snapbox::{assert_data_eq, file};
@@ -55,7 +56,8 @@ fn stable(env: &TestEnv, text: &str) -> String {
     let simulator = env.folder.path().display().to_string();
     let proxy = env.github.proxy().trim_start_matches("http://").to_owned();
     let text = text.replace(PROGRAM, "[PROGRAM]").replace(&home, "[HOME]").replace(&simulator, "[FOLDER]");
-    let text = text.replace(&proxy, "[PROXY]");
+    let version = concat!("git-credential-ghapp ", env!("CARGO_PKG_VERSION"));
+    let text = text.replace(&proxy, "[PROXY]").replace(version, "git-credential-ghapp [VERSION]");
     text.lines().map(|line| stable_line(line) + "\n").collect()
 }
 
@@ -345,6 +347,31 @@ fn lists_of_what_there_is() {
         session.run(&bare, [command]);
     }
     assert_data_eq!(session.0, file!["golden/lists.txt"].raw());
+}
+
+#[test]
+fn inside_of_a_sandbox() {
+    let env = TestEnv::new();
+    let mut session = Session::default();
+    {
+        let served = Served::start(&env, &["--allow", "acme/widgets", "--permissions", "contents=write"]);
+        let mut inside = |note: &str, arguments: &[&str]| {
+            session.note(note);
+            let line = format!("git-credential-ghapp {}", arguments.join(" "));
+            session.add(&env, &line, &run(served.inside(PROGRAM).args(arguments), b""));
+        };
+        inside("who serves, and what", &["status"]);
+        inside("the way that git goes", &["doctor"]);
+        inside("a repository that is not allowed", &["doctor", "acme/machine"]);
+        inside("what needs the App itself", &["installations"]);
+    }
+    let socket = env.folder.path().join("run/socket").display().to_string();
+    let env = env.with("GHAPP_SOCKET", socket);
+    for command in ["status", "doctor"] {
+        session.note("nobody serves any more");
+        session.run(&env, [command]);
+    }
+    assert_data_eq!(session.0, file!["golden/inside.txt"].raw());
 }
 
 #[test]

@@ -71,6 +71,18 @@ fn status() {
     assert_eq!(described("status"), works.into_iter().chain(fails).chain(token).collect());
 }
 
+#[cfg(unix)]
+#[test]
+fn status_by_a_socket() {
+    let env = TestEnv::new();
+    let served = common::served::Served::start(&env, &["--allow", "acme"]);
+    let told = common::run(served.inside(common::served::HELPER).args(["status", "--json"]), b"").ok();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(fields(&told), of("apps tokens served"));
+    assert_eq!(fields(&told["served"]), of("socket version allowed not_listed permissions"));
+    assert_eq!(described("status with GHAPP_SOCKET"), fields(&told["served"]));
+}
+
 #[test]
 fn doctor() {
     let env = env();

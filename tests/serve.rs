@@ -539,7 +539,7 @@ fn token_gives_a_narrowed_token_in_every_format_and_neither_the_jwt_nor_a_new_on
     refused(&["token", "gitlab.example/acme/widgets"], "nothing is served");
     refused(&["token", "--app"], "token --app needs the App itself, and GHAPP_SOCKET is set");
     refused(&["token", "--fresh"], "token --fresh needs the App itself");
-    for command in ["doctor", "status", "logout", "installations", "repositories"] {
+    for command in ["logout", "installations", "repositories"] {
         refused(&[command], &format!("{command} needs the App itself"));
     }
     assert_eq!(env.github.world().count(MINT), 2);

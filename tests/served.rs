@@ -5,6 +5,9 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixListener;
+
 use common::served::{HELPER, Served, reach};
 use common::{ACME_APP, ACME_ON_ACME, Ran, TestEnv, run};
 use github_simulator::ACME_KEY;
@@ -145,4 +148,130 @@ fn bazel_inside_has_nothing_of_a_repository_with_another_name_by_now() {
     env.github.world().install(ACME_ON_ACME + 90, 101, "globex");
     let served = Served::start(&env, &["--allow", "acme/widgets"]);
     refused(&bazel(&served, ARCHIVE), "is globex/secret now, which is not allowed");
+}
+
+#[test]
+fn status_inside_says_who_serves_and_what() {
+    let env = TestEnv::new();
+    let arguments = ["--allow", "acme/widgets", "--allow", "globex", "--permissions", "contents=read"];
+    let served = Served::start(&env, &arguments);
+    let ask = |arguments: &[&str]| run(served.inside(HELPER).args(arguments), b"");
+    let shown = ask(&["status"]).ok();
+    let version = env!("CARGO_PKG_VERSION");
+    let first =
+        format!("git-credential-ghapp {version} serves at {} (GHAPP_SOCKET)\n", served.socket.display());
+    assert!(shown.contains(&first), "{shown}");
+    let json: Value = serde_json::from_str(&ask(&["status", "--json"]).ok()).unwrap();
+    let expected = json!({
+        "socket": served.socket,
+        "version": version,
+        "allowed": ["https://github.com/acme/widgets", "https://github.com/globex"],
+        "not_listed": 0,
+        "permissions": {"contents": "read"},
+    });
+    assert_eq!(json, json!({"apps": [], "tokens": [], "served": expected}));
+    // Nothing is asked of GitHub for it, and it is noted.
+    assert!(env.github.log().is_empty());
+    assert_eq!(served.audit().matches(" operation=status repository=- permissions=- answered\n").count(), 2);
+    let mut alone = env.command(HELPER);
+    let alone = run(alone.arg("status").env("GHAPP_SOCKET", "/nonexistent/socket"), b"");
+    refused(&alone, "cannot connect to /nonexistent/socket (GHAPP_SOCKET)");
+}
+
+#[test]
+fn status_inside_names_the_first_ones_of_very_many() {
+    let env = TestEnv::new();
+    let names: Vec<String> = (0..700).map(|number| format!("acme/{}{number}", "x".repeat(90))).collect();
+    let arguments: Vec<&str> = names.iter().flat_map(|name| ["--allow", name]).collect();
+    let served = Served::start(&env, &arguments);
+    let ask = |arguments: &[&str]| run(served.inside(HELPER).args(arguments), b"").ok();
+    let json: Value = serde_json::from_str(&ask(&["status", "--json"])).unwrap();
+    assert_eq!(json["served"]["allowed"].as_array().unwrap().len(), 500);
+    assert_eq!((&json["served"]["not_listed"], &json["served"]["permissions"]), (&200.into(), &Value::Null));
+    assert!(ask(&["status"]).contains(" and 690 more\n"));
+}
+
+#[test]
+fn doctor_inside_goes_the_way_that_git_goes() {
+    let env = TestEnv::new();
+    let served = Served::start(&env, &["--allow", "acme/widgets"]);
+    let doctor = |home_has: &dyn Fn(), arguments: &[&str]| {
+        let mut command = served.inside(HELPER);
+        home_has();
+        let ran = run(command.arg("doctor").arg("--json").args(arguments), b"");
+        let json: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
+        let steps = json["steps"].as_array().unwrap().clone();
+        let of = |result: &str| -> Vec<String> {
+            let its = steps.iter().filter(|it| it["result"] == result);
+            its.map(|it| format!("{}: {}", it["step"].as_str().unwrap(), it["message"].as_str().unwrap()))
+                .collect()
+        };
+        (ran.code, of("ok"), of("warning"), of("failure"))
+    };
+    let (code, fine, warnings, failures) = doctor(&|| (), &[]);
+    assert_eq!((code, warnings, failures), (Some(0), vec![], vec![]));
+    assert!(
+        fine.iter().any(|it| it == "fetch: git ls-remote https://github.com/acme/widgets works"),
+        "{fine:?}"
+    );
+    // By the name of the repository, or in a clone of it.
+    assert_eq!(doctor(&|| (), &["acme/widgets"]).0, Some(0));
+    // What is not allowed.
+    let (code, _, _, failures) = doctor(&|| (), &["acme/machine"]);
+    assert_eq!(
+        (code, failures),
+        (Some(1), vec!["token: https://github.com/acme/machine is not allowed".to_owned()])
+    );
+    let (_, _, _, failures) = doctor(&|| (), &["https://gitlab.example/acme/widgets"]);
+    assert!(failures[0].contains("nothing is served at "), "{failures:?}");
+    // git does not ask this helper.
+    let inside = env.folder.path().join("inside/.gitconfig");
+    let (code, _, _, failures) = doctor(&|| std::fs::write(&inside, "").unwrap(), &[]);
+    assert_eq!(code, Some(1));
+    assert!(failures[0].starts_with("helpers: git asks no helper for "), "{failures:?}");
+    assert!(!served.audit().contains("ghs_"));
+}
+
+#[test]
+fn doctor_inside_says_what_is_wrong_with_the_socket() {
+    let env = TestEnv::new();
+    let doctor = |socket: &str, key: &str| {
+        let mut command = env.command(HELPER);
+        run(command.arg("doctor").env("GHAPP_SOCKET", socket).env("GHAPP_PRIVATE_KEY", key), b"")
+    };
+    let ran = doctor("/nonexistent/socket", "");
+    assert_eq!(ran.code, Some(1));
+    let failure = "failure  socket: cannot connect to /nonexistent/socket (GHAPP_SOCKET): no such file or directory\n         hint: ";
+    assert!(ran.stdout.contains(failure) && ran.stdout.ends_with("1 failure, 0 warnings\n"), "{ran:?}");
+    let served = Served::start(&env, &["--allow", "acme/widgets"]);
+    let ran = doctor(served.socket.to_str().unwrap(), ACME_KEY);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("warning  environment: GHAPP_PRIVATE_KEY is set here"), "{ran:?}");
+}
+
+#[test]
+fn whoever_serves_with_another_version_is_named() {
+    let env = TestEnv::new();
+    let path = env.folder.path().join("other");
+    let listener = UnixListener::bind(&path).unwrap();
+    let doctor = |answers: &[&str]| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for answer in answers {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    let _ = stream.read(&mut [0; 4096]);
+                    let _ = stream.write_all(answer.as_bytes());
+                }
+            });
+            run(env.command(HELPER).arg("doctor").env("GHAPP_SOCKET", &path), b"").stdout
+        })
+    };
+    let other = "answered\nversion=9.9\nallowed[]=https://github.com/acme/widgets\n\n";
+    let told = doctor(&[other, "refused\nerror=no\n\n"]);
+    assert!(told.contains(", and 9.9 serves\n         hint: use the same version"), "{told}");
+    assert!(told.contains("failure  token: no\n"), "{told}");
+    let told = doctor(&["refused\nerror=there is no such operation\n\n"]);
+    assert!(told.contains("failure  socket: there is no such operation\n"), "{told}");
+    let told = doctor(&["answered\nversion=9.9\u{1b}[2J\n\n"]);
+    assert!(told.contains("failure  socket: the message holds a control character\n"), "{told}");
 }

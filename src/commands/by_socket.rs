@@ -1,15 +1,17 @@
-//! `token`, `exec`, `shim` and `bazel` where the key is elsewhere: whoever serves at the socket is asked.
+//! What a person calls where the key is elsewhere: whoever serves at the socket is asked.
 
 use std::ffi::OsStr;
 
+use serde::Serialize;
 use ureq::http::Uri;
 
 use super::narrow::Narrow;
+use super::output::what_it_may;
 use super::token::Given;
 use super::{bazel, place, token};
 use crate::error::{Error, Result};
 use crate::socket::{self, ANSWERED, Message};
-use crate::token::Token;
+use crate::token::{Permissions, Token};
 use crate::world::World;
 
 /// Which token is asked for.
@@ -88,6 +90,59 @@ pub(super) fn token_for_bazel(socket: &OsStr, uri: &Uri, world: &World<'_>) -> R
         return Ok(None);
     }
     token::token_of(&answer, world.clock).map(Some)
+}
+
+/// What it is called to ask what is served.
+pub(super) const STATUS: &str = "status";
+
+/// Who serves at the socket, and what.
+#[derive(Debug, Serialize)]
+pub(super) struct Served {
+    /// The socket.
+    pub(super) socket: String,
+    /// The version of the program that serves.
+    pub(super) version: String,
+    /// The repositories and owners that tokens are given out for: their addresses, the first ones of very many.
+    pub(super) allowed: Vec<String>,
+    /// How many there are besides.
+    pub(super) not_listed: usize,
+    /// What tokens may do at most; `None`: what the rules outside say.
+    pub(super) permissions: Option<Permissions>,
+}
+
+impl Served {
+    /// What tokens are for, in words.
+    pub(super) fn whom(&self) -> String {
+        const MOST_SHOWN: usize = 10;
+        let shown = self.allowed.iter().take(MOST_SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        match self.allowed.len().saturating_sub(MOST_SHOWN).saturating_add(self.not_listed) {
+            0 => shown,
+            more => format!("{shown} and {more} more"),
+        }
+    }
+
+    /// What they may do, in words.
+    pub(super) fn what(&self) -> String {
+        what_it_may(self.permissions.as_ref(), "what the rules allow where serve runs")
+    }
+}
+
+/// Asks what is served.
+///
+/// # Errors
+/// If there is no answer, or a refusal.
+pub(super) fn served(socket: &OsStr, world: &World<'_>) -> Result<Served> {
+    let answer = socket::ask(socket, &Message::new(STATUS), world)?;
+    let permissions = answer.values("permission[]").filter_map(|it| it.split_once('='));
+    let permissions: Permissions =
+        permissions.map(|(name, level)| (name.to_owned(), level.to_owned())).collect();
+    Ok(Served {
+        socket: socket.to_string_lossy().into_owned(),
+        version: answer.value("version").unwrap_or("of an unknown version").to_owned(),
+        allowed: answer.values("allowed[]").map(str::to_owned).collect(),
+        not_listed: answer.value("not_listed").and_then(|text| text.parse().ok()).unwrap_or(0),
+        permissions: (!permissions.is_empty()).then_some(permissions),
+    })
 }
 
 /// That a command needs the App itself.

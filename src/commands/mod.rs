@@ -91,13 +91,12 @@ impl Command {
         Some(match self {
             Self::Setup(_) => "setup",
             Self::Register(_) => "register",
-            Self::Doctor(_) => "doctor",
             Self::Serve(_) => "serve",
-            Self::Status(_) => "status",
             Self::Logout(_) => "logout",
             Self::Installations(_) => "installations",
             Self::Repositories(_) => "repositories",
             Self::Token(_) | Self::Exec(_) | Self::Shim(_) | Self::Bazel(_) => return None,
+            Self::Doctor(_) | Self::Status(_) => return None,
             Self::Uninstall(_) | Self::Completions(_) | Self::Man => return None,
         })
     }
@@ -141,7 +140,7 @@ pub(crate) fn run(
         Command::Serve(options) => return serve::serve(&options, flags, world, &mut output),
         Command::Status(options) => {
             remind(flags, world);
-            return status::status(&options, &Config::load(flags, world)?, world, &mut output);
+            return status::status(&options, flags, world, &mut output);
         }
         Command::Logout(options) => return logout::logout(&options, flags, world, &mut output),
         Command::Installations(options) => {
@@ -159,9 +158,11 @@ pub(crate) fn run(
     Ok(0)
 }
 
-/// Warns of a registration that is not finished.
+/// Warns of a registration that is not finished. Where a socket is asked, none is looked for.
 fn remind(flags: &Flags, world: &World<'_>) {
-    register::reminder(flags, world).iter().for_each(|what| world.terminal.warning(what));
+    if socket::of(world).is_none() {
+        register::reminder(flags, world).iter().for_each(|what| world.terminal.warning(what));
+    }
 }
 
 /// That there is nothing to ask as.

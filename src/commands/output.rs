@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::terminal::escape;
 use crate::time::Timestamp;
+use crate::token::Permissions;
 use crate::world::World;
 
 /// Where results go.
@@ -97,6 +98,13 @@ pub(super) fn soon(at: Timestamp, now: Timestamp) -> String {
 /// So many of something.
 pub(super) fn count(number: usize, singular: &str, plural: &str) -> String {
     format!("{number} {}", if number == 1 { singular } else { plural })
+}
+
+/// What a token may do: `contents: write, metadata: read`, or another text where that is not known.
+pub(super) fn what_it_may(permissions: Option<&Permissions>, unknown: &str) -> String {
+    let permissions = permissions.into_iter().flatten();
+    let each: Vec<String> = permissions.map(|(name, level)| format!("{name}: {level}")).collect();
+    if each.is_empty() { unknown.to_owned() } else { each.join(", ") }
 }
 
 /// A word as a shell takes it.

@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 
+use super::by_socket::{self, Served};
 use super::cached::{Cached, cached};
 use super::installations::{each_client, git_can, of_app, owner};
-use super::output::{Colour, Output, soon, time};
-use crate::config::{Config, Rule};
+use super::output::{Colour, Output, soon, time, what_it_may};
+use crate::config::{Config, Flags, Rule};
 use crate::error::Result;
 use crate::github::answers::{AppInfo, Installation};
+use crate::socket;
 use crate::source::TokenSource;
 use crate::world::World;
 
@@ -21,10 +23,14 @@ pub(crate) struct Options {
 
 pub(super) fn status(
     options: &Options,
-    config: &Config,
+    flags: &Flags,
     world: &World<'_>,
     output: &mut Output<'_>,
 ) -> Result<u8> {
+    if let Some(socket) = socket::of(world) {
+        return tell_of_socket(&by_socket::served(&socket, world)?, options, output).map(|()| 0);
+    }
+    let config = &Config::load(flags, world)?;
     let (cached, failures) = cached(config, world);
     let (apps, commands): (Vec<&Rule>, Vec<&Rule>) =
         each_client(config).into_iter().partition(|rule| rule.identity.token_command().is_none());
@@ -66,13 +72,33 @@ pub(super) fn status(
             true => "not used: the clock was set back".to_owned(),
             false => soon(it.expires_at, now),
         };
-        [it.whom(), host, app, installation, expires, it.store.to_owned(), what_it_may(it)]
+        [
+            it.whom(),
+            host,
+            app,
+            installation,
+            expires,
+            it.store.to_owned(),
+            what_it_may(it.granted.permissions.as_ref(), "not noted"),
+        ]
     };
     let rows: Vec<_> = cached.iter().map(row).collect();
     output.line("")?;
     output.table(["OWNER", "HOST", "APP", "INSTALLATION", "EXPIRES", "STORE", "PERMISSIONS"], &rows)?;
     tell_of_sharing(config, &cached, output)?;
     Ok(u8::from(fails))
+}
+
+/// The same where the key is elsewhere: nothing is configured here, or cached.
+fn tell_of_socket(served: &Served, options: &Options, output: &mut Output<'_>) -> Result<()> {
+    if options.json {
+        return output.json(&json!({ "apps": [], "tokens": [], "served": served }));
+    }
+    output.word(Colour::Good, "ok     ")?;
+    let (version, socket) = (&served.version, &served.socket);
+    output.line(&format!("  git-credential-ghapp {version} serves at {socket} ({})", socket::VARIABLE))?;
+    output.line(&format!("         tokens for: {}", served.whom()))?;
+    output.line(&format!("         permissions: {}", served.what()))
 }
 
 /// What other machines have of this, and what `logout` does about that.
@@ -170,11 +196,4 @@ fn as_json(it: &Cached, world: &World<'_>) -> Value {
         "kept_in": it.store,
         "minted_here": !label.minted_elsewhere,
     })
-}
-
-/// Its permissions, as far as they are noted.
-fn what_it_may(it: &Cached) -> String {
-    let permissions = it.granted.permissions.iter().flatten();
-    let listed: Vec<String> = permissions.map(|(name, level)| format!("{name}: {level}")).collect();
-    if listed.is_empty() { "not noted".to_owned() } else { listed.join(", ") }
 }

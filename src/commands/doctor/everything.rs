@@ -151,7 +151,7 @@ fn examine_place(
         tried = format!("git fetches {name}");
         let url = format!("https://{}/{name}", rule.host);
         let place = Place::Repository(rule.host.clone(), repository);
-        examine_gits_side(&url, &place, rule, config, world, report)?;
+        examine_gits_side(&url, &place, &rule.vendor().username, config, world, report)?;
         let selected = Selected { rule, place };
         examine_git_server(&selected, &issued, &source, world, report)?;
         if report.is_fine() { examine_fetch(&url, report) } else { Ok(()) }

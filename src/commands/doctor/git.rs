@@ -86,20 +86,18 @@ pub(super) fn examine_url(
 pub(super) fn examine_gits_side(
     url: &str,
     place: &Place,
-    rule: &Rule,
+    username: &str,
     configuration: &Config,
     world: &World<'_>,
     report: &mut Report<'_, '_>,
 ) -> Result<()> {
-    let host = &rule.host;
+    let host = place.host();
     // By SSH or without encryption nothing of this is asked for, unless git rewrites the URL.
     let url = if url.starts_with("https://") { url.to_owned() } else { place.to_string() };
     examine_rewriting(&url, report)?;
     examine_helpers(&url, place, &config::helpers(&url)?, report)?;
     examine_path(&url, host, configuration, report)?;
-    if let Some(user) =
-        config::for_url("credential.username", &url).filter(|user| *user != rule.vendor().username)
-    {
+    if let Some(user) = config::for_url("credential.username", &url).filter(|user| *user != username) {
         let what = Error::new(format!(
             "git asks for the password of the user {user}, and this helper answers only for x-access-token"
         ));

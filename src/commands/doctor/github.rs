@@ -10,7 +10,7 @@ use crate::app::{Identity, jwt};
 use crate::cache::Learnt;
 use crate::commands::cached::cached;
 use crate::commands::installations;
-use crate::commands::output::soon;
+use crate::commands::output::{soon, what_it_may};
 use crate::config::{Config, Rule, Selected};
 use crate::error::{Error, Result};
 use crate::files::open_to_others;
@@ -21,6 +21,9 @@ use crate::source::{Issued, Outcome, Routing, TokenSource};
 use crate::time::{describe, describe_offset, offset_matters};
 use crate::token::{Need, Token};
 use crate::world::World;
+
+/// What a token may do of which GitHub did not say that.
+pub(super) const UNKNOWN: &str = "unknown permissions";
 
 pub(super) fn examine_network(rule: &Rule, world: &World<'_>, report: &mut Report<'_, '_>) -> Result<()> {
     match network::describe(&rule.api.endpoint("/"), &format!("https://{}/", rule.host), world) {
@@ -297,7 +300,8 @@ pub(super) fn examine_installation(
     match source.token(&selected.place, Need::Fresh) {
         Ok(Outcome::NotInstalled(why)) => report.failure("installation", why),
         Ok(Outcome::Issued(issued)) => {
-            report.ok("token", format!("issued, with {}", what_it_may(&issued, source)))?;
+            let granted = source.granted(&issued).permissions;
+            report.ok("token", format!("issued, with {}", what_it_may(granted.as_ref(), UNKNOWN)))?;
             examine_git_server(selected, &issued, source, world, report)
         }
         Err(why) => report.failure("token", why),
@@ -338,13 +342,6 @@ fn examine_route(
         ),
         (Routing::ByLookup, _) => report.ok("route", format!("looked up at {}", rule.api)),
     }
-}
-
-fn what_it_may(issued: &Issued, source: &TokenSource<'_>) -> String {
-    let granted = source.granted(issued);
-    let permissions = granted.permissions.unwrap_or_default();
-    let listed: Vec<String> = permissions.iter().map(|(name, level)| format!("{name}: {level}")).collect();
-    if listed.is_empty() { "unknown permissions".to_owned() } else { listed.join(", ") }
 }
 
 /// Whether git's server accepts the token.

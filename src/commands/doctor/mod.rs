@@ -4,12 +4,14 @@ mod everything;
 mod git;
 mod github;
 mod report;
+mod served;
 
 use super::output::{Output, count};
 use super::{nothing_configured, place, register};
 use crate::config::{Config, Flags, Selected, variables};
 use crate::error::Result;
 use crate::names::Place;
+use crate::socket;
 use crate::source::TokenSource;
 use crate::world::World;
 
@@ -35,6 +37,10 @@ pub(super) fn doctor(
 ) -> Result<u8> {
     let mut report = Report::new(output, options.json);
     git::examine_git(&mut report)?;
+    if let Some(socket) = socket::of(world) {
+        served::examine_socket(&socket, options.name.as_deref(), world, &mut report)?;
+        return report.end();
+    }
     if let Some(what) = register::reminder(flags, world) {
         report.warning("registration", what)?;
     }
@@ -70,7 +76,7 @@ fn examine_name(name: &str, config: &Config, world: &World<'_>, report: &mut Rep
     git::examine_url(&url, place, &rule.vendor().username, report)?;
     // What is in front of an @ may be a secret. It was judged; git is not called with it, as arguments are public.
     let url = place::without_user(&url);
-    git::examine_gits_side(&url, place, rule, config, world, report)?;
+    git::examine_gits_side(&url, place, &rule.vendor().username, config, world, report)?;
     git::examine_whole_host(rule, report)?;
     github::examine_network(rule, world, report)?;
     let source = TokenSource::new(rule, config, world);

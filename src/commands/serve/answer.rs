@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::audit::{Audit, Note, Peer};
 use super::policy::Policy;
 use crate::commands::token::Given;
-use crate::commands::{bazel, identity, narrow, place, token};
+use crate::commands::{bazel, by_socket, identity, narrow, place, token};
 use crate::config::{Config, Flags, Rule, Selected};
 use crate::error::{Error, Result};
 use crate::helper::protocol::Request;
@@ -122,6 +122,7 @@ fn of_operation(
         "get" | "store" | "erase" => for_git(message, outside, config, world, note),
         token::OPERATION => for_tools(message, outside, config, world, note),
         bazel::OPERATION => for_bazel(message, outside, config, world, note),
+        by_socket::STATUS => Ok(outside.policy.to_message()),
         _ => Err(Error::new("there is no such operation").hint(SAME_VERSION)),
     }
 }

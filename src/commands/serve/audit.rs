@@ -28,7 +28,7 @@ pub(super) struct Peer {
 /// What is noted of a request.
 #[derive(Debug, Default)]
 pub(super) struct Note {
-    /// `get`, `store`, `erase`, `token` or `bazel`.
+    /// `get`, `store`, `erase`, `token`, `bazel` or `status`.
     pub(super) operation: String,
     /// What it is about: a repository, several, or an owner, with the host.
     pub(super) places: String,

@@ -4,6 +4,7 @@ use crate::commands::{narrow, place};
 use crate::config::{Config, Selected, select};
 use crate::error::{Error, Result};
 use crate::names::{Host, Place, Repository};
+use crate::socket::{ANSWERED, Message, VERSION};
 use crate::source::{Issued, Narrowing, TokenSource};
 use crate::token::{Need, Permissions, beyond};
 
@@ -68,6 +69,20 @@ impl Policy {
         let repositories = place.repository().cloned().into_iter().collect();
         narrow::check(&selected, &Narrowing { repositories, permissions: self.permissions.clone() })?;
         can_be_narrowed(&selected)
+    }
+
+    /// What is served, as an answer over the socket, which has room for no more than the first ones of very many.
+    pub(super) fn to_message(&self) -> Message {
+        const MOST_LISTED: usize = 500;
+        let answer = Message::new(ANSWERED).with("version", VERSION);
+        let listed = self.allowed.iter().take(MOST_LISTED);
+        let answer = listed.fold(answer, |answer, place| answer.with("allowed[]", &place.to_string()));
+        let answer = self
+            .permissions
+            .iter()
+            .fold(answer, |answer, (name, level)| answer.with("permission[]", &format!("{name}={level}")));
+        let rest = self.allowed.len().saturating_sub(MOST_LISTED);
+        answer.with_some("not_listed", (rest > 0).then(|| rest.to_string()).as_deref())
     }
 
     fn allows(&self, host: &Host, repository: &Repository) -> bool {

@@ -18,9 +18,9 @@ pub(in crate::commands) struct Given {
     pub(super) api: ApiUrl,
     pub(super) app: String,
     /// The user name that git needs beside it.
-    pub(super) username: String,
+    pub(in crate::commands) username: String,
     pub(super) installation: Option<InstallationId>,
-    pub(super) granted: Granted,
+    pub(in crate::commands) granted: Granted,
 }
 
 impl Given {
