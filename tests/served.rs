@@ -275,3 +275,95 @@ fn whoever_serves_with_another_version_is_named() {
     let told = doctor(&["answered\nversion=9.9\u{1b}[2J\n\n"]);
     assert!(told.contains("failure  socket: the message holds a control character\n"), "{told}");
 }
+
+/// One App for github.com, with more in its rule.
+fn with_rule(more: &str) -> TestEnv {
+    let env = TestEnv::bare();
+    let key = env.write_private("keys/acme.pem", ACME_KEY);
+    env.configure(&format!("[[app]]\nid = '{ACME_APP}'\nprivate-key = '{}'\n{more}\n", key.display()));
+    env
+}
+
+#[test]
+fn no_token_for_public_repositories_of_others_is_served_whatever_the_rule_says() {
+    let env = with_rule("public-repositories = 'acme'");
+    {
+        let mut world = env.github.world();
+        world.add_repository("initech", "tps", &[("report", "cover\n")]);
+        world.repositories.iter_mut().find(|it| it.name == "tps").unwrap().private = false;
+    }
+    let archive = "https://github.com/initech/tps/archive/main.tar.gz";
+    // Outside it is given, also to fill the cache with such a token.
+    assert!(env.get("github.com", "initech/tps").attribute("password").is_some());
+    let tokens = env.github.world().tokens.len();
+    let served = Served::start(&env, &["--allow", "acme/widgets"]);
+    let why = "https://github.com/initech/tps is not allowed";
+    let get = served.get("initech/tps");
+    assert_eq!((get.code, get.stdout.as_str()), (Some(1), "quit=1\n"), "{get:?}");
+    assert!(get.stderr.contains(why), "{get:?}");
+    let ask = |served: &Served<'_>, arguments: &[&str]| run(served.inside(HELPER).args(arguments), b"");
+    refused(&ask(&served, &["token", "initech/tps"]), why);
+    refused(&ask(&served, &["exec", "--for", "initech/tps", "--", "printenv", "GH_TOKEN"]), why);
+    nothing(&bazel(&served, archive));
+    drop(served);
+    // Not even if somebody allows it: it would be a token of another owner's, for all that is public.
+    for name in ["initech/tps", "initech"] {
+        let served = Served::start(&env, &["--allow", name]);
+        let get = served.get("initech/tps");
+        assert_eq!((get.code, get.stdout.as_str()), (Some(1), "quit=1\n"), "{get:?}");
+        refused(&ask(&served, &["token", "initech/tps"]), "App acme-ci is not installed on");
+        refused(&bazel(&served, archive), "App acme-ci is not installed on");
+        assert!(!served.audit().contains(" answered"), "{}", served.audit());
+    }
+    assert_eq!(env.github.world().tokens.len(), tokens);
+}
+
+#[test]
+fn a_rule_that_narrows_its_tokens_narrows_those_that_are_served() {
+    let all = |env: &TestEnv, served: &Served<'_>| -> Vec<String> {
+        let ask = |arguments: &[&str]| run(served.inside(HELPER).args(arguments), b"").stdout;
+        for name in ["acme", "acme/widgets", "acme/machine", "acme/other"] {
+            served.get(name);
+            ask(&["token", name]);
+            ask(&["token", name, "--permission", "contents=read"]);
+            bazel(served, &format!("https://github.com/{name}/archive/main.tar.gz"));
+        }
+        ask(&["token"]);
+        ask(&["token", "--repository", "widgets,machine"]);
+        ask(&["token", "--repository", "widgets,other"]);
+        run(served.inside(HELPER).arg("get"), b"protocol=https\nhost=github.com\n");
+        let world = env.github.world();
+        let repository = |id: &u64| world.repositories.iter().find(|it| it.id == *id).unwrap().name.clone();
+        let mut reached: Vec<String> = world
+            .tokens
+            .iter()
+            .map(|it| {
+                let ids = it.repositories.as_ref().unwrap_or_else(|| panic!("{it:?} is for all"));
+                let mut names: Vec<String> = ids.iter().map(repository).collect();
+                names.sort_unstable();
+                names.join(" ")
+            })
+            .collect();
+        reached.sort_unstable();
+        reached.dedup();
+        reached
+    };
+    let listed = "repositories = ['acme/widgets', 'acme/machine']\n";
+    let (one, widgets) = (&["--allow", "acme/widgets"][..], &["widgets"][..]);
+    for (rule, allow, expected) in [
+        // A token for one repository at a time.
+        ("scope = 'repository'", &["--allow", "acme"][..], &["machine", "other", "widgets"][..]),
+        ("scope = 'repository'", one, widgets),
+        // Those that the rule names, and of them those that are allowed.
+        (&format!("{listed}scope = 'listed'"), &[], &["machine", "machine widgets", "widgets"]),
+        (&format!("{listed}scope = 'listed'"), one, widgets),
+        (&format!("{listed}scope = 'repository'"), &[], &["machine", "widgets"]),
+        (listed, one, widgets),
+        ("owners = ['acme']", one, widgets),
+    ] {
+        let env = with_rule(rule);
+        env.github.world().add_repository("acme", "other", &[]);
+        let served = Served::start(&env, allow);
+        assert_eq!(all(&env, &served), expected, "{rule}, {allow:?}");
+    }
+}
