@@ -140,6 +140,79 @@ fn the_answer_for_bazel_is_on_the_standard_output_and_nowhere_else() {
     }
 }
 
+/// What whoever is inside can try, and what is to be seen of `serve` from there.
+#[cfg(unix)]
+const INSIDE: &str = r#"
+request='protocol=https\nhost=github.com\npath=acme/widgets\n'
+printf "$request" | "$0" get
+"$0" token --json
+echo '{"uri": "https://github.com/acme/widgets/archive/main.tar.gz"}' | "$0" bazel get
+"$0" exec -- printenv GH_TOKEN
+token=$("$0" token)
+printf "${request}password=$token\n" | "$0" store
+printf "${request}password=not-$token\n" | "$0" erase
+for refused in 'token acme/machine' 'token --app' 'token --fresh' 'exec --for globex -- true' 'token no-such/name'; do
+    "$0" $refused
+done
+"$0" token "https://x:$token@github.com/acme/machine"
+printf "{\"uri\": \"https://x:$token@github.com/acme/machine/a?token=$token\"}" | "$0" bazel get
+"$0" status
+"$0" doctor
+printenv >seen
+tr '\0' '\n' <"/proc/$PPID/cmdline" >>seen
+printf "${request}password=$token\n" | "$0" erase
+"#;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_served_is_in_the_answers_and_nowhere_else_and_the_key_and_its_jwt_are_nowhere_inside() {
+    let key_in_variable = TestEnv::bare().with("GHAPP_APP_ID", ACME_APP).with("GHAPP_PRIVATE_KEY", ACME_KEY);
+    for (env, audit, has_key) in
+        [(TestEnv::new(), &[][..], false), (key_in_variable, &["--audit", "audit"][..], true)]
+    {
+        let env = env.with("GHAPP_TRACE", "1").with("RUST_LOG", "trace").with("RUST_BACKTRACE", "full");
+        // A fault on the way, and a wrong clock: whatever could talk.
+        env.github.world().clock_offset = 3600;
+        env.fault(MINT, 1, Effect::Answer(502, Vec::new(), b"bad gateway".to_vec()));
+        let script = match has_key {
+            // As its user gave it.
+            true => INSIDE.to_owned(),
+            false => format!("{INSIDE}tr '\\0' '\\n' <\"/proc/$PPID/environ\" >>seen\n"),
+        };
+        let serve = ["serve", "--socket", "run/socket", "--allow", "acme/widgets"];
+        let helper = env!("CARGO_BIN_EXE_git-credential-ghapp");
+        let command = ["--", "sh", "-c", &script, helper];
+        let ran = env.helper(serve.iter().chain(audit).chain(&command).copied(), "");
+        let tokens: Vec<String> = env.github.world().tokens.iter().map(|it| it.text.clone()).collect();
+        let token = ran.attribute("password").unwrap_or_else(|| panic!("{ran:#?}"));
+        assert!(tokens.iter().any(|it| it == token));
+        assert_eq!(ran.stdout.matches(token).count(), 4, "{}", ran.stdout);
+        let without = tokens.iter().fold(ran.stdout.clone(), |text, token| text.replace(token, ""));
+        for text in [&without, &ran.stderr] {
+            assert!(!text.contains("eyJ") && !text.contains(canary()), "{text}");
+        }
+        assert!(ran.stderr.contains("operation=get") || !audit.is_empty(), "{}", ran.stderr);
+        let found = files(env.folder.path());
+        assert!(
+            audit.is_empty()
+                || found.iter().any(|(name, text)| {
+                    name.ends_with("/home/audit")
+                        && holds(text, "operation=bazel")
+                        && holds(text, "operation=erase")
+                })
+        );
+        assert!(found.iter().any(|(name, _)| name.ends_with("/home/seen")));
+        for (name, content) in found {
+            let name = name.strip_prefix(&env.folder.path().display().to_string()).unwrap();
+            for token in &tokens {
+                assert!(!holds(&content, token) && !ran.stderr.contains(token), "the token is in {name}");
+            }
+            assert!(name == "/keys/acme.pem" || !holds(&content, canary()), "the key is in {name}");
+            assert!(!name.starts_with("/home/") || !holds(&content, "eyJ"), "a JWT is in {name}");
+        }
+    }
+}
+
 #[test]
 fn a_token_for_a_public_repository_is_on_the_standard_output_and_nowhere_else() {
     let env = TestEnv::bare()
