@@ -22,6 +22,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads environment and clock")]
 fn main() -> ExitCode {
+    keep_streams();
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let is_get = arguments.last().is_some_and(|last| last == "get");
     std::panic::set_hook(Box::new(move |panic| end_in_one_line(panic.location(), is_get)));
@@ -106,6 +107,37 @@ mod raw {
         std::fs::File::from(stream.as_handle().try_clone_to_owned()?).write(bytes)
     }
 }
+
+/// What this program starts gets the streams that it is given, and no others: git waits until nobody has the one any more that
+/// it reads the answer from. Windows hands on every handle that may be inherited, whatever the streams of the new process are
+/// (<https://github.com/rust-lang/rust/issues/54760>), so copies that may not take the places of those that git gave.
+#[cfg(windows)]
+fn keep_streams() {
+    use std::os::windows::io::{AsRawHandle as _, IntoRawHandle as _};
+
+    use filedescriptor::{FileDescriptor, StdioDescriptor};
+
+    let given = [
+        FileDescriptor::redirect_stdio(&io::stdin(), StdioDescriptor::Stdin),
+        FileDescriptor::redirect_stdio(&io::stdout(), StdioDescriptor::Stdout),
+        FileDescriptor::redirect_stdio(&io::stderr(), StdioDescriptor::Stderr),
+    ];
+    let mut closed = Vec::new();
+    for stream in given.into_iter().flatten() {
+        let handle = stream.as_raw_handle();
+        if closed.contains(&handle) {
+            // Two streams were one handle, which is closed once.
+            let _ = stream.into_raw_handle();
+        } else {
+            closed.push(handle);
+            drop(stream);
+        }
+    }
+}
+
+/// Elsewhere a new process gets the streams alone.
+#[cfg(not(windows))]
+fn keep_streams() {}
 
 /// Where files may not grow, writing is an error and not the end of this program (setrlimit(2), `RLIMIT_FSIZE`). The signal
 /// has a handler, and is not ignored: git, and what `exec` runs, meet it as if this program were not there.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use common::fresh::refused;
-use common::{ACME_APP, ACME_ON_ACME, MINT, REQUEST, Ran, TestEnv, ran, run, skip, variable};
+use common::{ACME_APP, ACME_ON_ACME, MINT, REQUEST, Ran, TestEnv, has, ran, run, skip, variable};
 use github_simulator::ACME_KEY;
 
 const WINE: &str = "/usr/lib/wine/wine64";
@@ -319,16 +319,37 @@ fn the_machines_configuration_is_used_only_if_administrators_alone_may_write_it(
     assert!(answer.attribute("password").is_some() && answer.stderr.contains("is not used: "), "{answer:#?}");
 }
 
+/// Prints a token, and leaves a program running that has all that this one could hand on.
+const LEAVES_SOMETHING: &str = r#"
+#include <windows.h>
+#include <stdio.h>
+int main(int count, char **words) {
+    STARTUPINFOA start = { sizeof start };
+    PROCESS_INFORMATION process;
+    char command[] = "cmd /c lasting.cmd";
+    if (!CreateProcessA(NULL, command, NULL, NULL, TRUE, 0, NULL, NULL, &start, &process)) return 1;
+    puts(words[1]);
+    return 0;
+}
+"#;
+
 #[test]
 fn what_a_command_leaves_running_is_not_waited_for() {
     let Some(windows) = Windows::bare() else { return };
+    let compiler = "x86_64-w64-mingw32-gcc";
+    if !has(compiler) {
+        return skip("there is no compiler for Windows");
+    }
     let token = windows.env.github.world().issue(ACME_ON_ACME);
-    windows.write("users/tester/token.cmd", format!("@echo {token}\r\n@start /b cmd /c lasting.cmd\r\n"));
+    windows.write("users/tester/leave.c", LEAVES_SOMETHING);
+    let user = windows.path("users/tester");
+    let mut compile = Command::new(compiler);
+    assert!(compile.args(["leave.c", "-o", "leave.exe"]).current_dir(user).status().unwrap().success());
     windows.write(
         "users/tester/lasting.cmd",
         "@echo on>began\r\n@ping -n 20 127.0.0.1 >nul\r\n@echo on>ended\r\n",
     );
-    windows.configure("[[app]]\ntoken-command = ['cmd', '/c', 'token.cmd']\n");
+    windows.configure(format!("[[app]]\ntoken-command = ['~/leave.exe', '{token}']\n"));
     // Of this program's streams git waits for the standard output alone. (Wine gives the other to every process.)
     let mut command = windows.command(&["get"]);
     let mut child =
