@@ -3,7 +3,7 @@
 //! Whole processes, pinned to one core, in random order, medians. `cargo bench --bench cost -- counts` prints
 //! instructions and system calls instead, which do not depend on load; `-- check` compares those with
 //! `benches/cost/counts.txt` and fails where a warm `get` became dearer; `-- plots` draws the plots in `docs`; `-- line`,
-//! `-- never-seen` and `-- signing` measure only that.
+//! `-- never-seen`, `-- signing` and `-- parallel` measure only that.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a measurement that cannot be made has failed")]
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "it prints figures about processes")]
@@ -34,6 +34,7 @@ fn main() {
         "line" => Bench::new().through_a_line(),
         "never-seen" => Bench::new().never_seen(),
         "signing" => Bench::new().signing(),
+        "parallel" => Bench::new().parallel(),
         _ => Bench::new().measure(),
     }
 }

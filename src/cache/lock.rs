@@ -16,7 +16,7 @@ use crate::error::cause;
 
 /// How long is paused between two looks, at first and later.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 /// How often a lock file is opened anew because it was removed. More often happens only on a file system that gives the same
 /// file another number each time.
 const MOST_OPENED: usize = 200;

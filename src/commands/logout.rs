@@ -6,7 +6,7 @@ use super::place;
 use crate::cache::{Cache, TokenKey};
 use crate::config::{Config, Flags, Rule, select};
 use crate::error::{Error, Result};
-use crate::git::network;
+use crate::git::network::{self, HttpSettings};
 use crate::github;
 use crate::names::{ApiUrl, Host, Place, Repository};
 use crate::source::TokenSource;
@@ -295,7 +295,8 @@ fn revoke(cached: &Cached, config: &Config, world: &World<'_>) -> Result<()> {
     let label = &cached.label;
     let token = cached.token.as_ref().ok_or_else(|| why_unreadable(cached))?;
     let api = ApiUrl::parse(&label.api)?;
-    let way = network::way(&api.endpoint("/"), &format!("https://{}/", label.host), world)?;
+    let gits_address = format!("https://{}/", label.host);
+    let way = network::way(&api.endpoint("/"), &gits_address, &HttpSettings::default(), world)?;
     let vendor = cached.rule(config).map_or(&GITHUB, Rule::vendor);
     Ok(github::revoke(way, &api, vendor, &label.app, &token.secret, world, config.cache.deadline)?)
 }

@@ -15,11 +15,14 @@ use super::connector::{Bounded, Opening};
 use super::resolver::NameLookup;
 use crate::time::start;
 
+/// A connection, or why there is none.
+type Opened = Result<Box<dyn Transport>, Error>;
+
 /// Gives the connection that is being opened to the first request. All others get one of their own.
 #[derive(Debug)]
 struct Ahead {
     connector: Bounded,
-    opening: Mutex<Option<Receiver<Box<dyn Transport>>>>,
+    opening: Mutex<Option<Receiver<Opened>>>,
 }
 
 impl Connector for Ahead {
@@ -36,10 +39,9 @@ impl Connector for Ahead {
             Duration::NotHappening => std::time::Duration::MAX,
         };
         match opening.map(|opening| opening.recv_timeout(longest)) {
-            Some(Ok(transport)) => Ok(Some(transport)),
+            Some(Ok(opened)) => opened.map(Some),
             // One that is not there yet is not begun anew: that would be waited for as long again.
             Some(Err(RecvTimeoutError::Timeout)) => Err(Error::Timeout(details.timeout.reason)),
-            // It could not be opened, and now gives its reason.
             Some(Err(RecvTimeoutError::Disconnected)) | None => self.connector.connect(details, chained),
         }
     }
@@ -53,21 +55,14 @@ pub(super) fn agent(config: Config, server: Uri, longest: std::time::Duration) -
     let (its_connector, its_config) = (connector.clone(), config.clone());
     // Without a thread the channel is closed at once, and the first request connects.
     let _ = start(move || {
-        if let Ok(transport) = open(&its_connector, its_config, server, longest) {
-            // Nobody waits any more: it is closed.
-            let _ = sender.send(transport);
-        }
+        // If nobody waits any more, it is closed.
+        let _ = sender.send(open(&its_connector, its_config, server, longest));
     });
     Agent::with_parts(config, Ahead { connector, opening: Mutex::new(Some(opening)) }, NameLookup)
 }
 
 /// Connects as ureq does for a request.
-fn open(
-    connector: &Bounded,
-    config: Config,
-    server: Uri,
-    longest: std::time::Duration,
-) -> Result<Box<dyn Transport>, Error> {
+fn open(connector: &Bounded, config: Config, server: Uri, longest: std::time::Duration) -> Opened {
     let timeout =
         NextTimeout { after: Duration::Exact(longest), reason: Timeout::Connect, ..NextTimeout::default() };
     // A proxy resolves the name itself, unless it speaks SOCKS 4.

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use ureq::Agent;
 use zeroize::Zeroizing;
 
+use super::network::{self, HttpSettings};
 use crate::error::{Error, Result};
 use crate::names::{Host, Repository};
 use crate::secret::Secret;
@@ -61,7 +62,8 @@ impl<'a> GitServer<'a> {
         deadline: Duration,
     ) -> Result<Self> {
         let address = format!("https://{host}/");
-        Ok(Self::reached(super::network::agent_ahead(&address, world)?, host, username, world, deadline))
+        let way = network::way(&address, &address, &HttpSettings::default(), world)?;
+        Ok(Self::reached(way.agent, host, username, world, deadline))
     }
 
     /// The same, reached by this agent.

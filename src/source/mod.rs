@@ -31,6 +31,7 @@ use crate::app::App;
 use crate::cache::{self, Cache, MintTurn, SharedSettings, TokenKey};
 use crate::config::{Config, Rule};
 use crate::error::{Error, Result};
+use crate::git::network::{self, HttpSettings};
 use crate::git::probe::GitServer;
 use crate::github::{Failure, GitHub};
 use crate::names::{InstallationRef, Place};
@@ -42,7 +43,7 @@ pub(crate) use mint::MintedBy;
 pub(crate) use narrowing::Narrowing;
 use route::Route;
 pub(crate) use route::Routing;
-use servers::{GITS_NETWORK, Network};
+use servers::Network;
 
 /// Gives tokens for a rule: its App, what is cached, and the way to GitHub. Nothing of the network is set up where the
 /// cache has the answer.
@@ -50,7 +51,8 @@ pub(crate) struct TokenSource<'a> {
     rule: &'a Rule,
     settings: cache::Settings,
     world: &'a World<'a>,
-    network: Network<'a>,
+    network: &'a Network,
+    http: HttpSettings,
     app: Rc<App<'a>>,
     cache: Cache<'a>,
     github: OnceCell<GitHub<'a>>,
@@ -143,7 +145,8 @@ impl<'a> TokenSource<'a> {
             cache: Cache::open(world, &settings, Some(sealer)),
             settings,
             world,
-            network: GITS_NETWORK,
+            network: &network::way,
+            http: HttpSettings::default(),
             app,
             github: OnceCell::new(),
             git_server: OnceCell::new(),

@@ -3,14 +3,12 @@
 
 use std::rc::Rc;
 
-use ureq::Agent;
-
 use super::TokenSource;
 use super::mint::MintedBy;
 use crate::cache::{self, ApiState};
 use crate::config::Rule;
 use crate::error::Result;
-use crate::git::network::{self, Way};
+use crate::git::network::{HttpSettings, Way};
 use crate::git::probe::GitServer;
 use crate::github::{Failure, GitHub, rate_limited};
 use crate::names::{Place, Repository};
@@ -18,16 +16,8 @@ use crate::time::Timestamp;
 use crate::token::Token;
 use crate::world::World;
 
-/// How servers are reached, which is asked on the way to the network only: an API, given where git itself goes, and git's
-/// server, to which a connection is opened at once.
-#[derive(Clone, Copy)]
-pub(super) struct Network<'a> {
-    pub(super) api: &'a dyn Fn(&str, &str, &World<'_>) -> Result<Way>,
-    pub(super) git: &'a dyn Fn(&str, &World<'_>) -> Result<Agent>,
-}
-
-/// By git's network settings.
-pub(super) const GITS_NETWORK: Network<'static> = Network { api: &network::way, git: &network::agent_ahead };
+/// How a server is reached, which is asked on the way to the network only: its address, and where git itself goes.
+pub(super) type Network = dyn Fn(&str, &str, &HttpSettings, &World<'_>) -> Result<Way>;
 
 impl<'a> TokenSource<'a> {
     /// GitHub, asked as the App. An error: its rate limit is used up, it did not answer the process that this one waited for,
@@ -44,7 +34,7 @@ impl<'a> TokenSource<'a> {
         }
         self.check_outage(&self.api_key())?;
         let gits_address = format!("https://{}/", self.rule.host);
-        let way = (self.network.api)(&api.endpoint("/"), &gits_address, self.world)?;
+        let way = (self.network)(&api.endpoint("/"), &gits_address, &self.http, self.world)?;
         let app = Rc::clone(&self.app);
         let github = GitHub::new(
             way,
@@ -64,7 +54,7 @@ impl<'a> TokenSource<'a> {
             return Ok(server);
         }
         let address = format!("https://{}/", self.rule.host);
-        let agent = (self.network.git)(&address, self.world)?;
+        let Way { agent, .. } = (self.network)(&address, &address, &self.http, self.world)?;
         let username = &self.rule.vendor().username;
         let server = GitServer::reached(agent, &self.rule.host, username, self.world, self.settings.deadline);
         Ok(self.git_server.get_or_init(|| server))

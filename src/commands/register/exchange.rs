@@ -5,7 +5,7 @@ use super::record::{App, Record};
 use crate::app::key::{self, keyring};
 use crate::commands::setup;
 use crate::error::{Error, Result};
-use crate::git::network;
+use crate::git::network::{self, HttpSettings};
 use crate::github::manifest::{Exchanged, Made, Registry};
 use crate::github::{Failure, answers::AppInfo};
 use crate::secret::Secret;
@@ -14,7 +14,7 @@ use crate::world::World;
 /// Prepares to ask the API as nobody.
 pub(super) fn registry<'a>(target: &'a Target<'_>, world: &'a World<'_>) -> Result<Registry<'a>> {
     let gits_address = format!("https://{}/", target.host);
-    let way = network::way(&target.api.endpoint("/"), &gits_address, world)?;
+    let way = network::way(&target.api.endpoint("/"), &gits_address, &HttpSettings::default(), world)?;
     Ok(Registry::new(way, target.api, world, target.deadline))
 }
 

@@ -17,12 +17,11 @@ use ureq::config::Config;
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
-use super::connector::Bounded;
-use super::resolver::NameLookup;
 use crate::error::{Error, Result};
 use crate::world::World;
 
 use certificates::{ClientCertificate, NamedRoots};
+pub(crate) use settings::HttpSettings;
 use settings::Settings;
 
 /// How long a connection may take to be there, name lookup and proxy included.
@@ -37,27 +36,18 @@ pub(crate) struct Way {
     pub(crate) proxy: Option<Proxy>,
 }
 
-/// Prepares the way to one address, which ends with a slash. `gits_address` is where git itself goes: the proxy, the CAs
-/// and the client certificate for that are the ones for this address too, unless there are others for exactly this one.
+/// Prepares the way to one address, which ends with a slash, and begins to connect, so that the first request need not wait for
+/// that. `gits_address` is where git itself goes: the proxy, the CAs and the client certificate for that are the ones for this
+/// address too, unless there are others for exactly this one.
 ///
 /// # Errors
 /// If git cannot read its configuration, if a named certificate cannot be read, if a proxy's address is not usable, or if git
 /// is told to check something that this program cannot check.
-pub(crate) fn way(address: &str, gits_address: &str, world: &World<'_>) -> Result<Way> {
-    let (config, verified) = config(address, gits_address, world)?;
+pub(crate) fn way(address: &str, gits_address: &str, http: &HttpSettings, world: &World<'_>) -> Result<Way> {
+    let (config, verified) = config(address, gits_address, http, world)?;
     let proxy = config.proxy().cloned();
-    let agent = Agent::with_parts(config, Bounded::default(), NameLookup);
-    Ok(Way { agent, verified, proxy })
-}
-
-/// An agent for git's own address, which begins to connect now, so that the first request need not wait for that.
-///
-/// # Errors
-/// As [`way`].
-pub(crate) fn agent_ahead(address: &str, world: &World<'_>) -> Result<Agent> {
-    let (config, _) = config(address, address, world)?;
     let server = address.parse().map_err(|_| Error::new(format!("{address} is not a usable address")))?;
-    Ok(super::ahead::agent(config, server, CONNECT))
+    Ok(Way { agent: super::ahead::agent(config, server, CONNECT), verified, proxy })
 }
 
 /// What a process must be allowed to talk to a server, in MiB. It takes about half. With less an allocation fails somewhere
@@ -86,9 +76,14 @@ fn check_memory() -> Result<()> {
 }
 
 /// How a server is reached, and whether its certificate is checked.
-fn config(address: &str, gits_address: &str, world: &World<'_>) -> Result<(Config, bool)> {
+fn config(
+    address: &str,
+    gits_address: &str,
+    http: &HttpSettings,
+    world: &World<'_>,
+) -> Result<(Config, bool)> {
     check_memory()?;
-    let settings = Settings::read(address, gits_address, world)?;
+    let settings = Settings::read(address, gits_address, http, world)?;
     settings.warn_of_unheeded(&world.terminal);
     settings.refuse_what_cannot_be_done()?;
     let unverified = settings.is_unverified();
@@ -137,7 +132,7 @@ pub(crate) struct Description {
 /// # Errors
 /// As [`way`].
 pub(crate) fn describe(address: &str, gits_address: &str, world: &World<'_>) -> Result<Description> {
-    let settings = Settings::read(address, gits_address, world)?;
+    let settings = Settings::read(address, gits_address, &HttpSettings::default(), world)?;
     settings.refuse_what_cannot_be_done()?;
     let mut certificates = match settings.named_roots()? {
         Some(NamedRoots { places, .. }) => {

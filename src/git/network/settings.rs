@@ -1,5 +1,6 @@
 //! git's settings for one address: `http.*`, and the variables that say the same.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -54,15 +55,20 @@ pub(super) struct Setting {
 }
 
 impl<'a> Settings<'a> {
-    /// Asks git itself, which knows its files, scopes and includes. Without git there are no settings of git's.
-    pub(super) fn read(address: &'a str, gits_address: &str, world: &'a World<'_>) -> Result<Self> {
+    /// What git says for one address. Without git there are no settings of git's.
+    pub(super) fn read(
+        address: &'a str,
+        gits_address: &str,
+        http: &HttpSettings,
+        world: &'a World<'_>,
+    ) -> Result<Self> {
         for name in WHERE_GITS_CONFIGURATION_IS {
             world.variables.path(name).map(|path| whole(name, path.into())).transpose()?;
         }
-        let (protected, of_repository) = entries(&world.variables)?;
-        let mut configured = matching(&protected, address)?;
+        let Entries { protected, of_repository } = http.entries(&world.variables)?;
+        let mut configured = matching(protected, address)?;
         let mut gits =
-            if gits_address == address { Configured::new() } else { matching(&protected, gits_address)? };
+            if gits_address == address { Configured::new() } else { matching(protected, gits_address)? };
         let pins_gits_host = gits.get("pinnedpubkey").is_some_and(|pin| !pin.value.is_empty());
         gits.retain(|name, _| ABOUT_THE_WAY.contains(name));
         for (name, setting) in gits {
@@ -71,7 +77,7 @@ impl<'a> Settings<'a> {
             }
         }
         // A repository with a configuration that git itself cannot match has nothing that could have been heeded.
-        let of_repository = matching(&of_repository, address).unwrap_or_default();
+        let of_repository = matching(of_repository, address).unwrap_or_default();
         let differs = |(name, setting): &(&'static str, Setting)| {
             configured.get(name).map(|it| &it.value) != Some(&setting.value)
         };
@@ -180,20 +186,44 @@ const ASKED: (&str, &str) = ("http.ghappasked", "true");
 /// A setting as `http.*` says it: key and value.
 type Entry = (String, String);
 
-/// All of `http.*` that git reads here: what is protected, and what a repository says.
-fn entries(variables: &Variables<'_>) -> Result<(Vec<Entry>, Vec<Entry>)> {
+/// All of `http.*` that git reads here.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Entries {
+    protected: Vec<Entry>,
+    of_repository: Vec<Entry>,
+}
+
+/// The same, for which git is asked when it is first needed, and no more.
+#[derive(Debug, Default)]
+pub(crate) struct HttpSettings(OnceCell<Entries>);
+
+impl HttpSettings {
+    fn entries(&self, variables: &Variables<'_>) -> Result<&Entries> {
+        match self.0.get() {
+            Some(entries) => Ok(entries),
+            None => {
+                let entries = entries(variables)?;
+                Ok(self.0.get_or_init(|| entries))
+            }
+        }
+    }
+}
+
+/// Asks git itself, which knows its files, scopes and includes.
+fn entries(variables: &Variables<'_>) -> Result<Entries> {
     let asked = format!("{}={}", ASKED.0, ASKED.1);
     let arguments = ["-c", &asked, "config", "--null", "--show-scope", "--get-regexp", r"^http\."];
     let output = match git::call_here(arguments) {
         Ok(output) => output,
-        Err(_) if !git::is_there(variables) => return Ok((Vec::new(), Vec::new())),
+        Err(_) if !git::is_there(variables) => return Ok(Entries::default()),
         Err(why) => return Err(why),
     };
-    let (mut protected, of_repository) = parse(&output.stdout);
+    let mut entries = parse(&output.stdout);
     // The command line comes last. What ends early, or is not git at all, does not say that.
-    let is_whole = protected.pop().is_some_and(|(key, value)| (key.as_str(), value.as_str()) == ASKED);
+    let is_whole =
+        entries.protected.pop().is_some_and(|(key, value)| (key.as_str(), value.as_str()) == ASKED);
     if output.code == Some(0) && is_whole {
-        return Ok((protected, of_repository));
+        return Ok(entries);
     }
     let why = output.stderr.lines().next().unwrap_or("it does not say why");
     Err(Error::new(format!("git cannot read its configuration: {why}"))
@@ -201,18 +231,18 @@ fn entries(variables: &Variables<'_>) -> Result<(Vec<Entry>, Vec<Entry>)> {
 }
 
 /// `scope NUL key LF value NUL`, or `scope NUL key NUL` for a key that stands without a value, which means true.
-fn parse(output: &str) -> (Vec<Entry>, Vec<Entry>) {
-    let (mut protected, mut of_repository) = (Vec::new(), Vec::new());
+fn parse(output: &str) -> Entries {
+    let mut entries = Entries::default();
     let mut fields = output.split('\0');
     while let (Some(scope), Some(setting)) = (fields.next(), fields.next()) {
         let (key, value) = setting.split_once('\n').unwrap_or((setting, "true"));
         let list = match scope {
-            "system" | "global" | "command" => &mut protected,
-            _ => &mut of_repository,
+            "system" | "global" | "command" => &mut entries.protected,
+            _ => &mut entries.of_repository,
         };
         list.push((key.to_owned(), value.to_owned()));
     }
-    (protected, of_repository)
+    entries
 }
 
 /// What entries say for an address. The last one counts, unless there are URLs to compare, which git does best.
@@ -281,7 +311,7 @@ mod tests {
 
     #[test]
     fn what_git_says_is_sorted_by_who_may_have_written_it() {
-        let (protected, of_repository) = parse(
+        let Entries { protected, of_repository } = parse(
             "system\0http.proxy\nhttp://p:1\0local\0http.proxy\nhttp://evil:1\0global\0http.sslverify\0\
              worktree\0http.x\na\nb\0command\0http.https://a.b/.sslcainfo\n~/ca.pem\0",
         );

@@ -100,10 +100,7 @@ pub(super) fn connect(servers: &Rc<Servers>) {
 }
 
 /// How they are reached.
-pub(super) const NETWORK: Network<'static> = Network {
-    api: &|_, _, _| Ok(Way { agent: agent(), verified: true, proxy: None }),
-    git: &|_, _| Ok(agent()),
-};
+pub(super) const NETWORK: &Network = &|_, _, _, _| Ok(Way { agent: agent(), verified: true, proxy: None });
 
 fn agent() -> Agent {
     let config = Agent::config_builder()
