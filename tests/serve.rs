@@ -405,6 +405,29 @@ fn there_are_so_many_answers_in_a_minute() {
 }
 
 #[test]
+fn one_client_does_not_use_up_what_github_lets_the_app_ask() {
+    let env = TestEnv::new();
+    let served = Served::start(&env, &["--allow", "acme/widgets"]);
+    let token = |permission: &str| {
+        served.answer(format!("token\nname=acme/widgets\npermission[]={permission}\n\n").as_bytes())
+    };
+    assert!(token("contents=read").starts_with("answered\n"));
+    // Without a key nobody is asked, and it takes no time: but these would have been for GitHub.
+    let (key, away) = (env.folder.path().join("keys/acme.pem"), env.folder.path().join("keys/away"));
+    std::fs::rename(&key, &away).unwrap();
+    (1..1000).for_each(|_| assert!(token("contents=write").contains("acme.pem")));
+    std::fs::rename(&away, &key).unwrap();
+    let refused = token("contents=write");
+    assert!(
+        refused.starts_with("refused\nerror=there were more than 1000 requests within an hour"),
+        "{refused}"
+    );
+    // What is cached takes nobody to be asked.
+    assert!(token("contents=read").starts_with("answered\n"));
+    assert_eq!(env.lookups_and_mints(), (1, 1));
+}
+
+#[test]
 fn nothing_is_given_out_that_cannot_be_noted() {
     if !Path::new("/dev/full").exists() {
         return;

@@ -86,7 +86,8 @@ impl<'a> TokenSource<'a> {
         self.token(owner, need)?.issued()
     }
 
-    fn has_cached(&self, owner: &Place, need: Need<'_>) -> bool {
-        self.cached_key(owner).is_some_and(|key| self.cache.fresh(&key, need).is_some())
+    /// Whether a fresh token for a place is cached.
+    pub(crate) fn has_cached(&self, place: &Place, need: Need<'_>) -> bool {
+        self.cached_key(place).is_some_and(|key| self.cache.fresh(&key, need).is_some())
     }
 }

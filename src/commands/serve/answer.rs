@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::audit::{Audit, Note, Peer};
+use super::limit::{Limit, Room};
 use super::policy::Policy;
 use crate::commands::token::Given;
 use crate::commands::{bazel, by_socket, identity, narrow, place, token};
@@ -22,6 +24,10 @@ use crate::world::{Folders, Streams, Variables, World};
 
 /// The longest time, in seconds, for which a client may want a token to stay valid.
 const LONGEST_FRESH: i64 = 1800;
+/// For how many answers GitHub is asked in an hour, in which it lets an App ask it 5,000 times, wherever that is used. A clone
+/// takes one for each submodule.
+const MOST_ASKED: u32 = 1000;
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What all threads share: what surrounds this process, and what is served.
 pub(super) struct Outside {
@@ -33,6 +39,8 @@ pub(super) struct Outside {
     audit: Audit,
     /// The name and the address of each App's bot, which stay: asking for them takes requests of the App's.
     bots: Mutex<HashMap<(String, String), (String, String)>>,
+    /// For how many answers GitHub was asked.
+    asked: Limit,
 }
 
 impl Outside {
@@ -47,6 +55,7 @@ impl Outside {
             policy,
             audit,
             bots: Mutex::default(),
+            asked: Limit::new(MOST_ASKED, HOUR),
         }
     }
 
@@ -57,9 +66,28 @@ impl Outside {
         if let Some(bot) = bots().get(&key) {
             return Ok(bot.clone());
         }
+        self.may_ask()?;
         let bot = ask()?;
         bots().insert(key, bot.clone());
         Ok(bot)
+    }
+
+    /// An error if the answer takes GitHub, and that was asked for very many already: with ever other repositories and
+    /// permissions, one client would use up what GitHub lets the App ask.
+    fn check_asked(&self, source: &TokenSource<'_>, place: &Place, need: Need<'_>) -> Result<()> {
+        if source.has_cached(place, need) { Ok(()) } else { self.may_ask() }
+    }
+
+    fn may_ask(&self) -> Result<()> {
+        match self.asked.next() {
+            Room::Yes => Ok(()),
+            Room::NoLonger | Room::No => {
+                let what = format!(
+                    "there were more than {MOST_ASKED} requests within an hour that GitHub is asked for"
+                );
+                Err(Error::new(what).hint("wait until the hour is over, or let serve begin anew"))
+            }
+        }
     }
 
     fn now(&self) -> Timestamp {
@@ -150,6 +178,7 @@ fn for_git(
     let token = request.password.as_ref().filter(|password| is_token(password.expose()));
     match (message.word(), token) {
         ("get", _) => {
+            outside.check_asked(&source, &selected.place, request.need())?;
             let issued = get::issue(&request, &selected, &source, world)?.issued()?;
             let issued = outside.policy.checked(&source, &selected, &narrowing, issued)?;
             let state = request.may_retry().then(|| issued.token.secret.fingerprint());
@@ -214,18 +243,18 @@ fn for_tools(
     }
     let (selected, narrowing) = policy.select(&place, &asked_for, config)?;
     *note = noted(&note.operation, &selected, &narrowing);
+    let source = TokenSource::new(selected.rule, config, world).narrowed(narrowing.clone());
+    outside.check_asked(&source, &selected.place, Need::Fresh)?;
     let obtain = |need: Need<'_>| token::issue(&selected, &narrowing, need, token::OPERATION, config, world);
     let bot = match message.value("identity") {
         None => None,
         Some(_) => Some(outside.bot(selected.rule, || {
-            let source = TokenSource::new(selected.rule, config, world);
             with_token(
                 |need| Ok::<_, Error>(obtain(need)?.0),
                 |issued| identity::of_bot(selected.rule, &source, &issued.token.secret),
             )
         })?),
     };
-    let source = TokenSource::new(selected.rule, config, world).narrowed(narrowing.clone());
     let issued = policy.checked(&source, &selected, &narrowing, obtain(Need::Fresh)?.0)?;
     let granted = source.granted(&issued);
     let (name, address) = bot.unzip();
@@ -259,6 +288,7 @@ fn for_bazel(
     };
     *note = noted(&note.operation, &selected, &narrowing);
     let source = TokenSource::for_git(selected.rule, config, world).narrowed(narrowing.clone());
+    outside.check_asked(&source, &selected.place, Need::Fresh)?;
     let issued = source.token(&selected.place, Need::Fresh)?.issued()?;
     let issued = policy.checked(&source, &selected, &narrowing, issued)?;
     Ok(Message::new(ANSWERED)

@@ -3,13 +3,14 @@
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use std::io::Write as _;
 use std::net::Shutdown;
 
 use super::answer::{self, Outside};
 use super::audit::{Note, Peer};
+use super::limit::{Limit, Room};
 use crate::error::{Error, cause};
 use crate::socket::{self, Message, NotWhole};
 use crate::time::start;
@@ -22,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const MOST_A_MINUTE: u32 = 1200;
 /// How many requests that are none are noted in a minute.
 const MOST_NOTED: u32 = 60;
+const MINUTE: Duration = Duration::from_secs(60);
 /// How long is paused where the system has no room for one more connection.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -71,52 +73,17 @@ impl Open {
     }
 }
 
-/// How much there was in this minute.
-struct Minute {
-    most: u32,
-    began: Instant,
-    count: u32,
-}
-
-impl Minute {
-    fn new(most: u32) -> Mutex<Self> {
-        Mutex::new(Self { most, began: Instant::now(), count: 0 })
-    }
-
-    /// Counts one more.
-    fn next(this: &Mutex<Self>) -> Room {
-        let mut this = this.lock().unwrap_or_else(PoisonError::into_inner);
-        if this.began.elapsed() >= Duration::from_secs(60) {
-            (this.began, this.count) = (Instant::now(), 0);
-        }
-        this.count = this.count.saturating_add(1);
-        match this.count.checked_sub(this.most) {
-            None | Some(0) => Room::Yes,
-            Some(1) => Room::NoLonger,
-            Some(_) => Room::No,
-        }
-    }
-}
-
-/// Whether there is room for one more in this minute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Room {
-    Yes,
-    /// This is the first for which there is none.
-    NoLonger,
-    No,
-}
-
 /// What is limited in a minute.
 struct Limits {
-    answers: Mutex<Minute>,
-    broken: Mutex<Minute>,
+    answers: Limit,
+    broken: Limit,
 }
 
 /// Lets connections in, each into a thread of its own, for as long as this process lives.
 pub(super) fn accept(listener: &UnixListener, outside: &Arc<Outside>) {
     let open = Arc::new(Open::default());
-    let limits = Arc::new(Limits { answers: Minute::new(MOST_A_MINUTE), broken: Minute::new(MOST_NOTED) });
+    let (answers, broken) = (Limit::new(MOST_A_MINUTE, MINUTE), Limit::new(MOST_NOTED, MINUTE));
+    let limits = Arc::new(Limits { answers, broken });
     for number in 0.. {
         open.make_room();
         let stream = match listener.accept() {
@@ -147,14 +114,14 @@ fn connection(stream: &UnixStream, heard: &dyn Fn(), limits: &Limits, outside: &
     heard();
     let request = request.map_err(not_whole).and_then(|bytes| Message::parse(&bytes));
     let answer = match request {
-        Ok(request) => match Minute::next(&limits.answers) {
+        Ok(request) => match limits.answers.next() {
             Room::Yes => answer::answer(&request, peer, outside),
             room => {
                 let what = format!("there were more than {MOST_A_MINUTE} requests within a minute");
                 refuse(room == Room::NoLonger, peer, &Error::new(what).hint("wait a minute"), outside)
             }
         },
-        Err(why) => refuse(Minute::next(&limits.broken) != Room::No, peer, &why, outside),
+        Err(why) => refuse(limits.broken.next() != Room::No, peer, &why, outside),
     };
     let _ = stream
         .set_write_timeout(Some(PATIENCE))

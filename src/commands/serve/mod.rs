@@ -8,6 +8,7 @@ mod answer;
 mod audit;
 mod connections;
 mod endpoint;
+mod limit;
 mod policy;
 
 use std::ffi::OsString;
