@@ -59,7 +59,7 @@ pub(super) const UNFINISHED: Kind =
     Kind { folder: "unfinished", names: Names::Digests(&[files::UNFINISHED_PREFIX]) };
 /// Locks that are held, and those of processes that were killed.
 pub(super) const LOCKS: Kind =
-    Kind { folder: "locks", names: Names::Digests(&["entry-", "route-", "token-", "seal-seal-"]) };
+    Kind { folder: "locks", names: Names::Digests(&["entry-", "route-", "token-", "seal-seal-", "setup-"]) };
 
 /// A folder that only this user can read and write.
 pub(crate) struct Folder<'a> {

@@ -79,6 +79,21 @@ impl ApiStateKey {
     }
 }
 
+/// The name of the turn to set up: there is one.
+pub(crate) struct SetupKey(String);
+
+impl SetupKey {
+    pub(super) fn new() -> Self {
+        Self(digest(&["setup"]))
+    }
+}
+
+impl Name for SetupKey {
+    fn name(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A name within the cache: what all keys look like from outside.
 pub(crate) trait Name {
     fn name(&self) -> &str;

@@ -18,7 +18,7 @@ mod store;
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::command;
 use crate::error::{Error, Result};
@@ -30,10 +30,12 @@ pub(crate) use api_state::ApiState;
 pub(crate) use app_pages::AppPage;
 use folder::{Folder, Kind, LOCKS, UNFINISHED};
 pub(crate) use grants::Grant;
+use key::SetupKey;
 pub(crate) use key::{ApiStateKey, Name, RouteKey, TokenKey};
+pub(crate) use lock::Lock;
+use lock::LockOutcome;
 #[cfg(unix)]
 pub(crate) use lock::hold_folder;
-use lock::{Lock, LockOutcome};
 pub(crate) use routes::{FleetRoute, Learnt, LookupTurn, OwnerRoute};
 use shared::Shared;
 pub(crate) use shared::{Address, FleetLease, FleetTurn, SharedSettings};
@@ -255,6 +257,34 @@ impl<'a> Cache<'a> {
             self.warn(&format!("{doing} without a lock: {why}"));
             LockOutcome::Unlocked
         })
+    }
+
+    /// Waits until no other process of this user's sets anything up or takes it back. Where that cannot be known, it is
+    /// done all the same.
+    ///
+    /// # Errors
+    /// If one still does after `patience`: it may wait for somebody's answer.
+    pub(crate) fn turn_to_set_up(&self, patience: Duration) -> Result<Option<Lock>> {
+        /// Longer than anybody waits: it is not taken over.
+        const NEVER: Duration = Duration::from_secs(24 * 3600);
+        let Some(folder) = self.folder() else { return Ok(None) };
+        let began = Instant::now();
+        let is_late = || {
+            self.world.tell_waiting(began.elapsed(), || "for another setup or uninstall".to_owned());
+            (began.elapsed() >= patience).then_some(())
+        };
+        match Lock::take(folder, "setup", &SetupKey::new(), NEVER, is_late) {
+            Ok(LockOutcome::Locked(lock)) => Ok(Some(lock)),
+            Ok(LockOutcome::Done(())) => {
+                Err(Error::new("another setup or uninstall of this user's is at work")
+                    .hint("answer what it asks, or end it, and try again"))
+            }
+            Ok(LockOutcome::Unlocked) => Ok(None),
+            Err(why) => {
+                self.warn(&format!("setting up without a lock: {why}"));
+                Ok(None)
+            }
+        }
     }
 
     /// The lock files that other processes hold for at least so long.

@@ -328,6 +328,16 @@ fn every_field_that_changes_a_token_changes_its_key() {
 
 #[cfg(unix)]
 #[test]
+fn one_sets_up_at_a_time_and_who_waits_in_vain_is_told() {
+    let fixture = Fixture::new();
+    let turn = fixture.later(0).turn_to_set_up(Duration::ZERO).unwrap();
+    let why = fixture.later(0).turn_to_set_up(Duration::ZERO).unwrap_err();
+    assert!(why.message().contains("another setup or uninstall"), "{why}");
+    drop(turn);
+    assert!(fixture.later(0).turn_to_set_up(Duration::ZERO).unwrap().is_some());
+}
+
+#[test]
 fn a_folder_that_others_may_enter_is_not_used() {
     use std::os::unix::fs::PermissionsExt;
     let fixture = Fixture::new();

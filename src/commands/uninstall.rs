@@ -13,7 +13,7 @@ use super::logout;
 use super::output::{Output, count, in_shell};
 use super::person::Person;
 use super::register;
-use super::setup::{Here, Written, kept_key, typed_program};
+use super::setup::{Here, Written, kept_key, turn, typed_program};
 use super::shim;
 use crate::cache::Cache;
 use crate::config::{Config, Flags};
@@ -65,6 +65,7 @@ pub(super) fn uninstall(
         Config::default()
     });
     let folder = config.cache.folder(world).filter(|folder| fs::symlink_metadata(folder).is_ok());
+    let turn = if options.dry_run { None } else { turn(&config, world)? };
     let written = Written::find(flags, world);
 
     // What will be done.
@@ -114,7 +115,8 @@ pub(super) fn uninstall(
             Err(e) => warn(&Error::new(format!("cannot remove {}: {}", path.display(), cause(&e)))),
         }
     }
-    // What is remembered.
+    // What is remembered, and the lock with it.
+    drop(turn);
     let removed = Cache::open(world, &config.cache, None).remove();
     match (folder, removed) {
         // There was none, or this command made it.

@@ -18,10 +18,12 @@ mod undo_change;
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::output::Output;
 use super::person::Person;
-use crate::config::{Flags, Rule};
+use crate::cache::{Cache, Lock};
+use crate::config::{Config, Flags, Rule};
 use crate::error::{Error, Result};
 use crate::git::config::Scope;
 use crate::github::answers::Installation;
@@ -118,6 +120,8 @@ pub(super) fn setup(
     };
     let file = config_file(&scope, flags, world)?;
     let journal = Journal::beside(&file);
+    let _turn =
+        if options.dry_run { None } else { turn(&Config::load(flags, world).unwrap_or_default(), world)? };
     let mut person = Person::new(options.yes, stdin, world);
     if options.undo {
         let which = Which { app: flags.last("app-id"), host: flags.last("host"), owner: flags.last("owner") };
@@ -133,6 +137,14 @@ pub(super) fn setup(
         minted.remove(world);
     }
     done
+}
+
+/// The turn of whoever changes what setup writes, held until it is dropped: of several at once, each finds what the one before
+/// it left.
+pub(super) fn turn(config: &Config, world: &World<'_>) -> Result<Option<Lock>> {
+    /// For those that ask nobody. One of them mints a token, and lets git list a repository.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    Cache::open(world, &config.cache, None).turn_to_set_up(PATIENCE)
 }
 
 /// Where setup writes.
