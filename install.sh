@@ -31,7 +31,7 @@ fail() {
 }
 has() { command -v "$1" >/dev/null 2>&1; }
 misused() {
-    usage >&2
+    printf 'install.sh: error: %s\ninstall.sh: hint: ./install.sh --help\n' "$1" >&2
     exit 2
 }
 
@@ -64,11 +64,11 @@ while [ $# -gt 0 ]; do
         usage
         exit 0
         ;;
-    *) misused ;;
+    *) misused "unexpected argument $1" ;;
     esac
     shift
 done
-case $version in *[!0-9A-Za-z.+-]*) misused ;; esac
+case $version in *[!0-9A-Za-z.+-]*) misused "$version is no version" ;; esac
 
 if [ -z "${PREFIX:-}" ]; then
     [ -n "${HOME:-}" ] || fail 'neither PREFIX nor HOME is set' 'say where to install: PREFIX=/usr/local ./install.sh'
@@ -110,9 +110,19 @@ lacks() { missing="${missing:+$missing, }$1"; }
 # nobody can have put a link there; and it is beside its place, so that a helper that runs right now is not written over.
 new=
 work=
-trap '[ -z "$new" ] || rm -f -- "$new"; [ -z "$work" ] || rm -rf -- "$work"' EXIT
+made=
+made_above=
+end() {
+    [ -z "$new" ] || rm -f -- "$new"
+    [ -z "$work" ] || rm -rf -- "$work"
+    # What is still empty was made for nothing.
+    for one in "$made" "$made_above"; do [ -z "$one" ] || rmdir -- "$one" 2>/dev/null || :; done
+}
+trap end EXIT
 trap 'exit 130' HUP INT TERM
 begin() {
+    [ -d "$folder" ] || made=$folder
+    [ -d "$PREFIX" ] || made_above=$PREFIX
     { mkdir -p -- "$folder" && new=$(mktemp "$folder/.$program.XXXXXXXXXX"); } 2>/dev/null ||
         fail "cannot write to $folder" 'choose another place: PREFIX=... ./install.sh'
 }

@@ -24,7 +24,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const SUMS: &str = "GET /{owner}/{repo}/releases/latest/download/{file}";
 const FILES: &str = "GET /{owner}/{repo}/releases/download/{tag}/{file}";
 /// What the script calls besides what downloads.
-const TOOLS: [&str; 19] = [
+const TOOLS: [&str; 20] = [
+    "rmdir",
     "sh",
     "uname",
     "grep",
@@ -143,7 +144,7 @@ impl Machine {
                     && second.strip_prefix("install.sh: hint: ").is_some_and(|it| it.contains(hint))),
             "{ran:#?}"
         );
-        assert_eq!(self.installed(), Vec::<PathBuf>::new());
+        assert!(!self.prefix.exists());
         assert_eq!(std::fs::read_dir(self.env.folder.path().join("tmp")).unwrap().count(), 1);
     }
 
@@ -252,8 +253,14 @@ fn a_version_that_does_not_exist_is_named() {
         "see which releases there are: ",
     );
     for odd in ["1.0/../..", "1 2", "1;x"] {
-        assert_eq!(machine.install(&["--release", odd]).code, Some(2), "{odd}");
+        let told = machine.install(&["--release", odd]);
+        let expected =
+            format!("install.sh: error: {odd} is no version\ninstall.sh: hint: ./install.sh --help\n");
+        assert_eq!((told.code, told.stderr), (Some(2), expected));
     }
+    let told = machine.install(&["--relase"]);
+    let expected = "install.sh: error: unexpected argument --relase\ninstall.sh: hint: ./install.sh --help\n";
+    assert_eq!((told.code, told.stderr.as_str()), (Some(2), expected));
 }
 
 #[test]
