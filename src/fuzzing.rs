@@ -9,14 +9,22 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::app::key::{self, KeyText, PrivateKey};
+#[cfg(unix)]
+use crate::commands::serve;
 use crate::commands::{place, register};
 use crate::config::{Config, select};
 use crate::github::answers::{AccessToken, AppInfo, Installation, RepositoriesPage};
 use crate::github::failures::message;
+#[cfg(unix)]
+use crate::helper::by_socket;
 use crate::helper::protocol::Request;
 use crate::names::{ApiUrl, Host, InstallationId, Repository, is_name};
 use crate::origin::Origin;
+#[cfg(unix)]
+use crate::socket::Message;
 use crate::terminal::escape;
+#[cfg(unix)]
+use crate::token::beyond;
 use crate::token::{Label, Token, is_token};
 use crate::vendor::GITHUB;
 use crate::world::Folders;
@@ -55,6 +63,50 @@ pub fn request(bytes: &[u8]) {
         assert_eq!(request.protocol.as_deref(), Some("https"));
         let host = request.host.unwrap_or_default().to_ascii_lowercase();
         assert!(host == "github.com" || host == "github.com:443");
+    }
+}
+
+/// What comes over the socket of `serve`: a request of whoever is inside, or an answer.
+#[cfg(unix)]
+pub fn socket(bytes: &[u8]) {
+    let Ok(message) = Message::parse(bytes) else { return };
+    // What is read, written and read again is the same.
+    let written = message.to_bytes();
+    assert!(Message::parse(&written).is_ok_and(|again| again.to_bytes() == written));
+    assert!(written.iter().all(|byte| *byte == b'\n' || !byte.is_ascii_control()));
+    let file = "[[app]]\nid = \"1\"\nprivate-key = \"k\"\n[[app]]\nid = \"2\"\nprivate-key = \"k\"\nhost = \"ghe.example\"\n";
+    let Ok(config) = Config::of_file(file, Path::new("f"), &Folders::default()) else {
+        panic!("the configuration of this check is not valid")
+    };
+    let most = ["contents=read".to_owned(), "issues=write".to_owned()];
+    let Ok((line, allowed)) = serve::heard(&message, &["acme/widgets".to_owned()], &most, &config) else {
+        panic!("the policy of this check is not valid")
+    };
+    // One line that is not too long says of which operation it is, whatever the request holds, and no token.
+    assert!(
+        line.len() < 64 * 1024 && line.strip_suffix('\n').is_some_and(|it| !it.contains(char::is_control))
+    );
+    let operation: String = message.word().chars().take(1000).collect();
+    assert!(line.starts_with(&format!("1970-01-01T00:00:00Z pid=- uid=- operation={operation}")));
+    let text = String::from_utf8_lossy(bytes);
+    let is_elsewhere = |secret: &&str| text.matches(secret).count() > 1;
+    let secret = message.value("password").filter(|it| it.starts_with("ghs_") && !is_elsewhere(it));
+    assert!(secret.is_none_or(|secret| !line.contains(secret)));
+    // No token is for anything but what is allowed, and none may do more.
+    if let Some((place, narrowing)) = allowed {
+        assert_eq!((place.host(), place.owner()), (&Host::github(), Some("acme")));
+        assert!(narrowing.repositories.iter().map(ToString::to_string).eq(["acme/widgets"]));
+        let may =
+            [("contents", "read"), ("issues", "write")].map(|(name, level)| (name.into(), level.into()));
+        assert!(!narrowing.permissions.is_empty() && beyond(&narrowing.permissions, &may.into()).is_none());
+        assert!(line.ends_with(" answered\n"));
+    }
+    // git reads nothing from an answer that is not one credential.
+    if let Ok(answer) = by_socket::credential(&message) {
+        let mut lines = Vec::new();
+        if answer.write(&mut lines).is_ok() {
+            assert!([3, 7].contains(&lines.iter().filter(|byte| **byte == b'\n').count()));
+        }
     }
 }
 

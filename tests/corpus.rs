@@ -25,6 +25,12 @@ fn requests() {
     replay("request", fuzzing::request);
 }
 
+#[cfg(unix)]
+#[test]
+fn messages_over_a_socket() {
+    replay("socket", fuzzing::socket);
+}
+
 #[test]
 fn paths() {
     replay("path", fuzzing::path);

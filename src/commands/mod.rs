@@ -19,7 +19,7 @@ pub(crate) mod place;
 pub(crate) mod register;
 mod repositories;
 #[cfg_attr(not(unix), path = "serve/unsupported.rs")]
-mod serve;
+pub(crate) mod serve;
 mod setup;
 mod shim;
 mod status;

@@ -56,7 +56,10 @@ pub(super) fn run(
 }
 
 /// The credential in an answer.
-fn credential(answer: &Message) -> Result<Answer> {
+///
+/// # Errors
+/// If there is none.
+pub(crate) fn credential(answer: &Message) -> Result<Answer> {
     let expires_at = answer.value("password_expiry_utc").and_then(|text| text.parse().ok());
     match (answer.value("username"), answer.value("password"), expires_at) {
         (Some(username), Some(password), Some(expires_at)) => Ok(Answer::Credential {

@@ -1,6 +1,6 @@
 //! What git calls. (gitcredentials(7), section CUSTOM HELPERS)
 
-mod by_socket;
+pub(crate) mod by_socket;
 mod capability;
 pub(crate) mod feedback;
 pub(crate) mod get;

@@ -5,21 +5,21 @@ use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::asked::{Allowed, Asked, asked, request_of};
 use super::audit::{Audit, Note, Peer};
 use super::limit::{Limit, Room};
 use super::policy::Policy;
 use crate::commands::token::Given;
-use crate::commands::{bazel, by_socket, identity, narrow, place, token};
-use crate::config::{Config, Flags, Rule, Selected};
+use crate::commands::{bazel, identity, token};
+use crate::config::{Config, Flags, Rule};
 use crate::error::{Error, Result};
-use crate::helper::protocol::Request;
 use crate::helper::{feedback, get};
 use crate::names::Place;
-use crate::socket::{ANSWERED, DECLINED, Message, SAME_VERSION};
-use crate::source::{Narrowing, TokenSource, with_token};
+use crate::socket::{ANSWERED, Message};
+use crate::source::{TokenSource, with_token};
 use crate::terminal::Terminal;
 use crate::time::{Clock, Timestamp};
-use crate::token::{Need, Permissions, is_token};
+use crate::token::{Need, is_token};
 use crate::world::{Folders, Streams, Variables, World};
 
 /// The longest time, in seconds, for which a client may want a token to stay valid.
@@ -125,17 +125,21 @@ pub(super) fn answer(request: &Message, peer: Peer, outside: &Outside) -> Messag
         config
     });
     let answer = config.and_then(|config| of_operation(request, outside, &config, &world, &mut note));
-    let outcome = match &answer {
+    let noted = outside.note(peer, &note, &outcome(&answer));
+    match noted.and(answer) {
+        Ok(answer) => answer,
+        Err(why) => Message::refusal(&why),
+    }
+}
+
+/// What is noted of an answer.
+pub(super) fn outcome(answer: &Result<Message>) -> String {
+    match answer {
         Ok(answer) => match answer.value("error") {
             None => answer.word().to_owned(),
             Some(why) => format!("{}: {why}", answer.word()),
         },
         Err(why) => format!("refused: {why}"),
-    };
-    let noted = outside.note(peer, &note, &outcome);
-    match noted.and(answer) {
-        Ok(answer) => answer,
-        Err(why) => Message::refusal(&why),
     }
 }
 
@@ -146,12 +150,14 @@ fn of_operation(
     world: &World<'_>,
     note: &mut Note,
 ) -> Result<Message> {
+    let allowed = match asked(message, &outside.policy, config, note)? {
+        Asked::Token(allowed) => allowed,
+        Asked::Nothing(answer) => return Ok(answer),
+    };
     match message.word() {
-        "get" | "store" | "erase" => for_git(message, outside, config, world, note),
-        token::OPERATION => for_tools(message, outside, config, world, note),
-        bazel::OPERATION => for_bazel(message, outside, config, world, note),
-        by_socket::STATUS => Ok(outside.policy.to_message()),
-        _ => Err(Error::new("there is no such operation").hint(SAME_VERSION)),
+        token::OPERATION => for_tools(message, outside, &allowed, config, world),
+        bazel::OPERATION => for_bazel(outside, &allowed, config, world),
+        _ => for_git(message, outside, &allowed, config, world),
     }
 }
 
@@ -159,28 +165,19 @@ fn of_operation(
 fn for_git(
     message: &Message,
     outside: &Outside,
+    allowed: &Allowed<'_>,
     config: &Config,
     world: &World<'_>,
-    note: &mut Note,
 ) -> Result<Message> {
-    // The lines below the word are git's.
-    let bytes = message.to_bytes();
-    let lines = bytes.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or_default();
-    let request = Request::read(lines)?;
-    let place = request.place(&|host, name| config.is_username(host, name));
-    let Some(place) = place.filter(|place| outside.policy.serves(place.host())) else {
-        return Ok(Message::new(DECLINED));
-    };
-    note.places = place.to_string();
-    let (selected, narrowing) = outside.policy.select(&place, &Narrowing::default(), config)?;
-    *note = noted(&note.operation, &selected, &narrowing);
+    let Allowed { selected, narrowing } = allowed;
+    let request = request_of(message)?;
     let source = TokenSource::for_git(selected.rule, config, world).narrowed(narrowing.clone());
     let token = request.password.as_ref().filter(|password| is_token(password.expose()));
     match (message.word(), token) {
         ("get", _) => {
             outside.check_asked(&source, &selected.place, request.need())?;
-            let issued = get::issue(&request, &selected, &source, world)?.issued()?;
-            let issued = outside.policy.checked(&source, &selected, &narrowing, issued)?;
+            let issued = get::issue(&request, selected, &source, world)?.issued()?;
+            let issued = outside.policy.checked(&source, selected, narrowing, issued)?;
             let state = request.may_retry().then(|| issued.token.secret.fingerprint());
             let expires_at = issued.token.expires_at().0.to_string();
             return Ok(Message::new(ANSWERED)
@@ -200,52 +197,14 @@ fn for_git(
 fn for_tools(
     message: &Message,
     outside: &Outside,
+    allowed: &Allowed<'_>,
     config: &Config,
     world: &World<'_>,
-    note: &mut Note,
 ) -> Result<Message> {
-    let policy = &outside.policy;
-    note.places = place::redacted(message.value("name").or(message.value("remote")).unwrap_or_default());
-    let remote = || place::named(message.value("remote")?, config).ok().filter(|it| policy.serves(it.host()));
-    let mut place = match message.value("name") {
-        Some(name) => place::named(name, config)?,
-        None => match remote() {
-            Some(place) => place,
-            None => Place::Host(policy.only_host()?.clone()),
-        },
-    };
-    let mut asked_for = Narrowing::default();
-    for name in message.values("repository[]") {
-        let its = match name.contains(['/', ':']) {
-            true => place::named(name, config)?,
-            // One of the owner that is named.
-            false => {
-                let owner = place.owner().map_or_else(|| policy.only_owner(place.host()), Ok)?;
-                place::named(&format!("https://{}/{owner}/{name}", place.host()), config)?
-            }
-        };
-        if its.host() != place.host() && !asked_for.repositories.is_empty() {
-            return Err(Error::new("one token cannot be for repositories on several hosts"));
-        }
-        match its.repository() {
-            Some(repository) => asked_for.repositories.push(repository.clone()),
-            None => return Err(Error::new(format!("{:?} is not a repository", place::redacted(name)))),
-        }
-        place = its;
-    }
-    if !policy.serves(place.host()) {
-        return Ok(Message::new(DECLINED));
-    }
-    for permission in message.values("permission[]") {
-        let (name, level) = narrow::permission(permission)
-            .map_err(|why| Error::new(format!("{permission:?} is not a permission")).hint(why))?;
-        asked_for.permissions.insert(name, level);
-    }
-    let (selected, narrowing) = policy.select(&place, &asked_for, config)?;
-    *note = noted(&note.operation, &selected, &narrowing);
+    let Allowed { selected, narrowing } = allowed;
     let source = TokenSource::new(selected.rule, config, world).narrowed(narrowing.clone());
     outside.check_asked(&source, &selected.place, Need::Fresh)?;
-    let obtain = |need: Need<'_>| token::issue(&selected, &narrowing, need, token::OPERATION, config, world);
+    let obtain = |need: Need<'_>| token::issue(selected, narrowing, need, token::OPERATION, config, world);
     let bot = match message.value("identity") {
         None => None,
         Some(_) => Some(outside.bot(selected.rule, || {
@@ -255,7 +214,7 @@ fn for_tools(
             )
         })?),
     };
-    let issued = policy.checked(&source, &selected, &narrowing, obtain(Need::Fresh)?.0)?;
+    let issued = outside.policy.checked(&source, selected, narrowing, obtain(Need::Fresh)?.0)?;
     let granted = source.granted(&issued);
     let (name, address) = bot.unzip();
     Ok(Given::new(issued, granted, selected.rule)
@@ -264,51 +223,19 @@ fn for_tools(
         .with_some("identity_address", address.as_deref()))
 }
 
-/// What `bazel` calls: for an address, of which no more is noted than its repository, or its host.
+/// What `bazel` calls.
 fn for_bazel(
-    message: &Message,
     outside: &Outside,
+    allowed: &Allowed<'_>,
     config: &Config,
     world: &World<'_>,
-    note: &mut Note,
 ) -> Result<Message> {
-    let policy = &outside.policy;
-    let uri = bazel::address(message.value("uri").unwrap_or_default())?;
-    note.places = uri.host().unwrap_or_default().to_owned();
-    let Some(place) = bazel::place(&uri, config).filter(|place| policy.serves(place.host())) else {
-        return Ok(Message::new(DECLINED));
-    };
-    note.places = place.to_string();
-    let (selected, narrowing) = match policy.select(&place, &Narrowing::default(), config) {
-        // Bazel fetches what is everybody's from many owners: it goes on without a token.
-        Err(why) if !policy.names_owner_of(&place) => {
-            return Ok(Message::new(DECLINED).with("error", why.message()));
-        }
-        selected => selected?,
-    };
-    *note = noted(&note.operation, &selected, &narrowing);
+    let Allowed { selected, narrowing } = allowed;
     let source = TokenSource::for_git(selected.rule, config, world).narrowed(narrowing.clone());
     outside.check_asked(&source, &selected.place, Need::Fresh)?;
     let issued = source.token(&selected.place, Need::Fresh)?.issued()?;
-    let issued = policy.checked(&source, &selected, &narrowing, issued)?;
+    let issued = outside.policy.checked(&source, selected, narrowing, issued)?;
     Ok(Message::new(ANSWERED)
         .with("password", issued.token.secret.expose())
         .with("password_expiry_utc", &issued.token.expires_at().0.to_string()))
-}
-
-/// What is noted of a request that is allowed.
-fn noted(operation: &str, selected: &Selected<'_>, narrowing: &Narrowing) -> Note {
-    let host = selected.place.host();
-    let places: Vec<String> = match narrowing.repositories.as_slice() {
-        [] => vec![selected.place.to_string()],
-        all => all.iter().map(|it| Place::Repository(host.clone(), it.clone()).to_string()).collect(),
-    };
-    let permissions =
-        if narrowing.permissions.is_empty() { &selected.rule.permissions } else { &narrowing.permissions };
-    Note { operation: operation.to_owned(), places: places.join(","), permissions: listed(permissions) }
-}
-
-fn listed(permissions: &Permissions) -> String {
-    let each: Vec<String> = permissions.iter().map(|(name, level)| format!("{name}:{level}")).collect();
-    each.join(",")
 }

@@ -54,30 +54,7 @@ impl Audit {
     /// # Errors
     /// If the file cannot be written. Where stderr is closed nobody reads it.
     pub(super) fn note(&self, now: Timestamp, peer: Peer, note: &Note, outcome: &str) -> Result<()> {
-        let number = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
-        // One who names very much does not fill the disk with it.
-        let short = |text: &str| match short(text) {
-            start if start.len() < text.len() => format!("{}…", escape(start)),
-            all => escape(all),
-        };
-        let is_plain =
-            |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"=\\".contains(&byte));
-        // What could be taken for another field is in quotes.
-        let word = |text: &str| match text {
-            "" => "-".to_owned(),
-            text if is_plain(text) => short(text),
-            text => short(&format!("{text:?}")),
-        };
-        let line = format!(
-            "{} pid={} uid={} operation={} repository={} permissions={} {}\n",
-            time(now),
-            number(peer.pid.map(|it| it.to_string())),
-            number(peer.uid.map(|it| it.to_string())),
-            word(&note.operation),
-            word(&note.places),
-            word(&note.permissions),
-            short(outcome),
-        );
+        let line = line(now, peer, note, outcome);
         // One write, so that no two lines mix.
         match &self.file {
             Some(file) => {
@@ -92,4 +69,31 @@ impl Audit {
             }
         }
     }
+}
+
+/// The line for a request, and for what came of it: one, whatever stands in the request.
+pub(super) fn line(now: Timestamp, peer: Peer, note: &Note, outcome: &str) -> String {
+    let number = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
+    // One who names very much does not fill the disk with it.
+    let short = |text: &str| match short(text) {
+        start if start.len() < text.len() => format!("{}…", escape(start)),
+        all => escape(all),
+    };
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"=\\".contains(&byte));
+    // What could be taken for another field is in quotes.
+    let word = |text: &str| match text {
+        "" => "-".to_owned(),
+        text if is_plain(text) => short(text),
+        text => short(&format!("{text:?}")),
+    };
+    format!(
+        "{} pid={} uid={} operation={} repository={} permissions={} {}\n",
+        time(now),
+        number(peer.pid.map(|it| it.to_string())),
+        number(peer.uid.map(|it| it.to_string())),
+        word(&note.operation),
+        word(&note.places),
+        word(&note.permissions),
+        short(outcome),
+    )
 }

@@ -5,6 +5,7 @@
 //! a call answers it, with a [`policy::Policy`] before it.
 
 mod answer;
+mod asked;
 mod audit;
 mod connections;
 mod endpoint;
@@ -23,12 +24,15 @@ use super::exec;
 use super::output::Output;
 use crate::config::{Config, Flags};
 use crate::error::Result;
-use crate::socket;
-use crate::time::{no_thread, start};
+use crate::names::Place;
+use crate::socket::{self, ANSWERED, Message};
+use crate::source::Narrowing;
+use crate::time::{Timestamp, no_thread, start};
 use crate::world::World;
 
 use answer::Outside;
-use audit::Audit;
+use asked::{Asked, asked};
+use audit::{Audit, Note, Peer};
 use endpoint::Endpoint;
 use policy::Policy;
 
@@ -96,4 +100,27 @@ pub(super) fn serve(
             None => {}
         }
     }
+}
+
+/// What is noted of a request, and what a token for it would be for and narrowed to, if it is allowed. GitHub is not asked.
+///
+/// # Errors
+/// If such a policy cannot be.
+pub(crate) fn heard(
+    request: &Message,
+    allow: &[String],
+    permissions: &[String],
+    config: &Config,
+) -> Result<(String, Option<(Place, Narrowing)>)> {
+    let policy = Policy::new(allow, permissions, config)?;
+    let mut note = Note { operation: request.word().to_owned(), ..Note::default() };
+    let asked = asked(request, &policy, config, &mut note);
+    let (allowed, answer) = match asked {
+        Ok(Asked::Token(allowed)) => {
+            (Some((allowed.selected.place, allowed.narrowing)), Ok(Message::new(ANSWERED)))
+        }
+        Ok(Asked::Nothing(answer)) => (None, Ok(answer)),
+        Err(why) => (None, Err(why)),
+    };
+    Ok((audit::line(Timestamp(0), Peer::default(), &note, &answer::outcome(&answer)), allowed))
 }

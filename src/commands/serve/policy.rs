@@ -1,5 +1,6 @@
 //! What is served: nothing but what is allowed, and no token that reaches further.
 
+use super::asked::Allowed;
 use crate::commands::{narrow, place};
 use crate::config::{Config, Selected, select};
 use crate::error::{Error, Result};
@@ -113,7 +114,7 @@ impl Policy {
         place: &Place,
         asked_for: &Narrowing,
         config: &'c Config,
-    ) -> Result<(Selected<'c>, Narrowing)> {
+    ) -> Result<Allowed<'c>> {
         let host = place.host().clone();
         let reach = match (asked_for.repositories.as_slice(), place) {
             (repositories @ [_, ..], _) => Reach::Repositories(repositories.to_vec()),
@@ -147,7 +148,7 @@ impl Policy {
             if asked_for.permissions.is_empty() { &self.permissions } else { &asked_for.permissions };
         let narrowing = Narrowing { repositories, permissions: permissions.clone() };
         narrow::check(&selected, &narrowing)?;
-        Ok((selected, narrowing))
+        Ok(Allowed { selected, narrowing })
     }
 
     /// What a token for an owner reaches.
