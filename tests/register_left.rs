@@ -143,6 +143,9 @@ fn undo_and_uninstall_say_that_the_key_stays_and_where() {
     fresh.setup(&["--move-key", "folder"]).ok();
     let told = fresh.env.helper(["setup", "--undo", "--dry-run"], "").ok();
     assert!(told.contains(" is moved back to ") && !told.contains(" is kept"), "{told}");
+    let plan = fresh.env.helper(["uninstall", "--dry-run"], "");
+    assert_eq!(plan.stdout.matches(" is kept: ").count(), 1, "{plan:?}");
+    assert_eq!(times(plan), 1);
     assert_eq!(times(fresh.env.helper(["uninstall", "--yes"], "")), 1);
     assert!(key.exists());
 }

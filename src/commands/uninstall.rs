@@ -82,6 +82,12 @@ pub(super) fn uninstall(
     plan.extend(unfinished.record.iter().map(|path| format!("{} is removed", path.display())));
     let mut keys = written.keys_that_stay(world);
     keys.extend(unfinished.key);
+    for file in files(flags, world).iter().filter(|file| has_private_key(file)) {
+        let name = file.display().to_string();
+        if !keys.contains(&name) && !written.moved_here(file, world) {
+            keys.push(name);
+        }
+    }
     plan.extend(folder.map(|folder| format!("{} is removed", folder.display())));
     output.line(match options.dry_run {
         _ if plan.is_empty() => "there is nothing to remove",
@@ -148,7 +154,11 @@ fn tell_what_stays(
     output: &mut Output<'_>,
 ) -> Result<()> {
     keys.iter().try_for_each(|key| output.line(&kept_key(key)))?;
-    let mut files = files_that_stay(flags, world);
+    if flags.config_file(&world.variables).is_none() {
+        // Nothing is in it, or it stays.
+        let _ = own_folder(world).map(fs::remove_dir);
+    }
+    let mut files = files(flags, world);
     files.retain(|file| !keys.iter().any(|key| Path::new(key) == file));
     for file in files.iter().take(MANY) {
         let shown = file.display().to_string();
@@ -182,22 +192,22 @@ fn has_private_key(file: &Path) -> bool {
     files::read_own_text(file).is_ok_and(|text| Zeroizing::new(text).contains("-----BEGIN"))
 }
 
-/// The files in the folder of the configuration, which is removed if there are none. A file that is named may be in any
-/// folder.
-fn files_that_stay(flags: &Flags, world: &World<'_>) -> Vec<PathBuf> {
+/// The files in the folder of the configuration. A file that is named may be in any folder.
+fn files(flags: &Flags, world: &World<'_>) -> Vec<PathBuf> {
     if let Some(named) = flags.config_file(&world.variables) {
         return Some(named).filter(|file| file.exists()).into_iter().collect();
     }
-    let Some(folder) = world.folders.user_config.as_ref().and_then(|file| file.parent()) else {
-        return Vec::new();
-    };
     let inside = |folder: &Path| -> Vec<PathBuf> {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         entries.take(MANY).map(|entry| entry.path()).collect()
     };
-    let _ = fs::remove_dir(folder);
-    let entries = inside(folder).into_iter();
-    entries.flat_map(|path| if path.is_dir() { inside(&path) } else { vec![path] }).collect()
+    let folder = own_folder(world).map(inside).unwrap_or_default().into_iter();
+    folder.flat_map(|path| if path.is_dir() { inside(&path) } else { vec![path] }).collect()
+}
+
+/// The folder of the user's configuration.
+fn own_folder<'w>(world: &'w World<'_>) -> Option<&'w Path> {
+    world.folders.user_config.as_ref().and_then(|file| file.parent())
 }
 
 /// What a person types to remove the program: what is right for how it was installed.

@@ -171,6 +171,12 @@ impl Journal {
         Ok(changes.into_iter().find_map(|change| change.moved_key(path)))
     }
 
+    /// Whether setup moved a key to a file.
+    pub(super) fn moved_here(&self, path: &Path, world: &World<'_>) -> Result<bool> {
+        let moved = |change: &Change| matches!(change, Change::KeyFile { to, .. } if to == path);
+        Ok(self.read(world)?.iter().flat_map(|entry| &entry.changes).any(moved))
+    }
+
     /// Whether setup made git's file of a scope.
     pub(super) fn made_file(&self, scope: &Scope, world: &World<'_>) -> Result<bool> {
         let made =

@@ -1,5 +1,7 @@
 //! `setup --undo`: what setup wrote, shown and taken back.
 
+use std::path::Path;
+
 use super::super::cached::cached;
 use super::super::output::{Output, count, in_shell, time};
 use super::git_side::typed_program;
@@ -127,6 +129,11 @@ impl Written {
     pub(in crate::commands) fn keys_that_stay(&self, world: &World<'_>) -> Vec<String> {
         let keys = self.journals.iter().map(|it| it.keys_that_stay(&Which::default(), world));
         keys.flat_map(Result::unwrap_or_default).collect()
+    }
+
+    /// Whether a key is in a file to which setup moved it, so that taking it back moves it away again.
+    pub(in crate::commands) fn moved_here(&self, file: &Path, world: &World<'_>) -> bool {
+        self.journals.iter().any(|journal| journal.moved_here(file, world).unwrap_or(false))
     }
 
     /// Takes it back, tells what was, and gives why not all of it was.
