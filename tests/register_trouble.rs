@@ -189,6 +189,16 @@ fn what_can_be_known_to_fail_fails_before_an_app_is_made() {
 }
 
 #[test]
+fn a_machine_without_git_is_told_so_before_an_app_is_made() {
+    let Some(fresh) = fresh() else { return };
+    let Fresh { env, key } = fresh;
+    let fresh = Fresh { env: env.with("PATH", "/nowhere"), key };
+    refused(&fresh.env.helper(["register"], ""), "cannot start git", "install git");
+    assert!(!fresh.beside("").exists());
+    assert_eq!(fresh.env.github.log(), Vec::<String>::new());
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_is_found_out_before_an_app_is_made() {
     let Some(fresh) = fresh() else { return };
     let folder = fresh.beside("");

@@ -382,5 +382,6 @@ fn exit_codes_and_what_takes_git_or_another_system_are_as_elsewhere() {
     let key = ["--private-key", r"C:\users\tester\acme.pem"];
     let setup = [&["setup", "--dry-run", "--app-id", ACME_APP], &key[..]].concat();
     refused(&windows.helper(&setup, ""), "cannot start git", "install git");
+    refused(&windows.helper(&["register"], ""), "cannot start git", "install git");
     assert!(windows.helper(&["uninstall", "--dry-run"], "").ok().contains("this would be done"));
 }

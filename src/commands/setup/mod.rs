@@ -25,7 +25,7 @@ use super::person::Person;
 use crate::cache::{Cache, Lock};
 use crate::config::{Config, Flags, Rule};
 use crate::error::{Error, Result};
-use crate::git::config::Scope;
+use crate::git::{self, config::Scope};
 use crate::github::answers::Installation;
 use crate::names::{InstallationRef, Place};
 use crate::world::World;
@@ -210,8 +210,9 @@ pub(super) fn user_configuration(flags: &Flags, world: &World<'_>) -> Result<Pat
     config_file(&Scope::Global, flags, world)
 }
 
-/// An error if that file, or what setup noted beside it, could not be changed by setup.
+/// An error if that file, what setup noted beside it, or git's configuration could not be changed by setup.
 pub(super) fn check_configuration(file: &Path, world: &World<'_>) -> Result<()> {
+    git::config::values(&Scope::Global, "credential.helper")?;
     Present::read(file.to_owned(), &world.folders)?;
     Journal::beside(file).read(world).map(drop)
 }
