@@ -71,9 +71,14 @@ fn machine() -> TestEnv {
             ],
         );
     }
+    // Where install.sh puts the program.
+    let program =
+        env.install(env!("CARGO_BIN_EXE_git-credential-ghapp"), "home/.local/bin/git-credential-ghapp");
+    let path = format!("{}:{}", program.parent().unwrap().display(), common::variable("PATH").unwrap());
     let own = env.home().join("pip").display().to_string();
     let (proxy, ca) = (env.github.proxy().to_owned(), env.github.ca_file().display().to_string());
     env.with("HTTP_PROXY", &proxy)
+        .with("PATH", path)
         .with("SSL_CERT_FILE", &ca)
         .with("CURL_CA_BUNDLE", &ca)
         .with("npm_config_cafile", &ca)
