@@ -166,3 +166,20 @@ fn uninstall_lists_what_is_left_half_way() {
     std::fs::remove_dir_all(key.parent().unwrap()).unwrap();
     nothing_is_set_up(&fresh);
 }
+
+#[test]
+fn two_at_once_do_not_forget_each_others_apps() {
+    let Some(fresh) = fresh() else { return };
+    let first = Registering::start(&fresh.env, &["--organization", "acme"]);
+    for arguments in [&["register"][..], &["register", "--new"]] {
+        let second = fresh.env.helper(arguments.iter().copied(), "");
+        refused(&second, "another register of this user's is at work", "end it, and try again");
+    }
+    // Neither a waiting register nor its lock is something to look into.
+    let doctor = fresh.env.helper(["doctor"], "");
+    assert!(!doctor.stdout.contains("lock"), "{doctor:?}");
+    is_set_up(&fresh, finish(&fresh, first, "tools", "tools"), WIDGETS);
+    // One that was killed is in nobody's way.
+    Registering::start(&fresh.env, &["--organization", "acme"]).kill();
+    Registering::start(&fresh.env, &["--organization", "acme"]).kill();
+}

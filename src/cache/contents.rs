@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::folder::{LOCKS, UNFINISHED};
+use super::folder::{LOCKS, TURNS, UNFINISHED};
 use super::key::TokenKey;
 use super::store::{self, Store};
 use super::{Cache, TOLD, api_state, app_pages, grants, outages, refusals, routes};
@@ -127,7 +127,7 @@ impl Cache<'_> {
     pub(crate) fn remove(&self) -> Result<bool> {
         self.forget_everything()?;
         let Some(folder) = self.folder() else { return Ok(true) };
-        folder.clear([LOCKS])?;
+        folder.clear([LOCKS, TURNS])?;
         Ok(folder.remove_if_empty())
     }
 }

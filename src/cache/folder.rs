@@ -59,7 +59,10 @@ pub(super) const UNFINISHED: Kind =
     Kind { folder: "unfinished", names: Names::Digests(&[files::UNFINISHED_PREFIX]) };
 /// Locks that are held, and those of processes that were killed.
 pub(super) const LOCKS: Kind =
-    Kind { folder: "locks", names: Names::Digests(&["entry-", "route-", "token-", "seal-seal-", "setup-"]) };
+    Kind { folder: "locks", names: Names::Digests(&["entry-", "route-", "token-", "seal-seal-"]) };
+
+/// Locks of those who change what is set up. They are held for as long as somebody is asked, and nobody waits for them for long.
+pub(super) const TURNS: Kind = Kind { folder: "locks", names: Names::Digests(&["setup-", "register-"]) };
 
 /// A folder that only this user can read and write.
 pub(crate) struct Folder<'a> {

@@ -79,16 +79,17 @@ impl ApiStateKey {
     }
 }
 
-/// The name of the turn to set up: there is one.
-pub(crate) struct SetupKey(String);
+/// The name of a turn to change something.
+pub(super) struct TurnKey(String);
 
-impl SetupKey {
-    pub(super) fn new() -> Self {
-        Self(digest(&["setup"]))
+impl TurnKey {
+    /// The key of the turn to change this.
+    pub(super) fn new(what: &str) -> Self {
+        Self(digest(&["turn", what]))
     }
 }
 
-impl Name for SetupKey {
+impl Name for TurnKey {
     fn name(&self) -> &str {
         &self.0
     }

@@ -14,11 +14,12 @@ mod refusals;
 mod routes;
 mod shared;
 mod store;
+mod turn;
 
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::command;
 use crate::error::{Error, Result};
@@ -28,9 +29,8 @@ use crate::world::World;
 
 pub(crate) use api_state::ApiState;
 pub(crate) use app_pages::AppPage;
-use folder::{Folder, Kind, LOCKS, UNFINISHED};
+use folder::{Folder, Kind, LOCKS, TURNS, UNFINISHED};
 pub(crate) use grants::Grant;
-use key::SetupKey;
 pub(crate) use key::{ApiStateKey, Name, RouteKey, TokenKey};
 pub(crate) use lock::Lock;
 use lock::LockOutcome;
@@ -41,6 +41,7 @@ use shared::Shared;
 pub(crate) use shared::{Address, FleetLease, FleetTurn, SharedSettings};
 pub(crate) use store::{Effort, Sealer, StoreKind};
 use store::{Opening, Store};
+pub(crate) use turn::Turn;
 
 /// Five minutes: git may start a long transfer with the token right before this is over.
 const DEFAULT_MIN_FRESH: i64 = 300;
@@ -259,34 +260,6 @@ impl<'a> Cache<'a> {
         })
     }
 
-    /// Waits until no other process of this user's sets anything up or takes it back. Where that cannot be known, it is
-    /// done all the same.
-    ///
-    /// # Errors
-    /// If one still does after `patience`: it may wait for somebody's answer.
-    pub(crate) fn turn_to_set_up(&self, patience: Duration) -> Result<Option<Lock>> {
-        /// Longer than anybody waits: it is not taken over.
-        const NEVER: Duration = Duration::from_secs(24 * 3600);
-        let Some(folder) = self.folder() else { return Ok(None) };
-        let began = Instant::now();
-        let is_late = || {
-            self.world.tell_waiting(began.elapsed(), || "for another setup or uninstall".to_owned());
-            (began.elapsed() >= patience).then_some(())
-        };
-        match Lock::take(folder, "setup", &SetupKey::new(), NEVER, is_late) {
-            Ok(LockOutcome::Locked(lock)) => Ok(Some(lock)),
-            Ok(LockOutcome::Done(())) => {
-                Err(Error::new("another setup or uninstall of this user's is at work")
-                    .hint("answer what it asks, or end it, and try again"))
-            }
-            Ok(LockOutcome::Unlocked) => Ok(None),
-            Err(why) => {
-                self.warn(&format!("setting up without a lock: {why}"));
-                Ok(None)
-            }
-        }
-    }
-
     /// The lock files that other processes hold for at least so long.
     pub(crate) fn held_locks(&self, patience: Duration) -> Vec<PathBuf> {
         self.folder().map_or_else(Vec::new, |folder| lock::held(folder, patience))
@@ -372,7 +345,7 @@ impl<'a> Cache<'a> {
         if let Some(folder) = self.folder()
             && self.is_first_time_today("swept")
         {
-            let others = [grants::KIND, outages::KIND, UNFINISHED, LOCKS];
+            let others = [grants::KIND, outages::KIND, UNFINISHED, LOCKS, TURNS];
             for kind in store::KINDS.into_iter().chain(refusals::KINDS).chain(others) {
                 folder.sweep(kind, DAY, self.world.clock);
             }

@@ -330,11 +330,11 @@ fn every_field_that_changes_a_token_changes_its_key() {
 #[test]
 fn one_sets_up_at_a_time_and_who_waits_in_vain_is_told() {
     let fixture = Fixture::new();
-    let turn = fixture.later(0).turn_to_set_up(Duration::ZERO).unwrap();
-    let why = fixture.later(0).turn_to_set_up(Duration::ZERO).unwrap_err();
-    assert!(why.message().contains("another setup or uninstall"), "{why}");
-    drop(turn);
-    assert!(fixture.later(0).turn_to_set_up(Duration::ZERO).unwrap().is_some());
+    let turn = || fixture.later(0).turn_within(Duration::ZERO, "setup", "", "another setup");
+    let first = turn().unwrap();
+    assert!(turn().unwrap_err().message().starts_with("another setup of this user's is at work"));
+    drop(first);
+    assert!(turn().unwrap().is_some());
 }
 
 #[test]

@@ -24,6 +24,7 @@ use super::number;
 use super::output::{Output, in_shell};
 use super::setup;
 use crate::app::key::keyring;
+use crate::cache::{Cache, Turn};
 use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
 use crate::github::manifest::Standing;
@@ -132,6 +133,7 @@ pub(super) fn register(
             .hint("leave out --keyring: the key is kept in a file then"));
     }
     let record = Record::beside(&configuration, world);
+    let _turn = Cache::open(world, &config.cache, None).turn(Turn::Register(&configuration))?;
     if options.new {
         record.forget()?;
     }

@@ -18,11 +18,10 @@ mod undo_change;
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::output::Output;
 use super::person::Person;
-use crate::cache::{Cache, Lock};
+use crate::cache::{Cache, Lock, Turn};
 use crate::config::{Config, Flags, Rule};
 use crate::error::{Error, Result};
 use crate::git::{self, config::Scope};
@@ -142,9 +141,7 @@ pub(super) fn setup(
 /// The turn of whoever changes what setup writes, held until it is dropped: of several at once, each finds what the one before
 /// it left.
 pub(super) fn turn(config: &Config, world: &World<'_>) -> Result<Option<Lock>> {
-    /// For those that ask nobody. One of them mints a token, and lets git list a repository.
-    const PATIENCE: Duration = Duration::from_secs(60);
-    Cache::open(world, &config.cache, None).turn_to_set_up(PATIENCE)
+    Cache::open(world, &config.cache, None).turn(Turn::SetUp)
 }
 
 /// Where setup writes.
