@@ -296,3 +296,16 @@ fn with_little_memory_what_is_cached_is_answered() {
     let ran = run(&mut limited(&env, "ulimit -v 20480", &["get"]), REQUEST.as_bytes());
     assert!(ran.attribute("password").is_some(), "{ran:#?}");
 }
+
+#[cfg(unix)]
+#[test]
+fn the_folder_that_it_runs_in_may_be_gone() {
+    let env = TestEnv::new();
+    let helper = env!("CARGO_BIN_EXE_git-credential-ghapp");
+    for call in ["token acme/widgets", "exec --for acme/widgets -- printenv GH_TOKEN"] {
+        std::fs::remove_dir_all(env.cache()).ok();
+        let script = format!("mkdir gone && cd gone && rmdir ../gone && exec '{helper}' {call}");
+        let told = run(env.command("sh").args(["-c", &script]), b"").ok();
+        assert!(told.starts_with("ghs_"), "{told}");
+    }
+}

@@ -69,6 +69,10 @@ fn command_with_secrets<S: AsRef<OsStr>>(
     if repository == Repository::None {
         command.env("GIT_DIR", NOWHERE);
     }
+    // git does nothing where the folder that it is in was removed, as that of whoever serves or renews for long may be.
+    if cfg!(unix) && std::env::current_dir().is_err() {
+        command.current_dir("/");
+    }
     command
 }
 
