@@ -1,7 +1,9 @@
 //! A cold `get` through a line of 50 ms, beside curl, which only looks up and mints.
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -14,7 +16,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 
 use crate::process::has;
-use crate::{APP, Bench, median, report};
+use crate::{APP, Bench, LOOKUP, MINT, median, report};
 
 /// How long the line takes there and back.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
@@ -61,6 +63,44 @@ impl Bench {
         }
     }
 
+    /// A clone with 30 submodules of one owner through that line, on a machine where nothing is cached.
+    pub(crate) fn submodules(&self) {
+        const SUBMODULES: usize = 30;
+        {
+            let mut world = self.github.world();
+            let (mut modules, mut parts) = (String::new(), Vec::new());
+            for name in (0..SUBMODULES).map(|number| format!("part-{number}")) {
+                let commit = world.add_repository("acme", &name, &[("README", "a part\n")]);
+                write!(modules, "[submodule \"{name}\"]\n\tpath = {name}\n\turl = ../{name}.git\n").unwrap();
+                parts.push((name, format!("commit {commit}")));
+            }
+            let parts = parts.iter().map(|(name, commit)| (name.as_str(), commit.as_str()));
+            let files: Vec<_> = [(".gitmodules", modules.as_str())].into_iter().chain(parts).collect();
+            world.add_repository("acme", "whole", &files);
+        }
+        let host = format!("localhost:{}", line(self.github.host()));
+        let events = self.folder.path().join("events");
+        std::fs::create_dir(&events).unwrap();
+        let subject = self.cold_subject("submodules").with("GHAPP_HOST", &host).with("HTTPS_PROXY", "");
+        let helper = subject.program.display().to_string();
+        let counts = || [LOOKUP, MINT].map(|what| self.github.world().count(what));
+        let before = counts();
+        let mut git = Command::new("git");
+        git.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).envs(subject.variables);
+        git.env("GIT_TRACE2_EVENT", &events).stdin(Stdio::null());
+        git.args(["-c", &format!("credential.helper={helper}"), "-c", "credential.useHttpPath=true"]);
+        git.args(["clone", "--quiet", "--recurse-submodules", &format!("https://{host}/acme/whole.git")]);
+        let began = Instant::now();
+        assert!(git.arg(self.folder.path().join("whole")).status().unwrap().success());
+        let took = began.elapsed();
+        let [lookups, mints] = counts();
+        report("30 submodules, nothing cached: lookups", Some((lookups - before[0]) as f64), 1.0);
+        report("the same: mints", Some((mints - before[1]) as f64), 1.0);
+        let seconds = took.as_secs_f64();
+        let share = time_of_children(&events, &helper) / seconds;
+        println!("| the same through that line ({seconds:.1} s): the helper's share | {share:.2} | – | – |");
+    }
+
     /// What a helper that neither caches nor probes would ask, over one connection.
     fn curl(&self, host: &str, installation: &str, is_pinned: bool) -> Duration {
         let jwt = format!("Authorization: Bearer {}", jwt());
@@ -79,6 +119,30 @@ impl Bench {
         assert!(curl.stdin(Stdio::null()).status().unwrap().success());
         began.elapsed()
     }
+}
+
+/// How many seconds git waited for a program, by its own events.
+/// <https://git-scm.com/docs/api-trace2#_the_event_format_target>
+fn time_of_children(events: &Path, program: &str) -> f64 {
+    let mut seconds = 0.0;
+    for file in std::fs::read_dir(events).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let mut waited_for = None;
+        for event in text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()) {
+            match event["event"].as_str() {
+                Some("child_start")
+                    if event["argv"][0].as_str().is_some_and(|it| it.starts_with(program)) =>
+                {
+                    waited_for = Some(event["child_id"].clone());
+                }
+                Some("child_exit") if waited_for.as_ref() == Some(&event["child_id"]) => {
+                    seconds += event["t_rel"].as_f64().unwrap();
+                }
+                _ => {}
+            }
+        }
+    }
+    seconds
 }
 
 fn jwt() -> String {

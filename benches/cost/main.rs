@@ -3,7 +3,7 @@
 //! Whole processes, pinned to one core, in random order, medians. `cargo bench --bench cost -- counts` prints
 //! instructions and system calls instead, which do not depend on load; `-- check` compares those with
 //! `benches/cost/counts.txt` and fails where a warm `get` became dearer; `-- plots` draws the plots in `docs`; `-- line`,
-//! `-- never-seen`, `-- signing` and `-- parallel` measure only that.
+//! `-- never-seen`, `-- signing`, `-- submodules` and `-- parallel` measure only that.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a measurement that cannot be made has failed")]
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "it prints figures about processes")]
@@ -24,6 +24,8 @@ use process::{Subject, has, pin};
 
 const APP: &str = "Iv23liAcmeCi";
 const ROUNDS: usize = 300;
+const LOOKUP: &str = "GET /repos/{owner}/{repo}/installation";
+const MINT: &str = "POST /app/installations/{id}/access_tokens";
 
 fn main() {
     let mode = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
@@ -35,6 +37,7 @@ fn main() {
         "never-seen" => Bench::new().never_seen(),
         "signing" => Bench::new().signing(),
         "parallel" => Bench::new().parallel(),
+        "submodules" => Bench::new().submodules(),
         _ => Bench::new().measure(),
     }
 }
@@ -186,6 +189,7 @@ impl Bench {
         self.cold();
         self.signing();
         self.through_a_line();
+        self.submodules();
         self.parallel();
         self.never_seen();
         let memory = |subject: &Subject| subject.memory().map(|peak| peak as f64 / 1024.0);
@@ -333,9 +337,7 @@ impl Bench {
         let mut subject = self.cold_subject("never-seen");
         subject.input = self.folder.path().join("never-seen-request");
         let count = |what: &str| self.github.world().count(what);
-        let lookup = "GET /repos/{owner}/{repo}/installation";
-        let mint = "POST /app/installations/{id}/access_tokens";
-        let (lookups, mints) = (count(lookup), count(mint));
+        let (lookups, mints) = (count(LOOKUP), count(MINT));
         let mut answered = 0;
         for number in 0..REPOSITORIES {
             let request = format!("protocol=https\nhost=github.com\npath=acme/never-seen-{number}\n");
@@ -343,8 +345,8 @@ impl Bench {
             answered += usize::from(subject.answers());
         }
         report("10,000 repositories of one owner: not answered", Some((REPOSITORIES - answered) as f64), 0.0);
-        report("the same: lookups", Some((count(lookup) - lookups) as f64), 1.0);
-        report("the same: mints", Some((count(mint) - mints) as f64), 1.0);
+        report("the same: lookups", Some((count(LOOKUP) - lookups) as f64), 1.0);
+        report("the same: mints", Some((count(MINT) - mints) as f64), 1.0);
     }
 
     /// A cold `get` with a home of its own.
