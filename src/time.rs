@@ -1,7 +1,7 @@
 //! Time as a value: points in Unix seconds, and the clock that one run reads.
 
 use std::io;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -62,6 +62,8 @@ pub(crate) enum Unfinished {
 /// # Errors
 /// If none can be started.
 pub(crate) fn start(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    // Boxed, so that the program holds std's way to start a thread once, and not for each kind of work.
+    let work: Box<dyn FnOnce() + Send> = Box::new(work);
     thread::Builder::new().spawn(work).map(drop)
 }
 
@@ -81,13 +83,19 @@ pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Unfinished> {
-    let (sender, receiver) = mpsc::channel();
+    // Handed over beside the channel, which so is of one kind for all: the program holds std's channels once.
+    let result = Arc::new(Mutex::new(None));
+    let (its_result, (sender, receiver)) = (Arc::clone(&result), mpsc::channel());
     start(move || {
+        let done = work();
+        *its_result.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
         // Nobody listens any more after the deadline.
-        let _ = sender.send(work());
+        let _ = sender.send(());
     })
     .map_err(Unfinished::NotStarted)?;
-    receiver.recv_timeout(limit).map_err(|_| Unfinished::Late)
+    receiver.recv_timeout(limit).map_err(|_| Unfinished::Late)?;
+    let done = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+    done.ok_or(Unfinished::Late)
 }
 
 /// The clock of one run: the wall clock is read once, what passes after that is measured steadily, so that

@@ -339,16 +339,14 @@ impl<'a> Transport<'a> {
             NotValidYetContext, Revoked, UnknownIssuer,
         };
         let host = self.api.host();
-        let today =
-            || jiff::Timestamp::from_second(self.world.clock.now().0).unwrap_or_default().strftime("%F");
+        let now = jiff::Timestamp::from_second(self.world.clock.now().0).unwrap_or_default();
         Unanswered::Lasting(match error {
             rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. }) => Error::new(
-                format!("the certificate of {host} is not valid yet by this clock, which shows {}", today()),
+                format!("the certificate of {host} is not valid yet by this clock, which shows {now}"),
             )
             .hint("set the clock"),
             rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => Error::new(format!(
-                "the certificate of {host} has expired by this clock, which shows {}",
-                today()
+                "the certificate of {host} has expired by this clock, which shows {now}"
             ))
             .hint(
                 "set the clock; if it is right, ask who runs the server or the proxy for a new certificate",
