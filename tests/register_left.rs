@@ -91,6 +91,26 @@ fn a_key_that_is_not_in_its_place_yet_and_one_that_was_not_fetched_are_told_too(
 }
 
 #[test]
+fn another_app_is_made_only_after_the_key_of_the_one_before_has_its_place_and_is_named() {
+    let Some(fresh) = fresh() else { return };
+    killed_before_it_was_installed(&fresh);
+    let (left, key) = (fresh.beside("register.json"), fresh.beside("keys/tools.pem"));
+    let text = record(&fresh).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let noted = text.trim_end().strip_suffix('}').unwrap();
+    std::fs::write(&left, format!("{noted}, \"pem\": {REGISTERED_KEY:?}}}")).unwrap();
+    let register = Registering::start(&fresh.env, &["--new"]);
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), REGISTERED_KEY);
+    let ran = finish(&fresh, register, "other tools", "other-tools");
+    let told = format!(
+        "App tools of an earlier run is given up; {} is kept: a private key is never deleted\n",
+        key.display()
+    );
+    assert!(ran.stdout.starts_with(&told), "{ran:?}");
+    is_set_up(&fresh, ran, "https://github.com/octocat/hello.git");
+}
+
+#[test]
 fn a_register_that_ends_early_leaves_no_folder() {
     let Some(fresh) = fresh() else { return };
     let above = fresh.beside("").parent().unwrap().to_owned();

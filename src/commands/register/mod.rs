@@ -135,7 +135,7 @@ pub(super) fn register(
     let record = Record::beside(&configuration, world);
     let _turn = Cache::open(world, &config.cache, None).turn(Turn::Register(&configuration))?;
     if options.new {
-        record.forget()?;
+        unfinished::give_up(&record, &target, world, output)?;
     }
     let app = match unfinished::of_target(&record, &target, flags, world)? {
         Some(Left::App(app)) => {

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::record::{Earlier, Left, Record};
-use super::{Target, command, settings_page};
+use super::{Target, command, exchange, settings_page};
 use crate::app::key::keyring;
-use crate::commands::output::in_shell;
+use crate::commands::output::{Output, in_shell};
 use crate::commands::setup;
 use crate::config::Flags;
 use crate::error::{Error, Result};
@@ -30,6 +30,25 @@ pub(super) fn of_target(
     let go_on = command(&host, organization.as_deref(), flags, world);
     Err(Error::new(format!("an earlier run for an App{owner} on {host} is not finished"))
         .hint(format!("to go on with that one: {go_on}; to make another App: add --new")))
+}
+
+/// Forgets what an earlier run left. A private key that is not in its place yet comes there first.
+pub(super) fn give_up(
+    record: &Record,
+    target: &Target<'_>,
+    world: &World<'_>,
+    output: &mut Output<'_>,
+) -> Result<()> {
+    let app = match record.read().ok().flatten().and_then(|earlier| earlier.left) {
+        Some(Left::Key(app, key)) => Some(exchange::keep(target, app, &key, record, world)?),
+        Some(Left::App(app)) => Some(app),
+        Some(Left::Code(_)) | None => None,
+    };
+    if let Some(app) = app {
+        let kept = setup::kept_key(&app.private_key);
+        output.line(&format!("App {} of an earlier run is given up; {kept}", app.slug))?;
+    }
+    record.forget()
 }
 
 /// That a registration is not finished, and what goes on with it or gives it up; `None` if there is none.
