@@ -115,3 +115,17 @@ fn a_pipe_that_is_closed_ends_every_command_quietly() {
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(141), ""), "{arguments}");
     }
 }
+
+#[test]
+fn an_address_in_the_place_of_a_name_is_told_without_its_password() {
+    let env = TestEnv::new();
+    for setting in ["repository", "owner", "public-repositories", "installation-id", "host", "api-url"] {
+        let address = "https://x:s3cret@github.com/acme/widgets";
+        let ran = env.helper(["status", &format!("--{setting}"), address], "");
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(
+            ran.stderr.contains("…@github.com/acme/widgets") && !ran.stderr.contains("s3cret"),
+            "{ran:?}"
+        );
+    }
+}

@@ -567,16 +567,17 @@ fn owner(text: &str, origin: &Origin) -> Result<String> {
     if is_name(text) {
         return Ok(text.to_ascii_lowercase());
     }
-    Err(Error::new(format!("{text:?} is not the name of an owner ({origin})")))
+    Err(Error::new(format!("{:?} is not the name of an owner ({origin})", without_user(text))))
 }
 
 fn repository(text: &str, origin: &Origin) -> Result<Repository> {
-    Repository::parse(text).ok_or_else(|| Error::new(format!("{text:?} is not OWNER/REPOSITORY ({origin})")))
+    let wrong = || Error::new(format!("{:?} is not OWNER/REPOSITORY ({origin})", without_user(text)));
+    Repository::parse(text).ok_or_else(wrong)
 }
 
 fn installation(text: &str, origin: &Origin) -> Result<InstallationId> {
     InstallationId::parse(text.trim()).filter(|_| !text.starts_with('-')).ok_or_else(|| {
-        Error::new(format!("{text} is not the number of an installation ({origin})"))
+        Error::new(format!("{} is not the number of an installation ({origin})", without_user(text)))
             .hint("git-credential-ghapp installations lists them")
     })
 }
