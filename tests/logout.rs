@@ -58,6 +58,20 @@ fn without_a_home() -> Option<(TestEnv, String)> {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn two_stores_with_different_tokens_are_both_emptied() {
+    let Some((env, owner)) = without_a_home() else { return };
+    let home = env.home().display().to_string();
+    let env = env.with("HOME", home);
+    let first = password(&env, &format!("{owner}/widgets"));
+    let env = env.with("GHAPP_CACHE", "file");
+    assert_ne!(first, password(&env, &format!("{owner}/widgets")));
+    let env = env.with("GHAPP_CACHE", "auto");
+    assert_eq!(env.helper(["logout"], "").ok(), "removed 2 tokens, revoked 2\n");
+    assert!(valid(&env) == 0 && !listed(&env).iter().any(|it| it["owner"] == owner.as_str()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn a_token_in_the_keyring_is_listed_and_revoked_where_no_file_can_be_written() {
     let Some((env, owner)) = without_a_home() else { return };
     let widgets = format!("{owner}/widgets");

@@ -86,6 +86,8 @@ pub(crate) struct App<'a> {
     keys: Vec<LazyKey<'a>>,
     /// Which of the keys signs. Those before it are of no use.
     current: Cell<usize>,
+    /// What files are sealed under, or why that cannot be had. A command that failed is not run for each of many files.
+    sealing_secret: OnceCell<Result<Zeroizing<Vec<u8>>>>,
 }
 
 struct LazyKey<'a> {
@@ -120,7 +122,8 @@ impl<'a> App<'a> {
             text: OnceCell::new(),
             key: OnceCell::new(),
         };
-        Self { id, identity, world, keys: identity.keys().iter().map(lazy).collect(), current: Cell::new(0) }
+        let keys = identity.keys().iter().map(lazy).collect();
+        Self { id, identity, world, keys, current: Cell::new(0), sealing_secret: OnceCell::new() }
     }
 
     /// The client ID or App ID.
@@ -193,6 +196,27 @@ impl App<'_> {
         }
     }
 
+    fn make_sealing_secret(&self) -> Result<Zeroizing<Vec<u8>>> {
+        let hashed = |secret: &[u8]| Zeroizing::new(digest(&SHA256, secret).as_ref().to_vec());
+        match self.identity {
+            Identity::Keys(_) => {}
+            Identity::SignCommand(_) => {
+                return self.sign(SEALING_LABEL).map(|signature| hashed(&Zeroizing::new(signature)));
+            }
+            Identity::TokenCommand(_) => {
+                let mut secret = Zeroizing::new(vec![0; 32]);
+                return match SystemRandom::new().fill(&mut secret) {
+                    Ok(()) => Ok(secret),
+                    Err(_) => Err(Error::new("there are no random numbers")),
+                };
+            }
+        }
+        let mut texts = self.keys.iter().map(|key| key.text(self.world));
+        let first = texts.next().ok_or_else(|| Error::new("the App has no private key"))?;
+        let readable = first.or_else(|why| texts.find_map(Result::ok).ok_or(why))?;
+        Ok(hashed(readable.bytes()))
+    }
+
     /// What to do if GitHub refuses the signature.
     pub(crate) fn hint_if_refused(&self) -> &'static str {
         match self.identity {
@@ -222,24 +246,7 @@ impl Sealer for App<'_> {
     }
 
     fn secret(&self) -> Result<Zeroizing<Vec<u8>>> {
-        let hashed = |secret: &[u8]| Zeroizing::new(digest(&SHA256, secret).as_ref().to_vec());
-        match self.identity {
-            Identity::Keys(_) => {}
-            Identity::SignCommand(_) => {
-                return self.sign(SEALING_LABEL).map(|signature| hashed(&Zeroizing::new(signature)));
-            }
-            Identity::TokenCommand(_) => {
-                let mut secret = Zeroizing::new(vec![0; 32]);
-                return match SystemRandom::new().fill(&mut secret) {
-                    Ok(()) => Ok(secret),
-                    Err(_) => Err(Error::new("there are no random numbers")),
-                };
-            }
-        }
-        let mut texts = self.keys.iter().map(|key| key.text(self.world));
-        let first = texts.next().ok_or_else(|| Error::new("the App has no private key"))?;
-        let readable = first.or_else(|why| texts.find_map(Result::ok).ok_or(why))?;
-        Ok(hashed(readable.bytes()))
+        self.sealing_secret.get_or_init(|| self.make_sealing_secret()).clone()
     }
 
     fn name(&self) -> String {

@@ -8,6 +8,7 @@ use super::store::{self, Store};
 use super::{Cache, TOLD, api_state, app_pages, grants, outages, refusals, routes};
 use crate::error::{Error, Result};
 use crate::files::is_absent;
+use crate::secret::Secret;
 use crate::token::{Label, Token};
 
 /// What a store has under a name.
@@ -83,15 +84,29 @@ impl Cache<'_> {
 
     /// Drops the entry from every store.
     pub(crate) fn forget(&self, key: &TokenKey) -> Result<()> {
-        for store in self.stores().flatten() {
-            if store.holds(key) {
-                store
-                    .remove(key)
-                    .map_err(|why| Error::new(format!("cannot remove a token: {}: {why}", store.name())))?;
-            }
-        }
+        self.stores().flatten().try_for_each(|store| drop_from(&*store, key))?;
         self.forget_grant(key);
         Ok(())
+    }
+
+    /// Drops the entry from every store, except where it holds another token than this one: that may have taken its place
+    /// meanwhile, and nobody could revoke it if it were dropped too. Whether none is left.
+    ///
+    /// # Errors
+    /// If a store does not drop it.
+    pub(crate) fn forget_token(&self, key: &TokenKey, secret: &Secret) -> Result<bool> {
+        let _lock = self.lock_entry(key);
+        let is_another =
+            |entry: &Token| !entry.secret.matches(secret) && entry.remaining(self.world.clock) > 0;
+        let (others, its): (Vec<_>, Vec<_>) = self
+            .stores()
+            .flatten()
+            .partition(|store| self.read_from(&**store, key).is_some_and(|entry| is_another(&entry)));
+        its.iter().try_for_each(|store| drop_from(&**store, key))?;
+        if others.is_empty() {
+            self.forget_grant(key);
+        }
+        Ok(others.is_empty())
     }
 
     /// Forgets everything: sealed tokens, routes, the state of APIs, what was told.
@@ -130,6 +145,15 @@ impl Cache<'_> {
         folder.clear([LOCKS, TURNS])?;
         Ok(folder.remove_if_empty())
     }
+}
+
+/// Drops the entry from a store, if it has one.
+fn drop_from(store: &dyn Store, key: &TokenKey) -> Result<()> {
+    if !store.holds(key) {
+        return Ok(());
+    }
+    let name = store.name();
+    store.remove(key).map_err(|why| Error::new(format!("cannot remove a token: {name}: {why}")))
 }
 
 /// Whether something stands there.

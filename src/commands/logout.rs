@@ -7,7 +7,7 @@ use crate::cache::{Cache, TokenKey};
 use crate::config::{Config, Flags, Rule, select};
 use crate::error::{Error, Result};
 use crate::git::network::{self, HttpSettings};
-use crate::github;
+use crate::github::{self, Failure};
 use crate::names::{ApiUrl, Host, Place, Repository};
 use crate::source::TokenSource;
 use crate::vendor::GITHUB;
@@ -42,29 +42,32 @@ pub(super) fn logout(
     let (owners, hosts) = (flags.take("owner"), flags.take("host"));
     let config = Config::load(flags, world)?;
     let filter = Filter::new(options.name.as_deref(), owners, &hosts, &config, world)?;
-    let (tokens, mut troubles) = cached(&config, world);
-    let total = tokens.len();
-    let mut chosen = Vec::new();
-    for token in tokens {
-        match filter.chooses(&token, &config, world) {
-            Ok(Choice::Yes) => chosen.push(token),
-            // Without a name these are the tokens of who is configured; of everybody where nobody is.
-            Ok(Choice::NothingNamed)
-                if options.all || config.rules.is_empty() || token.rule(&config).is_some() =>
-            {
-                chosen.push(token);
+    let mut others = 0;
+    let choose = |tokens: Vec<Cached>, troubles: &mut Vec<Error>| {
+        let total = tokens.len();
+        let mut chosen = Vec::new();
+        for token in tokens {
+            match filter.chooses(&token, &config, world) {
+                Ok(Choice::Yes) => chosen.push(token),
+                // Without a name these are the tokens of who is configured; of everybody where nobody is.
+                Ok(Choice::NothingNamed)
+                    if options.all || config.rules.is_empty() || token.rule(&config).is_some() =>
+                {
+                    chosen.push(token);
+                }
+                Ok(_) => {}
+                Err(why) => troubles.push(why),
             }
-            Ok(_) => {}
-            Err(why) => troubles.push(why),
         }
-    }
-    let others = total - chosen.len();
+        others = total - chosen.len();
+        chosen
+    };
     let way = Way {
         keeps_remote: options.keep_remote,
         removes_sealed: options.all,
         revokes_others: options.shared,
     };
-    let done = remove_tokens(&chosen, way, &config, world, &mut troubles);
+    let (done, mut troubles) = remove_tokens(choose, way, &config, world);
     if options.all {
         troubles.extend(Cache::open(world, &config.cache, None).forget_everything().err());
         // Nothing is sealed under them any more.
@@ -105,10 +108,12 @@ pub(super) fn these(
     config: &Config,
     world: &World<'_>,
 ) -> (Option<String>, Vec<Error>) {
-    let (mut tokens, mut troubles) = cached(config, world);
-    tokens.retain(is_meant);
+    let choose = |mut tokens: Vec<Cached>, _: &mut Vec<Error>| {
+        tokens.retain(&is_meant);
+        tokens
+    };
     let way = Way { keeps_remote: false, removes_sealed: true, revokes_others: false };
-    let done = remove_tokens(&tokens, way, config, world, &mut troubles);
+    let (done, troubles) = remove_tokens(choose, way, config, world);
     (done.in_words(), troubles)
 }
 
@@ -130,6 +135,8 @@ struct Done {
     revoked: usize,
     /// How many are valid still, because another machine minted them.
     left: usize,
+    /// How many were replaced by new ones meanwhile.
+    replaced: usize,
 }
 
 impl Done {
@@ -144,30 +151,93 @@ impl Done {
     }
 }
 
+/// How often is looked for tokens that took the place of those that are being removed: git works on.
+const PASSES: usize = 3;
+
+/// Removes the tokens that are chosen of those that are cached. Gives what was done, and why not all of it was.
 fn remove_tokens(
-    tokens: &[Cached],
+    mut choose: impl FnMut(Vec<Cached>, &mut Vec<Error>) -> Vec<Cached>,
     way: Way,
     config: &Config,
     world: &World<'_>,
-    troubles: &mut Vec<Error>,
-) -> Done {
-    let cache = Cache::open(world, &config.cache, None);
-    let mut done = Done::default();
-    for token in tokens {
-        if token.token.is_none() && !way.keeps_remote && !way.removes_sealed {
-            troubles.push(cannot_be_opened(token));
-            continue;
+) -> (Done, Vec<Error>) {
+    let sources = config.rules.iter().map(|rule| (rule, TokenSource::new(rule, config, world))).collect();
+    let mut removing = Removing { way, config, world, sources, unreachable: Vec::new() };
+    let (mut done, mut troubles) = (Done::default(), Vec::new());
+    for _ in 0..PASSES {
+        let (tokens, failures) = cached(config, world);
+        troubles.extend(failures);
+        done.replaced = 0;
+        for token in choose(tokens, &mut troubles) {
+            troubles.extend(removing.remove(&token, &mut done).err());
         }
-        let is_others = token.label.minted_elsewhere && !way.revokes_others;
-        let revokes = !way.keeps_remote && !is_others;
-        let revocation = if revokes { withdraw_and_revoke(token, config, world) } else { Ok(()) };
-        let removal = cache.forget(&token.key);
-        done.removed += usize::from(removal.is_ok());
-        done.revoked += usize::from(revocation.is_ok() && revokes);
-        done.left += usize::from(is_others && !way.keeps_remote);
-        troubles.extend(removal.and(revocation.map_err(|why| still_valid(token, &why))).err());
+        if done.replaced == 0 {
+            break;
+        }
     }
-    done
+    (done, troubles)
+}
+
+/// Tokens that are being removed.
+struct Removing<'c> {
+    way: Way,
+    config: &'c Config,
+    world: &'c World<'c>,
+    sources: Vec<(&'c Rule, TokenSource<'c>)>,
+    /// The APIs that did not answer in all the time that they had, and what came of that: none is waited for twice.
+    unreachable: Vec<(String, Error)>,
+}
+
+impl Removing<'_> {
+    fn remove(&mut self, token: &Cached, done: &mut Done) -> Result<()> {
+        let Way { keeps_remote, removes_sealed, revokes_others } = self.way;
+        if token.token.is_none() && !keeps_remote && !removes_sealed {
+            return Err(cannot_be_opened(token));
+        }
+        let is_others = token.label.minted_elsewhere && !revokes_others;
+        let revokes = !keeps_remote && !is_others;
+        let revocation = if revokes { self.withdraw_and_revoke(token) } else { Ok(()) };
+        let removal = self.forget(token);
+        done.removed += usize::from(removal.is_ok());
+        done.replaced += usize::from(matches!(removal, Ok(false)));
+        done.revoked += usize::from(revocation.is_ok() && revokes);
+        done.left += usize::from(is_others && !keeps_remote);
+        removal.and(revocation.map_err(|why| still_valid(token, &why)))
+    }
+
+    /// What caches the tokens of the App that this is one of, if that is configured.
+    fn cache(&self, token: &Cached) -> Option<&Cache<'_>> {
+        let rule = token.rule(self.config)?;
+        let source = self.sources.iter().find(|(it, _)| std::ptr::eq(*it, rule));
+        source.map(|(_, source)| source.cache())
+    }
+
+    /// Removes a token here. Whether none is there now: another one may have taken its place.
+    fn forget(&self, cached: &Cached) -> Result<bool> {
+        match (self.cache(cached), &cached.token) {
+            (Some(cache), Some(token)) => cache.forget_token(&cached.key, &token.secret),
+            _ => Cache::open(self.world, &self.config.cache, None).forget(&cached.key).map(|()| true),
+        }
+    }
+
+    /// Revokes a token, after other machines can no longer have it from the shared cache.
+    fn withdraw_and_revoke(&mut self, cached: &Cached) -> Result<()> {
+        if let (Some(cache), Some(token)) = (self.cache(cached), &cached.token) {
+            cache.withdraw(&cached.key, &token.secret);
+        }
+        let api = &cached.label.api;
+        if let Some((_, why)) = self.unreachable.iter().find(|(it, _)| it == api) {
+            return Err(why.clone());
+        }
+        revoke(cached, self.config, self.world).map_err(|failure| {
+            let is_unreachable = matches!(failure, Failure::Unreachable(_));
+            let why = Error::from(failure);
+            if is_unreachable {
+                self.unreachable.push((api.clone(), why.clone()));
+            }
+            why
+        })
+    }
 }
 
 /// Which tokens a person names.
@@ -281,24 +351,16 @@ fn owner_of(token: &Cached, config: &Config, world: &World<'_>) -> Result<String
     }
 }
 
-/// Revokes a token, after other machines can no longer have it from the shared cache.
-fn withdraw_and_revoke(cached: &Cached, config: &Config, world: &World<'_>) -> Result<()> {
-    if let (Some(rule), Some(token)) = (cached.rule(config), &cached.token) {
-        TokenSource::new(rule, config, world).cache().withdraw(&cached.key, &token.secret);
-    }
-    revoke(cached, config, world)
-}
-
 /// Revokes a token at the API that gave it, as the token's own label says. What is configured says only what that API is like,
 /// where it is not GitHub's.
-fn revoke(cached: &Cached, config: &Config, world: &World<'_>) -> Result<()> {
+fn revoke(cached: &Cached, config: &Config, world: &World<'_>) -> Result<(), Failure> {
     let label = &cached.label;
     let token = cached.token.as_ref().ok_or_else(|| why_unreadable(cached))?;
     let api = ApiUrl::parse(&label.api)?;
     let gits_address = format!("https://{}/", label.host);
     let way = network::way(&api.endpoint("/"), &gits_address, &HttpSettings::default(), world)?;
     let vendor = cached.rule(config).map_or(&GITHUB, Rule::vendor);
-    Ok(github::revoke(way, &api, vendor, &label.app, &token.secret, world, config.cache.deadline)?)
+    github::revoke(way, &api, vendor, &label.app, &token.secret, world, config.cache.deadline)
 }
 
 /// Why a token cannot be read.
