@@ -448,6 +448,21 @@ pub(crate) fn check_own_folder(path: &Path) -> io::Result<fs::Metadata> {
     }
 }
 
+/// The same, and that nobody else may put files into it or take them out.
+///
+/// # Errors
+/// As for [`check_own_folder`], and if others may write it.
+pub(crate) fn check_folder_of_secrets(path: &Path) -> io::Result<()> {
+    let metadata = check_own_folder(path)?;
+    #[cfg(unix)]
+    if metadata.mode() & 0o022 != 0 {
+        return Err(io::Error::other("other users may write it"));
+    }
+    #[cfg(not(unix))]
+    drop(metadata);
+    Ok(())
+}
+
 /// Makes a folder that only this user may enter, and those above it, unless they are there.
 ///
 /// # Errors

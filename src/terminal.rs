@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
@@ -122,6 +123,21 @@ pub(crate) fn escape(text: &str) -> String {
         }
     }
     shown
+}
+
+/// A path as a shell takes it.
+pub(crate) fn path_in_shell(path: &Path) -> String {
+    in_shell(&path.display().to_string())
+}
+
+/// A word as a shell takes it, whatever is in it: what a hint names is pasted into one.
+pub(crate) fn in_shell(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:@%+,".contains(&byte);
+    match word {
+        "" => "\"\"".to_owned(),
+        word if word.bytes().all(plain) => word.to_owned(),
+        word => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }
 
 #[cfg(test)]

@@ -245,7 +245,7 @@ fn what_is_wrong_with_the_key_is_found() {
         use std::os::unix::fs::PermissionsExt as _;
         env.write("keys/acme.pem", ACME_KEY);
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
-        finds(&env, "warning", "private key", "is readable by others (mode 644)", "chmod 600 '");
+        finds(&env, "warning", "private key", "is readable by others (mode 644)", "chmod 600 /");
         assert_eq!(examined(&env).code, Some(0));
     }
     std::fs::remove_file(&key).unwrap();
@@ -415,7 +415,7 @@ fn settings_for_the_whole_host_as_setup_once_wrote_them_are_found() {
         assert!(told.contains(&warning), "{told}");
         // As it is printed.
         let command = format!(
-            "git config --file '{file}' --unset-all {key} && git-credential-ghapp setup --app-id {ACME_APP} {flag}"
+            "git config --file {file} --unset-all {key} && git-credential-ghapp setup --app-id {ACME_APP} {flag}"
         );
         assert!(told.contains(&format!("hint: limit it to the owners of a rule: {command}\n")), "{told}");
         run(env.command("sh").args(["-c", &command]), b"").ok();

@@ -48,7 +48,7 @@ fn a_key_that_another_user_may_not_read_is_told_with_whom_its_mode_allows() {
     chmod("755", &folder);
     assert!(
         hint().ends_with(&format!(
-            "its mode is 600; let a group read it: chgrp GROUP '{key}' && chmod 640 '{key}'"
+            "its mode is 600; let a group read it: chgrp GROUP {key} && chmod 640 {key}"
         )),
         "{}",
         hint()
@@ -60,13 +60,13 @@ fn a_key_that_another_user_may_not_read_is_told_with_whom_its_mode_allows() {
         hint()
     );
     chmod("700", &folder);
-    assert!(hint().contains("this user may not enter its folder; let it: chmod o+x '"), "{}", hint());
+    assert!(hint().contains("this user may not enter its folder; let it: chmod o+x /"), "{}", hint());
     // Its owner may open it.
     chmod("755", &folder);
     run(env.command("chown").arg("54321").arg(key.to_string()), b"").ok();
     chmod("000", std::path::Path::new(&key.to_string()));
     assert!(
-        hint().ends_with(&format!("its mode is 000; let its owner read it: chmod 600 '{key}'")),
+        hint().ends_with(&format!("its mode is 000; let its owner read it: chmod 600 {key}")),
         "{}",
         hint()
     );

@@ -231,7 +231,7 @@ fn a_key_that_others_can_read_is_warned_about() {
         told.stderr,
         format!(
             "git-credential-ghapp: warning: the private key {key} is readable by others\n\
-             git-credential-ghapp: hint: chmod 600 '{key}', or let setup move it: --move-key folder\n"
+             git-credential-ghapp: hint: chmod 600 {key}, or let setup move it: --move-key folder\n"
         )
     );
 }

@@ -137,7 +137,7 @@ fn a_configuration_that_others_may_write_is_refused() {
         refused.stderr,
         format!(
             "git-credential-ghapp: error: the configuration {file} is not used: every user may write it\n\
-             git-credential-ghapp: hint: chmod o-w '{file}'\n"
+             git-credential-ghapp: hint: chmod o-w {file}\n"
         )
     );
     allow(0o664);
@@ -174,7 +174,7 @@ fn a_configuration_of_another_user_names_no_commands() {
             "{refused:?}"
         );
         assert!(
-            refused.stderr.ends_with(&format!("hint: chown \"$(id -u)\" '{file}', or copy it\n")),
+            refused.stderr.ends_with(&format!("hint: chown \"$(id -u)\" {file}, or copy it\n")),
             "{refused:?}"
         );
     }

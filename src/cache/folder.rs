@@ -11,6 +11,8 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result, cause};
 use crate::files::{self, Access, Unfinished, Writing, is_absent, make_private_folder, private};
 use crate::terminal::Terminal;
+#[cfg(unix)]
+use crate::terminal::path_in_shell;
 use crate::time::Clock;
 
 /// The most that is read of a file in here, in bytes.
@@ -87,7 +89,7 @@ impl<'a> Folder<'a> {
         #[cfg(unix)]
         if std::os::unix::fs::MetadataExt::mode(&metadata) & 0o077 != 0 {
             return Err(refused(&io::Error::other("other users may enter it"))
-                .hint(format!("chmod 700 '{}'", root.display())));
+                .hint(format!("chmod 700 {}", path_in_shell(root))));
         }
         #[cfg(not(unix))]
         let _ = metadata;

@@ -106,13 +106,3 @@ pub(super) fn what_it_may(permissions: Option<&Permissions>, unknown: &str) -> S
     let each: Vec<String> = permissions.map(|(name, level)| format!("{name}: {level}")).collect();
     if each.is_empty() { unknown.to_owned() } else { each.join(", ") }
 }
-
-/// A word as a shell takes it.
-pub(super) fn in_shell(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:@%+,".contains(&byte);
-    match word {
-        "" => "\"\"".to_owned(),
-        word if word.bytes().all(plain) => word.to_owned(),
-        word => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}

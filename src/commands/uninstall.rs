@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::cached::cached;
 use super::logout;
-use super::output::{Output, count, in_shell};
+use super::output::{Output, count};
 use super::person::Person;
 use super::register;
 use super::setup::{Here, Written, kept_key, turn, typed_program};
@@ -21,6 +21,7 @@ use crate::error::{Error, Result, cause};
 use crate::files;
 use crate::git::config::{calls_of_this_program, is_script};
 use crate::source::TokenSource;
+use crate::terminal::in_shell;
 use crate::world::World;
 
 /// How it is done.

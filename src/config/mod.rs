@@ -19,6 +19,7 @@ use crate::error::{Error, Result, cause};
 use crate::files::{Writers, is_absent, read_text_and_writers};
 use crate::names::{ApiUrl, Host, InstallationId, Repository};
 use crate::origin::{Origin, SourceFile};
+use crate::terminal::path_in_shell;
 use crate::token::Permissions;
 use crate::vendor::{GITHUB, Vendor};
 use crate::world::{Folders, World};
@@ -324,11 +325,12 @@ fn not_administrators(path: &Path, why: &io::Error) -> Error {
 
 /// An error if everybody may write a configuration.
 fn check_everybody(path: &Path, writers: &Writers) -> Result<()> {
-    let path = path.display();
     match writers.everybody() {
         false => Ok(()),
-        true => Err(Error::new(format!("the configuration {path} is not used: every user may write it"))
-            .hint(format!("chmod o-w '{path}'"))),
+        true => {
+            let what = format!("the configuration {} is not used: every user may write it", path.display());
+            Err(Error::new(what).hint(format!("chmod o-w {}", path_in_shell(path))))
+        }
     }
 }
 
@@ -338,7 +340,7 @@ fn check_commands(path: &Path, rules: &[Rule], writers: &Writers) -> Result<()> 
     writers.check_owner().map_err(|owner| {
         command
             .failure(format!("{} is not run, because of who owns that file: {owner}", command.name()))
-            .hint(format!("chown \"$(id -u)\" '{}', or copy it", path.display()))
+            .hint(format!("chown \"$(id -u)\" {}, or copy it", path_in_shell(path)))
     })
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::git;
+use crate::world::World;
 
 /// A helper that git would ask, as it is configured.
 #[derive(Debug, PartialEq, Eq)]
@@ -237,6 +238,37 @@ pub(crate) fn files_with(key: &str) -> Result<Vec<String>> {
     let output = git::call(["config", "--null", "--show-origin", "--get-all", key])?;
     let origins = output.stdout.split('\0').step_by(2);
     Ok(origins.filter_map(|origin| origin.strip_prefix("file:")).map(str::to_owned).collect())
+}
+
+/// An error if something else than a file stands where git would write: it would put a file in its place, even of `/dev/null`.
+pub(crate) fn check_place(scope: &Scope, world: &World<'_>) -> Result<()> {
+    let in_home = |name: &str| Some(world.folders.home.as_ref()?.join(name));
+    let variable = |name: &str| world.variables.path(name).map(PathBuf::from);
+    let xdg = || variable("XDG_CONFIG_HOME").map(|folder| folder.join("git/config"));
+    // git-config(1), "FILES"
+    let places = match scope {
+        Scope::Global => match variable("GIT_CONFIG_GLOBAL") {
+            Some(named) => vec![Some(named)],
+            None => vec![in_home(".gitconfig"), xdg().or_else(|| in_home(".config/git/config"))],
+        },
+        Scope::System => vec![variable("GIT_CONFIG_SYSTEM").or_else(|| Some("/etc/gitconfig".into()))],
+        Scope::File(path) => vec![Some(path.clone())],
+    };
+    let found = places.into_iter().flatten().find_map(|path| Some((path.metadata().ok()?, path)));
+    match found {
+        Some((metadata, path)) if !metadata.is_file() => {
+            let shown = path.display();
+            Err(Error::new(format!(
+                "git's {scope} configuration is {shown}, which is not a file, and git would put one in its place"
+            ))
+            .hint(match scope {
+                Scope::Global => "let GIT_CONFIG_GLOBAL or ~/.gitconfig be a file",
+                Scope::System => "let GIT_CONFIG_SYSTEM or /etc/gitconfig be a file",
+                Scope::File(_) => "make it a file",
+            }))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether there is a file of this scope, with settings or without.

@@ -9,6 +9,8 @@ use super::{KeySource, KeyText, MAX_KEY};
 use crate::error::{Error, Result, cause};
 use crate::files::read_secret;
 use crate::origin::Origin;
+#[cfg(unix)]
+use crate::terminal::path_in_shell;
 use crate::world::World;
 
 /// How long a pipe that the key comes through may take: the program at its other end may ask a vault.
@@ -78,20 +80,20 @@ pub(super) fn read(path: &Path, shown: &str) -> Result<KeyText> {
 fn who_may_read(path: &Path) -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;
     let Ok(metadata) = std::fs::metadata(path) else {
-        let folder = path.parent()?.display();
-        return Some(format!("this user may not enter its folder; let it: chmod o+x '{folder}'"));
+        let folder = path_in_shell(path.parent()?);
+        return Some(format!("this user may not enter its folder; let it: chmod o+x {folder}"));
     };
     let mode = metadata.mode() & 0o777;
     if metadata.uid() == rustix::process::geteuid().as_raw() {
         return Some(format!(
-            "its mode is {mode:03o}; let its owner read it: chmod 600 '{}'",
-            path.display()
+            "its mode is {mode:03o}; let its owner read it: chmod 600 {}",
+            path_in_shell(path)
         ));
     }
     if mode & 0o040 == 0 {
-        let path = path.display();
+        let path = path_in_shell(path);
         return Some(format!(
-            "its mode is {mode:o}; let a group read it: chgrp GROUP '{path}' && chmod 640 '{path}'"
+            "its mode is {mode:o}; let a group read it: chgrp GROUP {path} && chmod 640 {path}"
         ));
     }
     let group = metadata.gid().to_string();

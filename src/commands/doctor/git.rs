@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::git;
 use crate::git::config::{self, Helper};
 use crate::names::{Host, Place};
+use crate::terminal::in_shell;
 use crate::world::World;
 
 pub(super) fn examine_git(report: &mut Report<'_, '_>) -> Result<()> {
@@ -152,11 +153,12 @@ pub(super) fn examine_whole_host(rule: &Rule, report: &mut Report<'_, '_>) -> Re
         if let Some(file) = config::files_with(&key)?.first() {
             let what = Error::new(format!("{what}: {key} in {file} is for the whole of {host}"));
             let again = match rule.identity.token_command() {
-                None => format!(" && git-credential-ghapp setup --app-id {} {flag}", rule.app_id),
+                None => format!(" && git-credential-ghapp setup --app-id {} {flag}", in_shell(&rule.app_id)),
                 Some(_) => String::new(),
             };
+            let (file, key) = (in_shell(file), in_shell(&key));
             let hint = format!(
-                "limit it to the owners of a rule: git config --file '{file}' --unset-all {key}{again}"
+                "limit it to the owners of a rule: git config --file {file} --unset-all {key}{again}"
             );
             report.warning("whole host", what.hint(hint))?;
         }

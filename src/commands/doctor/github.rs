@@ -18,6 +18,7 @@ use crate::git::network;
 use crate::git::probe::GitServer;
 use crate::names::{InstallationRef, Place};
 use crate::source::{Issued, Outcome, Routing, TokenSource};
+use crate::terminal::path_in_shell;
 use crate::time::{describe, describe_offset, offset_matters};
 use crate::token::{Need, Token};
 use crate::world::World;
@@ -85,7 +86,7 @@ fn tell_of_key(
         && let Some(mode) = open_to_others(path)
     {
         let what = Error::new(format!("{place} is readable by others (mode {mode:o}); {fingerprint}"));
-        return report.warning("private key", what.hint(format!("chmod 600 '{}'", path.display())));
+        return report.warning("private key", what.hint(format!("chmod 600 {}", path_in_shell(path))));
     }
     report.ok("private key", format!("{place}, {fingerprint}"))
 }
@@ -196,10 +197,9 @@ fn examine_locks(source: &TokenSource<'_>, report: &mut Report<'_, '_>) -> Resul
     /// What works is seldom at one thing for so long.
     const PATIENCE: Duration = Duration::from_secs(3);
     for path in source.cache().held_locks(PATIENCE) {
-        let path = path.display();
         let what =
             format!("another process has held a lock for {} s, and others wait for it", PATIENCE.as_secs());
-        let hint = format!("it may hang; find it: fuser -v '{path}'");
+        let hint = format!("it may hang; find it: fuser -v {}", path_in_shell(&path));
         report.warning("locks", Error::new(what).hint(hint))?;
     }
     Ok(())

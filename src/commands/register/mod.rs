@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use super::narrow;
 use super::number;
-use super::output::{Output, in_shell};
+use super::output::Output;
 use super::setup;
 use crate::app::key::keyring;
 use crate::cache::{Cache, Turn};
@@ -31,6 +31,7 @@ use crate::github::manifest::Standing;
 use crate::names::{ApiUrl, Host};
 use crate::secret::Secret;
 use crate::source::TokenSource;
+use crate::terminal::in_shell;
 use crate::world::World;
 
 use dialogue::Dialogue;

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use super::record::{Earlier, Left, Record};
 use super::{Target, command, exchange, settings_page};
 use crate::app::key::keyring;
-use crate::commands::output::{Output, in_shell};
+use crate::commands::output::Output;
 use crate::commands::setup;
 use crate::config::Flags;
 use crate::error::{Error, Result};
+use crate::terminal::in_shell;
 use crate::world::World;
 
 /// What an earlier run left of a registration on the same host for the same account.

@@ -5,15 +5,16 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{put_key, read_key, remove, replace, take_away};
+use super::files::{put_key, read_if_there, read_key, remove, replace, take_away};
 use super::git_side;
 use super::journal::Journal;
 use crate::app::key::keyring;
-use crate::commands::output::{Output, in_shell};
+use crate::commands::output::Output;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::git::config::{self as git_config, Scope};
 use crate::names::is_name;
+use crate::terminal::in_shell;
 use crate::world::World;
 
 /// A change, with all that taking it back needs. Nothing in it is secret.
@@ -84,6 +85,21 @@ impl Change {
         }
     }
 
+    /// What is to be changed, if it is not as it was when the change was planned.
+    pub(super) fn is_outdated(&self) -> Result<Option<String>> {
+        let (is_outdated, what) = match self {
+            Self::File { path, before, .. } => (read_if_there(path)? != *before, path.display().to_string()),
+            Self::Git { scope, key, replaced, kept, .. } => {
+                let present = git_config::values(scope, key)?;
+                let is_as_it_was =
+                    if replaced.is_empty() { present.len() == *kept } else { present == *replaced };
+                (!is_as_it_was, format!("git's {scope} setting {key}"))
+            }
+            Self::KeyFile { .. } | Self::KeyToKeyring { .. } | Self::DropKey { .. } => return Ok(None),
+        };
+        Ok(is_outdated.then_some(what))
+    }
+
     /// What the change names that setup does not write, if a file beside the configuration says that setup made it.
     /// `folder` is that of the configuration.
     pub(super) fn foreign_part(&self, folder: &Path, world: &World<'_>) -> Option<String> {
@@ -92,10 +108,8 @@ impl Change {
         };
         let (is_setups, what) = match self {
             Self::File { path, after, .. } => {
-                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                let is_identity = name.starts_with("identity-") && name.ends_with(".gitconfig");
                 let is_configuration = || Config::of_file(after, path, &world.folders).is_ok();
-                let is_setups = is_own_folder(path, folder) && (is_identity || is_configuration());
+                let is_setups = is_own_folder(path, folder) && (is_identity(path) || is_configuration());
                 (is_setups, path.display().to_string())
             }
             Self::KeyFile { from, to } => {
@@ -204,6 +218,12 @@ impl Change {
     }
 }
 
+/// Whether a file is one of git's that setup makes for the name and the address of commits.
+pub(super) fn is_identity(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.starts_with("identity-") && name.ends_with(".gitconfig")
+}
+
 /// Whether two paths are of one folder: a home can be reached on several ways.
 fn is_same(one: &Path, other: &Path) -> bool {
     let real = |path| fs::canonicalize(path).ok();
@@ -224,6 +244,7 @@ pub(super) struct GitFile {
 
 impl GitFile {
     pub(super) fn find(scope: &Scope, journal: &Journal, world: &World<'_>) -> Result<Self> {
+        git_config::check_place(scope, world)?;
         let is_setups = !git_config::is_there(scope)? || journal.made_file(scope, world)?;
         Ok(Self { scope: scope.clone(), is_setups })
     }

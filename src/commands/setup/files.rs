@@ -5,7 +5,9 @@ use std::io;
 use std::path::Path;
 
 use crate::error::{Error, Result, cause};
-use crate::files::{Access, Writing, is_absent, make_private_folder, read_text, write_whole};
+use crate::files::{
+    Access, Writing, check_folder_of_secrets, is_absent, make_private_folder, read_text, write_whole,
+};
 use crate::secret::Secret;
 
 /// A file's text; `None` if there is none.
@@ -33,7 +35,14 @@ fn put(path: &Path, content: &str, access: Access) -> Result<()> {
         Error::new(format!("cannot write {}: {}", path.display(), cause(e)))
             .hint("look at the permissions of the file and its folder, or name another file: --config FILE")
     };
-    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let real = match fs::canonicalize(path) {
+        Ok(real) => real,
+        // Where it leads may be mounted later.
+        Err(_) if path.is_symlink() => {
+            return Err(failed(&io::Error::other("it is a link that leads nowhere")));
+        }
+        Err(_) => path.to_owned(),
+    };
     let folder = real.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|e| failed(&e))?;
     let writing = Writing { unfinished: folder, access, replaces: true, lasts: true };
@@ -51,6 +60,12 @@ pub(super) fn put_key(path: &Path, key: &Secret) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     make_private_folder(folder)
         .map_err(|e| Error::new(format!("cannot make {}: {}", folder.display(), cause(&e))))?;
+    // Somebody else may have made it, where the configuration is in a folder of many.
+    check_folder_of_secrets(folder).map_err(|e| {
+        let what = format!("the private key is not put into {}: {}", folder.display(), cause(&e));
+        Error::new(what)
+            .hint("let it be a folder of yours that only you may write to, or name a configuration elsewhere")
+    })?;
     write_key(path, key)
 }
 

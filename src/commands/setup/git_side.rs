@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::Options;
 use super::change::{Change, GitFile};
-use crate::commands::output::in_shell;
 use crate::config::Rule;
 use crate::error::{Error, Result};
 use crate::git;
 use crate::git::config::{self, Scope, is_ours};
+use crate::terminal::in_shell;
 use crate::world::World;
 
 /// A setting of git's that is to be there.

@@ -107,7 +107,17 @@ impl Journal {
     }
 
     /// Makes changes, all of them or none. They are noted first, so that what a killed process did can be taken back.
+    ///
+    /// # Errors
+    /// If one cannot be made, or if what is to be changed is not what it was when that was planned: a person was asked
+    /// meanwhile, who may have edited it.
     pub(super) fn apply(&self, entry: Entry, world: &World<'_>) -> Result<()> {
+        for change in &entry.changes {
+            if let Some(what) = change.is_outdated()? {
+                let what = format!("{what} was changed meanwhile, so nothing was written");
+                return Err(Error::new(what).hint("run setup again"));
+            }
+        }
         let mut entries = self.read(world)?;
         entries.push(entry);
         self.write(&entries)?;

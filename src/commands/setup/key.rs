@@ -11,7 +11,6 @@ use super::{MoveKey, Options};
 use crate::app::Identity;
 use crate::app::key::{self, KeySource, keyring};
 use crate::app::public_key::PublicKey;
-use crate::commands::output::in_shell;
 use crate::commands::person::Person;
 use crate::config::{Config, Rule};
 use crate::error::{Error, Result};
@@ -20,6 +19,7 @@ use crate::github::answers::AppInfo;
 use crate::origin::Origin;
 use crate::secret::Secret;
 use crate::source::TokenSource;
+use crate::terminal::{in_shell, path_in_shell};
 use crate::world::World;
 
 /// How `private-key` names the key in the configuration, and what moves it there.
@@ -105,6 +105,15 @@ pub(super) fn where_it_goes(
         None => offer_to_move(&path, &folder, person, world)?,
         destination => destination,
     };
+    if destination.is_some() && path.is_symlink() {
+        let what = format!(
+            "the private key {} is a symbolic link, so moving it would leave the key where it is",
+            path.display()
+        );
+        let real = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+        let name = path_in_shell(&real);
+        return Err(Error::new(what).hint(format!("name the file that it leads to: --private-key {name}")));
+    }
     Ok(match destination {
         None => stays(),
         Some(MoveKey::Folder) => {
@@ -176,7 +185,7 @@ fn offer_to_move(
     if open {
         world.terminal.warning(
             &Error::new(format!("the private key {shown} is readable by others"))
-                .hint(format!("chmod 600 '{shown}', or let setup move it: --move-key folder")),
+                .hint(format!("chmod 600 {}, or let setup move it: --move-key folder", path_in_shell(path))),
         );
     }
     if !person.present {

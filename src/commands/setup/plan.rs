@@ -13,7 +13,7 @@ use super::subject::Subject;
 use super::{Options, Target, installed_on};
 use crate::app::key::KeySource;
 use crate::commands::identity;
-use crate::commands::output::{Output, in_shell};
+use crate::commands::output::Output;
 use crate::commands::person::Person;
 use crate::config::{Config, Flags, Rule};
 use crate::error::{Error, Result};
@@ -21,6 +21,7 @@ use crate::files::open_to_others;
 use crate::git::config::{self, Helper, Scope};
 use crate::github::answers::{AppInfo, Installation};
 use crate::source::{MintedBy, TokenSource, with_token};
+use crate::terminal::in_shell;
 use crate::token::Need;
 use crate::world::World;
 

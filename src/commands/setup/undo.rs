@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::cached::cached;
-use super::super::output::{Output, count, in_shell, time};
+use super::super::output::{Output, count, time};
 use super::git_side::typed_program;
 use super::journal::{Journal, Which, each_once};
 use super::key::kept;
@@ -11,6 +11,7 @@ use crate::commands::person::Person;
 use crate::config::{Config, Flags};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::terminal::in_shell;
 use crate::world::World;
 
 /// Takes back what is meant, after it was shown and a person agreed.

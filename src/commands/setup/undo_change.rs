@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::change::Change;
+use super::change::{Change, is_identity};
 use super::files::{is_empty_file, read_if_there, read_key, remove, replace, write_key};
 use super::rule;
 use crate::app::key::keyring;
-use crate::commands::output::in_shell;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::git::config as git_config;
+use crate::terminal::in_shell;
 use crate::world::World;
 
 impl Change {
@@ -19,7 +19,8 @@ impl Change {
         Ok(match self {
             Self::File { path, before, after } => {
                 let present = read_if_there(path)?;
-                let left = present.is_some() && present != *before;
+                let is_persons = is_identity(path) && present.as_ref() != Some(after);
+                let left = present.is_some() && present != *before && !is_persons;
                 let what = match before {
                     Some(_) => ": what setup wrote is removed",
                     None if present.as_ref() == Some(after) => " is removed",
@@ -170,6 +171,10 @@ fn undo_file(
         return Ok(None);
     }
     let is_edited = present != latest;
+    if is_edited && is_identity(path) {
+        // It is a person's now. Without the settings that include it, which are taken back, git does not read it.
+        return Ok(None);
+    }
     let text = before.unwrap_or_default();
     let rest =
         if is_edited { rule::without(&present, text, after) } else { rest_without(&present, text, after) };

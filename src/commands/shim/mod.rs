@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::output::{Output, in_shell};
+use super::output::Output;
 use super::setup::Here;
 use super::{by_socket, exec, place, token};
 use crate::config::{Config, Flags, Rule, select};
@@ -17,6 +17,7 @@ use crate::files;
 use crate::names::Host;
 use crate::socket;
 use crate::source::Narrowing;
+use crate::terminal::in_shell;
 use crate::token::Need;
 use crate::world::World;
 
