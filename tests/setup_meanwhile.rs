@@ -68,6 +68,32 @@ fn a_device_in_the_place_of_gits_configuration_stays_one() {
 }
 
 #[test]
+fn what_stands_in_another_file_of_gits_is_not_forgotten() {
+    let fresh = Fresh::new();
+    fresh.setup(&[]).ok();
+    let before = (fresh.config(), fresh.gitconfig());
+    let other = fresh.env.folder.path().join("other.gitconfig").display().to_string();
+    for arguments in [&["setup", "--undo"][..], &["setup", "--undo", "--dry-run"]] {
+        let mut command = fresh.env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
+        let told = common::run(command.args(arguments).env("GIT_CONFIG_GLOBAL", &other), b"");
+        let what = "setup did not write to the file that GIT_CONFIG_GLOBAL names now";
+        refused(&told, what, "unset GIT_CONFIG_GLOBAL");
+        assert_eq!((fresh.config(), fresh.gitconfig()), before);
+    }
+    fresh.undo().ok();
+    assert_eq!((fresh.config(), fresh.gitconfig()), (None, None));
+
+    let Fresh { env, key } = fresh;
+    let fresh = Fresh { env: env.with("GIT_CONFIG_GLOBAL", &other), key };
+    fresh.setup(&[]).ok();
+    let mut command = fresh.env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
+    let told = common::run(command.args(["setup", "--undo"]).env_remove("GIT_CONFIG_GLOBAL"), b"");
+    refused(&told, &format!("setup wrote to {other}"), &format!("GIT_CONFIG_GLOBAL={other}"));
+    fresh.undo().ok();
+    assert!(!std::path::Path::new(&other).exists() && fresh.config().is_none());
+}
+
+#[test]
 fn a_key_that_is_a_link_is_not_said_to_have_moved() {
     let fresh = Fresh::new();
     let real = fresh.env.home().join("real.pem");

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::git;
+use crate::terminal::path_in_shell;
 use crate::world::World;
 
 /// A helper that git would ask, as it is configured.
@@ -240,19 +241,44 @@ pub(crate) fn files_with(key: &str) -> Result<Vec<String>> {
     Ok(origins.filter_map(|origin| origin.strip_prefix("file:")).map(str::to_owned).collect())
 }
 
+/// The variable that names the file of a scope, if one can.
+fn variable(scope: &Scope) -> Option<&'static str> {
+    match scope {
+        Scope::Global => Some("GIT_CONFIG_GLOBAL"),
+        Scope::System => Some("GIT_CONFIG_SYSTEM"),
+        Scope::File(_) => None,
+    }
+}
+
+/// The file of a scope, if a variable names it.
+pub(crate) fn named_file(scope: &Scope, world: &World<'_>) -> Option<PathBuf> {
+    variable(scope).and_then(|name| world.variables.path(name)).map(PathBuf::from)
+}
+
+/// An error if a variable names another file of a scope than the one that was written to, or one where none did.
+pub(crate) fn check_same_file(scope: &Scope, written: Option<&Path>, world: &World<'_>) -> Result<()> {
+    let now = named_file(scope, world);
+    let Some(variable) = variable(scope).filter(|_| now.as_deref() != written) else { return Ok(()) };
+    Err(match written {
+        Some(file) => {
+            Error::new(format!("setup wrote to {}, which {variable} names no more", file.display()))
+                .hint(format!("run this with {variable}={}", path_in_shell(file)))
+        }
+        None => Error::new(format!("setup did not write to the file that {variable} names now"))
+            .hint(format!("unset {variable}, and run this again")),
+    })
+}
+
 /// An error if something else than a file stands where git would write: it would put a file in its place, even of `/dev/null`.
 pub(crate) fn check_place(scope: &Scope, world: &World<'_>) -> Result<()> {
     let in_home = |name: &str| Some(world.folders.home.as_ref()?.join(name));
-    let variable = |name: &str| world.variables.path(name).map(PathBuf::from);
-    let xdg = || variable("XDG_CONFIG_HOME").map(|folder| folder.join("git/config"));
+    let xdg = world.variables.path("XDG_CONFIG_HOME").map(|folder| PathBuf::from(folder).join("git/config"));
     // git-config(1), "FILES"
-    let places = match scope {
-        Scope::Global => match variable("GIT_CONFIG_GLOBAL") {
-            Some(named) => vec![Some(named)],
-            None => vec![in_home(".gitconfig"), xdg().or_else(|| in_home(".config/git/config"))],
-        },
-        Scope::System => vec![variable("GIT_CONFIG_SYSTEM").or_else(|| Some("/etc/gitconfig".into()))],
-        Scope::File(path) => vec![Some(path.clone())],
+    let places = match (scope, named_file(scope, world)) {
+        (_, Some(named)) => vec![Some(named)],
+        (Scope::Global, None) => vec![in_home(".gitconfig"), xdg.or_else(|| in_home(".config/git/config"))],
+        (Scope::System, None) => vec![Some("/etc/gitconfig".into())],
+        (Scope::File(path), None) => vec![Some(path.clone())],
     };
     let found = places.into_iter().flatten().find_map(|path| Some((path.metadata().ok()?, path)));
     match found {

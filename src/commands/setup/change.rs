@@ -42,6 +42,9 @@ pub(super) enum Change {
         /// Whether setup made the file that it stands in, now or in another run.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         made_file: bool,
+        /// That file, where a variable names it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<PathBuf>,
     },
 }
 
@@ -60,20 +63,21 @@ impl Change {
 
     /// Adds values to those that are there.
     pub(super) fn add(place: &GitFile, key: String, present: &[String], added: Vec<String>) -> Self {
-        let GitFile { scope, is_setups } = place;
-        let (scope, made_file) = (scope.clone(), *is_setups);
-        Self::Git { scope, key, replaced: Vec::new(), added, kept: present.len(), made_file }
+        let GitFile { scope, is_setups, named } = place;
+        let (scope, made_file, file) = (scope.clone(), *is_setups, named.clone());
+        Self::Git { scope, key, replaced: Vec::new(), added, kept: present.len(), made_file, file }
     }
 
     /// Puts a value in the place of those that are there.
     pub(super) fn replace(place: &GitFile, key: String, replaced: Vec<String>, value: &str) -> Self {
-        let GitFile { scope, is_setups } = place;
+        let GitFile { scope, is_setups, named } = place;
         let added = if replaced.last().is_some_and(|last| last == value) {
             Vec::new()
         } else {
             vec![value.to_owned()]
         };
-        Self::Git { scope: scope.clone(), key, replaced, added, kept: 0, made_file: *is_setups }
+        let (scope, made_file, file) = (scope.clone(), *is_setups, named.clone());
+        Self::Git { scope, key, replaced, added, kept: 0, made_file, file }
     }
 
     /// Whether everything is as it is to be.
@@ -240,13 +244,15 @@ pub(super) struct GitFile {
     pub(super) scope: Scope,
     /// Whether setup makes it, or made it in another run.
     is_setups: bool,
+    /// The file, where a variable names it.
+    named: Option<PathBuf>,
 }
 
 impl GitFile {
     pub(super) fn find(scope: &Scope, journal: &Journal, world: &World<'_>) -> Result<Self> {
         git_config::check_place(scope, world)?;
         let is_setups = !git_config::is_there(scope)? || journal.made_file(scope, world)?;
-        Ok(Self { scope: scope.clone(), is_setups })
+        Ok(Self { scope: scope.clone(), is_setups, named: git_config::named_file(scope, world) })
     }
 }
 

@@ -35,7 +35,8 @@ impl Change {
                 .is_ok()
                 .then(|| format!("{name} is moved out of the keyring, back to {}", from.display())),
             Self::DropKey { .. } => None,
-            Self::Git { scope, key, replaced, added, .. } => {
+            Self::Git { scope, key, replaced, added, file, .. } => {
+                git_config::check_same_file(scope, file.as_deref(), world)?;
                 let present = git_config::values(scope, key)?;
                 let gone = added.iter().any(|value| present.contains(value));
                 let listed = |values: &[String]| {
@@ -90,7 +91,8 @@ impl Change {
                 Ok(Some(format!("{name} is out of the keyring, and back at {}", from.display())))
             }
             Self::DropKey { .. } => Ok(None),
-            Self::Git { scope, key, replaced, added, kept, made_file } => {
+            Self::Git { scope, key, replaced, added, kept, made_file, file } => {
+                git_config::check_same_file(scope, file.as_deref(), world)?;
                 let present = git_config::values(scope, key)?;
                 let target = if present.len() <= *kept {
                     // It was never added, or is gone.
