@@ -68,7 +68,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-case $version in *[!0-9A-Za-z.+-]*) misused "$version is no version" ;; esac
+case $version in *[!0-9A-Za-z.+-]*) misused "$version is not a version" ;; esac
 
 if [ -z "${PREFIX:-}" ]; then
     [ -n "${HOME:-}" ] || fail 'neither PREFIX nor HOME is set' 'say where to install: PREFIX=/usr/local ./install.sh'
@@ -115,7 +115,7 @@ made_above=
 end() {
     [ -z "$new" ] || rm -f -- "$new"
     [ -z "$work" ] || rm -rf -- "$work"
-    # What is still empty was made for nothing.
+    # Folders that were made for this, and hold nothing.
     for one in "$made" "$made_above"; do [ -z "$one" ] || rmdir -- "$one" 2>/dev/null || :; done
 }
 trap end EXIT

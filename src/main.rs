@@ -108,9 +108,10 @@ mod raw {
     }
 }
 
-/// What this program starts gets the streams that it is given, and no others: git waits until nobody has the one any more that
-/// it reads the answer from. Windows hands on every handle that may be inherited, whatever the streams of the new process are
-/// (<https://github.com/rust-lang/rust/issues/54760>), so copies that may not take the places of those that git gave.
+/// Keeps git's pipes from the processes that this program starts, but for those that become their streams: git waits until
+/// nobody holds the pipe any more from which it reads the answer. Windows hands on every handle that may be inherited
+/// (<https://github.com/rust-lang/rust/issues/54760>), so each stream becomes a copy that may not be, and the handle that git
+/// gave is closed.
 #[cfg(windows)]
 fn keep_streams() {
     use std::os::windows::io::{AsRawHandle as _, IntoRawHandle as _};

@@ -229,7 +229,7 @@ fn unreachable(shown: &str, why: &std::io::Error) -> Error {
         }
         std::io::ErrorKind::ConnectionRefused => error.hint("does git-credential-ghapp serve still run?"),
         std::io::ErrorKind::PermissionDenied => {
-            error.hint("be the user who runs git-credential-ghapp serve; or let it --mode 0666, in a folder that others may enter")
+            error.hint("be the user who runs git-credential-ghapp serve; or start that with --mode 0666, in a folder that others may enter")
         }
         _ => error,
     }

@@ -62,7 +62,7 @@ pub(crate) enum Unfinished {
 /// # Errors
 /// If none can be started.
 pub(crate) fn start(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    // Boxed, so that the program holds std's way to start a thread once, and not for each kind of work.
+    // Boxed, so that all work is of one type, and the program holds std's code to start a thread once.
     let work: Box<dyn FnOnce() + Send> = Box::new(work);
     thread::Builder::new().spawn(work).map(drop)
 }
@@ -83,7 +83,7 @@ pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Unfinished> {
-    // Handed over beside the channel, which so is of one kind for all: the program holds std's channels once.
+    // The result stands beside the channel, so that all channels are of one type, and the program holds std's code for them once.
     let result = Arc::new(Mutex::new(None));
     let (its_result, (sender, receiver)) = (Arc::clone(&result), mpsc::channel());
     start(move || {

@@ -255,7 +255,7 @@ fn a_version_that_does_not_exist_is_named() {
     for odd in ["1.0/../..", "1 2", "1;x"] {
         let told = machine.install(&["--release", odd]);
         let expected =
-            format!("install.sh: error: {odd} is no version\ninstall.sh: hint: ./install.sh --help\n");
+            format!("install.sh: error: {odd} is not a version\ninstall.sh: hint: ./install.sh --help\n");
         assert_eq!((told.code, told.stderr), (Some(2), expected));
     }
     let told = machine.install(&["--relase"]);

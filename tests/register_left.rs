@@ -43,7 +43,7 @@ fn an_app_that_was_made_and_not_set_up_is_told_until_it_is() {
     let Some(fresh) = fresh() else { return };
     killed_before_it_was_installed(&fresh);
     let (line, hint) = told(&fresh);
-    assert_eq!(line, "register did not come to its end: App tools was made on github.com, and is not set up");
+    assert_eq!(line, "register did not finish: App tools was made on github.com, and is not set up");
     let (record, key) = (fresh.beside("register.json"), fresh.beside("keys/tools.pem"));
     assert_eq!(
         hint,
@@ -193,7 +193,7 @@ fn two_at_once_do_not_forget_each_others_apps() {
     let first = Registering::start(&fresh.env, &["--organization", "acme"]);
     for arguments in [&["register"][..], &["register", "--new"]] {
         let second = fresh.env.helper(arguments.iter().copied(), "");
-        refused(&second, "another register of this user's is at work", "end it, and try again");
+        refused(&second, "another register of this user is running", "end it, and try again");
     }
     // Neither a waiting register nor its lock is something to look into.
     let doctor = fresh.env.helper(["doctor"], "");

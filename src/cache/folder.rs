@@ -63,7 +63,7 @@ pub(super) const UNFINISHED: Kind =
 pub(super) const LOCKS: Kind =
     Kind { folder: "locks", names: Names::Digests(&["entry-", "route-", "token-", "seal-seal-"]) };
 
-/// Locks of those who change what is set up. They are held for as long as somebody is asked, and nobody waits for them for long.
+/// Locks of commands that change what is set up. Unlike the others they may be held for long: a person may be asked.
 pub(super) const TURNS: Kind = Kind { folder: "locks", names: Names::Digests(&["setup-", "register-"]) };
 
 /// A folder that only this user can read and write.

@@ -13,18 +13,18 @@ use crate::error::{Error, Result};
 pub(crate) enum Turn<'p> {
     /// Changing what is set up: git's configuration is one for all of this program's.
     SetUp,
-    /// Making an App that this configuration is for: of one is noted how far it came.
+    /// Making an App for this configuration: there is one record of how far that came.
     Register(&'p Path),
 }
 
-/// For those that wait for nobody's answer. One of them mints a token, and lets git list a repository.
+/// How long is waited. One that asks nobody takes less: it mints a token, and lets git list a repository.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Cache<'_> {
-    /// Waits until no other process of this user's does the same. Where that cannot be known, it is done all the same.
+    /// Waits until no other process of this user does the same. `None` where there can be no lock: then nobody waits.
     ///
     /// # Errors
-    /// If one still does it: it may wait for somebody's answer.
+    /// If one still does it: it may be waiting for a person's answer.
     pub(crate) fn turn(&self, turn: Turn<'_>) -> Result<Option<Lock>> {
         match turn {
             Turn::SetUp => self.turn_within(PATIENCE, "setup", "", "another setup or uninstall"),
@@ -53,8 +53,8 @@ impl Cache<'_> {
         match Lock::take(folder, kind, &TurnKey::new(what), NEVER, is_late) {
             Ok(LockOutcome::Locked(lock)) => Ok(Some(lock)),
             Ok(LockOutcome::Done(())) => {
-                let what = format!("{others} of this user's is at work");
-                Err(Error::new(what).hint("let it come to its end, or end it, and try again"))
+                let what = format!("{others} of this user is running");
+                Err(Error::new(what).hint("wait until it ends, or end it, and try again"))
             }
             Ok(LockOutcome::Unlocked) => Ok(None),
             Err(why) => {

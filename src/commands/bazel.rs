@@ -48,7 +48,7 @@ const MAX_REQUEST: u64 = 64 * 1024;
 /// What tells Bazel to go on without a credential.
 const NOTHING: &[u8] = b"{}\n";
 
-/// What it is called where it is asked for over a socket.
+/// The operation's name in a request over a socket.
 pub(super) const OPERATION: &str = "bazel";
 
 pub(super) fn bazel(
@@ -81,7 +81,7 @@ pub(super) fn bazel(
     output.write(answer.as_bytes())
 }
 
-/// The address in a request.
+/// Reads the address in Bazel's request.
 fn read(stdin: &mut dyn BufRead) -> Result<Uri> {
     let mut text = Vec::new();
     let read = stdin.take(MAX_REQUEST).read_to_end(&mut text);

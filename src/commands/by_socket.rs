@@ -92,7 +92,7 @@ pub(super) fn token_for_bazel(socket: &OsStr, uri: &Uri, world: &World<'_>) -> R
     token::token_of(&answer, world.clock).map(Some)
 }
 
-/// What it is called to ask what is served.
+/// The name of the operation that asks what is served.
 pub(super) const STATUS: &str = "status";
 
 /// Who serves at the socket, and what.
@@ -106,7 +106,7 @@ pub(super) struct Served {
     pub(super) allowed: Vec<String>,
     /// How many there are besides.
     pub(super) not_listed: usize,
-    /// What tokens may do at most; `None`: what the rules outside say.
+    /// What tokens may do at most; `None`: what the rules allow where `serve` runs.
     pub(super) permissions: Option<Permissions>,
 }
 

@@ -23,7 +23,7 @@ use crate::time::{describe, describe_offset, offset_matters};
 use crate::token::{Need, Token};
 use crate::world::World;
 
-/// What a token may do of which GitHub did not say that.
+/// What is shown where GitHub did not say what a token may do.
 pub(super) const UNKNOWN: &str = "unknown permissions";
 
 pub(super) fn examine_network(rule: &Rule, world: &World<'_>, report: &mut Report<'_, '_>) -> Result<()> {

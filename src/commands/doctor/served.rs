@@ -14,7 +14,7 @@ use crate::names::{Host, Place};
 use crate::socket::{SAME_VERSION, VARIABLE, VERSION};
 use crate::world::World;
 
-/// How many tokens are asked for: each may cost a mint outside.
+/// How many places a token is asked for: each may cost a mint outside.
 const MOST_PLACES: usize = 20;
 
 pub(super) fn examine_socket(
@@ -26,7 +26,7 @@ pub(super) fn examine_socket(
     const KEY: &str = "GHAPP_PRIVATE_KEY";
     if world.variables.path(KEY).is_some() {
         let what = Error::new(format!("{KEY} is set here, where the key should not be"));
-        report.warning("environment", what.hint("leave it to serve, and unset it before this begins"))?;
+        report.warning("environment", what.hint("unset it here: only serve needs it"))?;
     }
     let served = match by_socket::served(socket, world) {
         Ok(served) => served,

@@ -1,4 +1,4 @@
-//! What is left of a registration that did not come to its end: a file beside the configuration, for this user alone.
+//! What is left of a registration that did not finish: a file beside the configuration, for this user alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::world::World;
 /// The file.
 pub(super) struct Record {
     path: PathBuf,
-    /// The folders that go with it if nothing else is in them: the program's own, and those that were not there.
+    /// The folders that are removed with it if they are empty: the program's own, and those that were not there before.
     folders: Vec<PathBuf>,
 }
 

@@ -1,4 +1,4 @@
-//! What is told of a registration that did not come to its end, and what is left of it.
+//! What is told of a registration that did not finish, and what is left of it.
 
 use std::path::PathBuf;
 
@@ -74,7 +74,7 @@ pub(in crate::commands) fn reminder(flags: &Flags, world: &World<'_>) -> Option<
     let go_on = command(&host, organization.as_deref(), flags, world);
     let page = settings_page(&host, organization.as_deref());
     Some(
-        Error::new(format!("register did not come to its end: {what}"))
+        Error::new(format!("register did not finish: {what}"))
             .hint(format!("to go on: {go_on}; to give it up: delete the App at {page}, and rm {rest}")),
     )
 }

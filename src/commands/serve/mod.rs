@@ -105,7 +105,7 @@ pub(super) fn serve(
 /// What is noted of a request, and what a token for it would be for and narrowed to, if it is allowed. GitHub is not asked.
 ///
 /// # Errors
-/// If such a policy cannot be.
+/// If the policy is not valid.
 pub(crate) fn heard(
     request: &Message,
     allow: &[String],

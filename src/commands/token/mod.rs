@@ -24,7 +24,7 @@ use crate::world::World;
 use format::{Format, Text};
 pub(super) use given::{Given, token_of};
 
-/// What it is called where it is asked for over a socket.
+/// The operation's name in a request over a socket.
 pub(super) const OPERATION: &str = "token";
 
 /// What is asked for.

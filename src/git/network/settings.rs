@@ -193,7 +193,7 @@ struct Entries {
     of_repository: Vec<Entry>,
 }
 
-/// The same, for which git is asked when it is first needed, and no more.
+/// The same, asked of git once: when they are first needed.
 #[derive(Debug, Default)]
 pub(crate) struct HttpSettings(OnceCell<Entries>);
 
