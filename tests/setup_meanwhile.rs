@@ -94,6 +94,19 @@ fn what_stands_in_another_file_of_gits_is_not_forgotten() {
 }
 
 #[test]
+fn helpers_that_git_had_for_an_owner_are_where_they_were() {
+    let fresh = Fresh::new();
+    // git asks the second helper after the first one, and would not if the sections changed places.
+    let before = "[credential \"https://github.com/acme\"]\n\thelper = \n\thelper = first\n\
+                  [credential \"https://github.com\"]\n\thelper = second\n";
+    fresh.env.write("home/.gitconfig", before);
+    fresh.setup(&["--owner", "acme"]).ok();
+    assert_ne!(fresh.gitconfig().unwrap(), before);
+    fresh.undo().ok();
+    assert_eq!(fresh.gitconfig().unwrap(), before);
+}
+
+#[test]
 fn a_key_that_is_a_link_is_not_said_to_have_moved() {
     let fresh = Fresh::new();
     let real = fresh.env.home().join("real.pem");

@@ -323,12 +323,10 @@ pub(crate) fn set_values(scope: &Scope, key: &str, new: &[String]) -> Result<()>
     {
         return superfluous.iter().try_for_each(|value| call(&["--fixed-value", "--unset", key, value]));
     }
-    if let [value] = new {
-        // In its place.
-        return call(&["--replace-all", key, value]);
-    }
-    call(&["--unset-all", key])?;
-    new.iter().try_for_each(|value| call(&["--add", key, value]))
+    let Some((first, rest)) = new.split_first() else { return call(&["--unset-all", key]) };
+    // In their place: of helpers for several addresses, git asks those first that stand first.
+    call(&["--replace-all", key, first])?;
+    rest.iter().try_for_each(|value| call(&["--add", key, value]))
 }
 
 fn refused(scope: &Scope, key: &str, output: &git::GitOutput) -> Error {
