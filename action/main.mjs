@@ -20,9 +20,9 @@ function begin() {
   const inputs = readInputs();
   checkGit();
   const folder = makeFolder();
-  saveState('folder', folder);
   let program;
   try {
+    saveState('folder', folder);
     program = provide(inputs.program, folder);
     saveState('program', program);
     const helper = { program, config: configure(inputs, folder) };

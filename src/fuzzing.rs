@@ -83,10 +83,8 @@ pub fn socket(bytes: &[u8]) {
         panic!("the policy of this check is not valid")
     };
     // One line that is not too long says of which operation it is, whatever the request holds, and no token.
-    assert!(
-        line.len() < 64 * 1024 && line.strip_suffix('\n').is_some_and(|it| !it.contains(char::is_control))
-    );
-    let operation: String = message.word().chars().take(1000).collect();
+    assert!(line.len() <= 1024 && line.strip_suffix('\n').is_some_and(|it| !it.contains(char::is_control)));
+    let operation: String = message.word().chars().take(24).collect();
     assert!(line.starts_with(&format!("1970-01-01T00:00:00Z pid=- uid=- operation={operation}")));
     let text = String::from_utf8_lossy(bytes);
     let is_elsewhere = |secret: &&str| text.matches(secret).count() > 1;

@@ -348,6 +348,25 @@ fn a_temporary_folder_that_is_not_there_is_one_line() {
 }
 
 #[test]
+fn where_a_file_of_the_runner_is_missing_no_folder_is_left() {
+    let Some(mut job) = Job::new() else { return };
+    let main = Path::new("action/main.mjs").canonicalize().unwrap();
+    for file in ["GITHUB_STATE", "GITHUB_ENV", "GITHUB_PATH"] {
+        let more = [
+            ("INPUT_APP-ID", ACME_APP),
+            ("INPUT_PRIVATE-KEY", ACME_KEY),
+            ("INPUT_PROGRAM", PROGRAM),
+            (file, ""),
+        ];
+        let (ran, _) = job.node(&main, &more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.stdout.contains(&format!("::error::{file} is not set%0Ahint: ")), "{ran:?}");
+        assert_eq!(job.left(), Vec::<PathBuf>::new(), "{file}");
+        assert_eq!(job.valid_tokens(), 0, "{file}");
+    }
+}
+
+#[test]
 fn an_app_that_is_installed_nowhere_or_on_too_many_is_one_line() {
     let Some(mut job) = Job::new() else { return };
     for owner in 0..21 {

@@ -363,3 +363,21 @@ fn everything_is_kept_in_the_folder_that_is_configured_and_goes_from_there() {
     assert!(told.contains(&format!("removed {}", folder.display())), "{told}");
     assert!(!folder.exists());
 }
+
+#[test]
+fn nobody_is_told_to_close_a_folder_that_others_need() {
+    let env = TestEnv::new();
+    let shared = env.folder.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o755)).unwrap();
+    let answer = env.helper(["--cache-folder", shared.to_str().unwrap(), "get"], REQUEST);
+    assert!(answer.attribute("password").is_some(), "{answer:?}");
+    assert!(answer.stderr.contains("other users may enter it\n"), "{answer:?}");
+    assert!(answer.stderr.contains("hint: name a folder that is not there yet: cache-folder"), "{answer:?}");
+    assert!(!answer.stderr.contains("chmod"), "{answer:?}");
+    // One that has the program's name is for nobody else.
+    fs::create_dir_all(env.cache()).unwrap();
+    fs::set_permissions(env.cache(), fs::Permissions::from_mode(0o755)).unwrap();
+    let answer = ends(&env, &["get"]);
+    assert!(answer.stderr.contains("hint: chmod 700 "), "{answer:?}");
+}

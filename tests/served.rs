@@ -367,3 +367,31 @@ fn a_rule_that_narrows_its_tokens_narrows_those_that_are_served() {
         assert_eq!(all(&env, &served), expected, "{rule}, {allow:?}");
     }
 }
+
+#[test]
+fn no_line_of_the_audit_is_longer_than_a_kibibyte_whatever_a_client_names() {
+    let env = TestEnv::new();
+    let served = Served::start(&env, &["--allow", "acme"]);
+    let (long, wide) = ("y".repeat(20_000), "\u{1f980}\u{2028}".repeat(5_000));
+    let names: String = (0..400).map(|number| format!("repository[]=acme/repository-{number}\n")).collect();
+    for text in [&long, &wide] {
+        served.answer(format!("token\nname={text}\n\n").as_bytes());
+        served.answer(format!("token\nname=acme/{text}\npermission[]={text}=read\n\n").as_bytes());
+        served.answer(format!("bazel\nuri=https://{text}/x\n\n").as_bytes());
+        served.answer(format!("get\nprotocol=https\nhost=github.com\npath={text}\n\n").as_bytes());
+    }
+    served.answer(format!("{long}\n\n").as_bytes());
+    served.answer(format!("token\nname=acme\n{names}\n").as_bytes());
+    let audit = served.audit();
+    assert_eq!(audit.lines().count(), 10, "{audit}");
+    for line in audit.lines() {
+        assert!(line.len() <= 1024, "{}: {line}", line.len());
+        // What is cut off ends so, and is still in quotes if it began with one.
+        let before_permissions = line.split(" permissions=").next().unwrap();
+        assert_eq!(before_permissions.matches('"').count() % 2, 0, "{line}");
+    }
+    assert!(
+        audit.contains("https://github.com/acme/repository-0,https://github.com/acme/repository-1,"),
+        "{audit}"
+    );
+}

@@ -88,8 +88,12 @@ impl<'a> Folder<'a> {
         let metadata = metadata.map_err(|e| refused(&e))?;
         #[cfg(unix)]
         if std::os::unix::fs::MetadataExt::mode(&metadata) & 0o077 != 0 {
-            return Err(refused(&io::Error::other("other users may enter it"))
-                .hint(format!("chmod 700 {}", path_in_shell(root))));
+            // One that has this program's name is for nobody else.
+            let hint = match root.file_name() {
+                Some(name) if name == "git-credential-ghapp" => format!("chmod 700 {}", path_in_shell(root)),
+                _ => "name a folder that is not there yet: cache-folder".to_owned(),
+            };
+            return Err(refused(&io::Error::other("other users may enter it")).hint(hint));
         }
         #[cfg(not(unix))]
         let _ = metadata;

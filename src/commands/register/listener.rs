@@ -147,12 +147,13 @@ fn hear(mut stream: &TcpStream, port: u16) -> Option<Heard> {
     let mut head = Vec::new();
     let mut room = [0; 1024];
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        if head.len() > MAX_REQUEST {
+        let most = room.len().min(MAX_REQUEST - head.len());
+        if most == 0 {
             return Some(Err(431));
         }
         let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
         stream.set_read_timeout(Some(left)).ok()?;
-        match stream.read(&mut room) {
+        match stream.read(room.get_mut(..most)?) {
             Ok(length @ 1..) => head.extend_from_slice(room.get(..length)?),
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Ok(0) | Err(_) => return None,
@@ -236,5 +237,18 @@ mod tests {
             "{answer}"
         );
         assert!(listener.next(Instant::now()).is_none());
+    }
+
+    #[test]
+    fn a_request_may_have_8_kib_and_not_a_byte_more() {
+        let listener = Listener::bind(None).unwrap();
+        let head = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nX: ", listener.port());
+        for (length, heard) in [(MAX_REQUEST, Ok("/".to_owned())), (MAX_REQUEST + 1, Err(431))] {
+            let mut asking = TcpStream::connect((Ipv4Addr::LOCALHOST, listener.port())).unwrap();
+            let request = format!("{head}{}\r\n\r\n", "x".repeat(length - head.len() - 4));
+            asking.write_all(request.as_bytes()).unwrap();
+            listener.tcp.set_nonblocking(false).unwrap();
+            assert_eq!(hear(&listener.tcp.accept().unwrap().0, listener.port()), Some(heard), "{length}");
+        }
     }
 }

@@ -8,7 +8,6 @@ use std::sync::{Mutex, PoisonError};
 use crate::commands::output::time;
 use crate::error::{Error, Result, cause};
 use crate::files;
-use crate::socket::short;
 use crate::terminal::escape;
 use crate::time::Timestamp;
 
@@ -71,29 +70,46 @@ impl Audit {
     }
 }
 
+/// How much of each part of a line a client may fill, in bytes as they are written: a line has 1 KiB at most, so that one who
+/// names very much does not fill the disk with it.
+const MOST_OF_OPERATION: usize = 24;
+const MOST_OF_PLACES: usize = 440;
+const MOST_OF_PERMISSIONS: usize = 200;
+const MOST_OF_OUTCOME: usize = 240;
+
 /// The line for a request, and for what came of it: one, whatever stands in the request.
 pub(super) fn line(now: Timestamp, peer: Peer, note: &Note, outcome: &str) -> String {
     let number = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
-    // One who names very much does not fill the disk with it.
-    let short = |text: &str| match short(text) {
-        start if start.len() < text.len() => format!("{}…", escape(start)),
-        all => escape(all),
-    };
-    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"=\\".contains(&byte));
-    // What could be taken for another field is in quotes.
-    let word = |text: &str| match text {
-        "" => "-".to_owned(),
-        text if is_plain(text) => short(text),
-        text => short(&format!("{text:?}")),
-    };
     format!(
         "{} pid={} uid={} operation={} repository={} permissions={} {}\n",
         time(now),
         number(peer.pid.map(|it| it.to_string())),
         number(peer.uid.map(|it| it.to_string())),
-        word(&note.operation),
-        word(&note.places),
-        word(&note.permissions),
-        short(outcome),
+        word(&note.operation, MOST_OF_OPERATION),
+        word(&note.places, MOST_OF_PLACES),
+        word(&note.permissions, MOST_OF_PERMISSIONS),
+        start(&escape(outcome), MOST_OF_OUTCOME),
     )
+}
+
+/// The value of a field. What could be taken for another field is in quotes.
+fn word(text: &str, most: usize) -> String {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"=\\".contains(&byte));
+    match text {
+        "" => "-".to_owned(),
+        text if is_plain => start(text, most),
+        text => {
+            let quoted = escape(&format!("{text:?}"));
+            format!("\"{}\"", start(&quoted[1..quoted.len() - 1], most))
+        }
+    }
+}
+
+/// The start of a text, and a sign that there is more.
+fn start(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= most).last();
+    format!("{}…", &text[..end.unwrap_or(0)])
 }
