@@ -10,6 +10,7 @@ use super::output::what_it_may;
 use super::token::Given;
 use super::{bazel, place, token};
 use crate::error::{Error, Result};
+use crate::names::{redacted, without_user};
 use crate::socket::{self, ANSWERED, Message};
 use crate::token::{Permissions, Token};
 use crate::world::World;
@@ -39,15 +40,15 @@ pub(super) struct Answer {
 /// If there is no answer, or a refusal.
 pub(super) fn ask(socket: &OsStr, request: &TokenRequest<'_>, world: &World<'_>) -> Result<Option<Answer>> {
     // What a URL says of users and passwords is for nobody else.
-    let name = request.name.map(place::without_user);
-    let remote = if name.is_none() { place::remote().map(|url| place::without_user(&url)) } else { None };
+    let name = request.name.map(without_user);
+    let remote = if name.is_none() { place::remote().map(|url| without_user(&url)) } else { None };
     let mut message = Message::new(token::OPERATION)
         .with_some("name", name.as_deref())
         .with_some("remote", remote.as_deref())
         .with("min_fresh", &request.min_fresh.to_string())
         .with_some("identity", request.identity.then_some("1"));
     for repository in request.repositories {
-        message = message.with("repository[]", &place::without_user(repository));
+        message = message.with("repository[]", &without_user(repository));
     }
     for (name, level) in request.narrow.map(Narrow::permissions).unwrap_or_default() {
         message = message.with("permission[]", &format!("{name}={level}"));
@@ -67,8 +68,7 @@ pub(super) fn ask(socket: &OsStr, request: &TokenRequest<'_>, world: &World<'_>)
 /// The same, and if nothing is served of its host.
 pub(super) fn require(socket: &OsStr, request: &TokenRequest<'_>, world: &World<'_>) -> Result<Answer> {
     ask(socket, request, world)?.ok_or_else(|| {
-        let what =
-            request.name.map_or_else(|| "this".to_owned(), |name| format!("{:?}", place::redacted(name)));
+        let what = request.name.map_or_else(|| "this".to_owned(), |name| format!("{:?}", redacted(name)));
         Error::new(format!("nothing is served at {} for {what}", socket.to_string_lossy()))
             .hint("name a repository that serve allows, or add it where serve runs: --allow OWNER/REPO")
     })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::place;
 use crate::config::{Config, Flags, RuleScope, Selected};
 use crate::error::{Error, Result};
-use crate::names::Repository;
+use crate::names::{Repository, redacted};
 use crate::source::Narrowing;
 use crate::token::{Permissions, beyond, is_within};
 use crate::world::World;
@@ -104,7 +104,7 @@ fn repository<'c>(
     let selected = place::selected(Some(&full), usage, config, world)?;
     match selected.place.repository().cloned() {
         Some(repository) => Ok((selected, repository)),
-        None => Err(Error::new(format!("{:?} is not a repository", place::redacted(&full)))
+        None => Err(Error::new(format!("{:?} is not a repository", redacted(&full)))
             .hint("write --repository OWNER/REPO")),
     }
 }

@@ -7,7 +7,7 @@ use super::nothing_configured;
 use crate::config::{Config, Selected, select};
 use crate::error::{Error, Result};
 use crate::git;
-use crate::names::{Host, Place, Repository, is_name};
+use crate::names::{Host, Place, Repository, is_name, redacted};
 use crate::world::World;
 
 /// Finds the rule that answers for what a person names; without a name, for the current repository's remote, or for the
@@ -105,44 +105,6 @@ pub(super) fn remote_of(config: &Config) -> Option<String> {
     remote().filter(|url| named(url, config).is_ok_and(|place| is_configured(place.host(), config)))
 }
 
-/// A name to be shown: without the user and the password that may stand in it, wherever, and without a query.
-pub(super) fn redacted(name: &str) -> String {
-    let (scheme, rest) = name.split_at(after_scheme(name));
-    let (user, rest) = rest.rsplit_once('@').map_or(("", rest), |(user, rest)| match user {
-        SSH_USER => ("git@", rest),
-        _ => ("…@", rest),
-    });
-    match rest.split_once(['?', '#']) {
-        Some((rest, _)) => format!("{scheme}{user}{rest}?…"),
-        None => format!("{scheme}{user}{rest}"),
-    }
-}
-
-/// The same name without the user that may be in it, but for that of SSH.
-pub(super) fn without_user(name: &str) -> String {
-    let (scheme, rest) = name.split_at(after_scheme(name));
-    match userinfo(name) {
-        Some(SSH_USER) if scheme.is_empty() => name.to_owned(),
-        Some(user) => format!("{scheme}{}", &rest[user.len() + 1..]),
-        None => name.to_owned(),
-    }
-}
-
-/// The user whom GitHub wants over SSH, who is no secret.
-const SSH_USER: &str = "git";
-
-/// What stands before the `@` of a name's authority, with a scheme or without.
-pub(super) fn userinfo(name: &str) -> Option<&str> {
-    let authority = name[after_scheme(name)..].split(['/', '?', '#']).next()?;
-    authority.rsplit_once('@').map(|(user, _)| user)
-}
-
-/// Where a name's authority begins.
-fn after_scheme(name: &str) -> usize {
-    const END: &str = "://";
-    name.find(END).map_or(0, |at| at + END.len())
-}
-
 /// Parses a URL of any scheme, git's short form for SSH, `HOST/OWNER/REPO`, `OWNER/REPO`, or `OWNER`.
 pub(crate) fn parse(text: &str, default: &Host, configured: &dyn Fn(&Host) -> bool) -> Result<Place> {
     let wrong = || {
@@ -188,26 +150,6 @@ fn on(host: Host, path: &str) -> Option<Place> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_shown_and_handed_on_of_a_name_has_no_password() {
-        for (name, shown, handed_on) in [
-            ("https://x:ghp_1@github.com/a/b", "https://…@github.com/a/b", "https://github.com/a/b"),
-            ("https://ghp_1@github.com", "https://…@github.com", "https://github.com"),
-            ("https://a:b@c@github.com/", "https://…@github.com/", "https://github.com/"),
-            ("https://github.com/a/b?token=x", "https://github.com/a/b?…", "https://github.com/a/b?token=x"),
-            ("x:ghp_1@github.com/a/b", "…@github.com/a/b", "github.com/a/b"),
-            ("x:ghp_1@github.com:a/b", "…@github.com:a/b", "github.com:a/b"),
-            ("ghp_1@github.com/a/b", "…@github.com/a/b", "github.com/a/b"),
-            ("https://x:p/w@github.com/a", "https://…@github.com/a", "https://x:p/w@github.com/a"),
-            ("git@github.com:a/b", "git@github.com:a/b", "git@github.com:a/b"),
-            ("ssh://git@github.com/a/b", "ssh://git@github.com/a/b", "ssh://github.com/a/b"),
-            ("a/b", "a/b", "a/b"),
-            ("", "", ""),
-        ] {
-            assert_eq!((redacted(name).as_str(), without_user(name).as_str()), (shown, handed_on));
-        }
-    }
 
     #[test]
     fn repositories_and_owners_are_named_in_every_usual_way() {

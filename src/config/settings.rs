@@ -18,7 +18,7 @@ use crate::app::token_command::{self, TokenCommand};
 use crate::cache::{self, Address, StoreKind};
 use crate::command::{self, ConfiguredCommand};
 use crate::error::{Error, Result};
-use crate::names::{ApiUrl, Host, InstallationId, Repository, is_name, without_user};
+use crate::names::{ApiUrl, Host, InstallationId, Repository, is_name, redacted};
 use crate::origin::Origin;
 use crate::token::Permissions;
 use crate::vendor::Vendor;
@@ -551,7 +551,7 @@ fn app_id(text: &str, origin: &Origin) -> Result<String> {
 
 fn host(text: &str, origin: &Origin) -> Result<Host> {
     Host::parse(text.trim()).ok_or_else(|| {
-        Error::new(format!("{:?} is not a host ({origin})", without_user(text)))
+        Error::new(format!("{:?} is not a host ({origin})", redacted(text)))
             .hint("write the host as it stands in URLs, without https:// and without a path")
     })
 }
@@ -567,17 +567,17 @@ fn owner(text: &str, origin: &Origin) -> Result<String> {
     if is_name(text) {
         return Ok(text.to_ascii_lowercase());
     }
-    Err(Error::new(format!("{:?} is not the name of an owner ({origin})", without_user(text))))
+    Err(Error::new(format!("{:?} is not the name of an owner ({origin})", redacted(text))))
 }
 
 fn repository(text: &str, origin: &Origin) -> Result<Repository> {
-    let wrong = || Error::new(format!("{:?} is not OWNER/REPOSITORY ({origin})", without_user(text)));
+    let wrong = || Error::new(format!("{:?} is not OWNER/REPOSITORY ({origin})", redacted(text)));
     Repository::parse(text).ok_or_else(wrong)
 }
 
 fn installation(text: &str, origin: &Origin) -> Result<InstallationId> {
     InstallationId::parse(text.trim()).filter(|_| !text.starts_with('-')).ok_or_else(|| {
-        Error::new(format!("{} is not the number of an installation ({origin})", without_user(text)))
+        Error::new(format!("{} is not the number of an installation ({origin})", redacted(text)))
             .hint("git-credential-ghapp installations lists them")
     })
 }

@@ -198,6 +198,7 @@ pub(super) fn server_error(api: &ApiUrl, status: u16) -> Failure {
     Failure::Unreachable(error)
 }
 
+/// What helps where somebody else than the API seems to answer.
 pub(super) const CHECK_ADDRESS: &str =
     "check host and api-url in the configuration, and whether a proxy answers instead";
 

@@ -1,8 +1,9 @@
-//! HTTP requests to an API: retries, deadlines, and what a connection can fail of. It knows no App.
+//! HTTP requests to an API: retries and deadlines. It knows no App.
+
+mod unanswered;
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::io;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,17 +13,16 @@ use ureq::http::{HeaderMap, Method, Request};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
-use super::failures::{
-    CHECK_ADDRESS, Failure, RateLimit, limited_by_another, rate_limit, rate_limited, server_error,
-};
+use super::failures::{Failure, RateLimit, limited_by_another, rate_limit, rate_limited, server_error};
 use super::reply::Reply;
-use crate::error::{Error, cause};
+use crate::error::Error;
 use crate::git::network::Way;
 use crate::names::ApiUrl;
-use crate::secret::without;
 use crate::time::{Timestamp, jittered};
 use crate::vendor::Vendor;
 use crate::world::{UNTIL_TOLD, World};
+
+use unanswered::Unanswered;
 
 /// How long one answer may take, at most and at least.
 const LONGEST_ANSWER: Duration = Duration::from_secs(12);
@@ -109,14 +109,6 @@ impl ApiRequest<'_> {
     fn shown_url(&self) -> Cow<'_, str> {
         self.code.map_or(Cow::Borrowed(self.url), |code| Cow::Owned(self.url.replace(code, "{code}")))
     }
-}
-
-/// Why a request has no answer.
-enum Unanswered {
-    /// It may have one later.
-    Passing(Error),
-    /// It will not.
-    Lasting(Error),
 }
 
 impl<'a> Transport<'a> {
@@ -264,114 +256,6 @@ impl<'a> Transport<'a> {
             answered.unwrap_or(Err(ureq::Error::ConnectionFailed))
         })
     }
-
-    /// Why there is no answer. Nothing of the request is in the message.
-    fn explain(&self, error: ureq::Error, request: ApiRequest<'_>) -> Unanswered {
-        const CHECK_NETWORK: &str = "check the network, and http.proxy or HTTPS_PROXY if there is a proxy";
-        let host = self.api.host();
-        let passing = |what: String| Unanswered::Passing(Error::new(what).hint(CHECK_NETWORK));
-        // Whoever does not let the name be looked up here is connected to directly.
-        let proxy = self.way.proxy.as_ref().filter(|proxy| !proxy.resolve_target());
-        let cannot_be_resolved = || match proxy {
-            Some(proxy) => passing(format!("the name {} of the proxy cannot be resolved", proxy.host())),
-            None => passing(format!("the name {host} cannot be resolved")),
-        };
-        match error {
-            ureq::Error::Timeout(_) => passing(format!("{host} did not answer in time")),
-            ureq::Error::HostNotFound => cannot_be_resolved(),
-            ureq::Error::Rustls(e) => self.distrusted(&e),
-            ureq::Error::Io(e) => match e.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                Some(e) => self.distrusted(e),
-                None if is_about_a_name(&e) => cannot_be_resolved(),
-                None => match proxy {
-                    Some(proxy) if is_about_connecting(&e) => passing(format!(
-                        "cannot talk to the proxy {}:{}: {}",
-                        proxy.host(),
-                        proxy.port(),
-                        cause(&e)
-                    )),
-                    _ => passing(format!("cannot talk to {host}: {}", cause(&e))),
-                },
-            },
-            ureq::Error::ConnectProxyFailed(why) => self.not_let_through(&why),
-            ureq::Error::BodyExceedsLimit(limit) => Unanswered::Lasting(
-                Error::new(format!("{host} sent an answer of more than {limit} bytes")).hint(CHECK_ADDRESS),
-            ),
-            ureq::Error::Protocol(_) => Unanswered::Lasting(
-                Error::new(format!("{host}, or a proxy before it, does not answer with HTTP"))
-                    .hint(CHECK_ADDRESS),
-            ),
-            other => {
-                let what = format!("cannot talk to {host}: {other}");
-                Unanswered::Lasting(Error::new(without(what, request.secret())))
-            }
-        }
-    }
-
-    /// That a proxy does not connect to the API. `why` has the proxy's status in it, if it gave one.
-    fn not_let_through(&self, why: &str) -> Unanswered {
-        let host = self.api.host();
-        let name = self.way.proxy.as_ref().map(|proxy| format!("{}:{}", proxy.host(), proxy.port()));
-        let name = name.unwrap_or_default();
-        let status = why.rsplit(|c: char| !c.is_ascii_digit()).find_map(|digits| digits.parse::<u16>().ok());
-        match status {
-            Some(407) => Unanswered::Lasting(
-                Error::new(format!("the proxy {name} asks for a user name and password, or refuses those that it got"))
-                    .hint("write them into its address: http.proxy http://USER:PASSWORD@HOST:PORT; other ways to log in are not supported"),
-            ),
-            Some(status @ 400..500) => Unanswered::Lasting(
-                Error::new(format!("the proxy {name} does not connect to {host}: it returned {status}"))
-                    .hint(format!("ask who runs it to let {host} through, or check http.proxy and HTTPS_PROXY")),
-            ),
-            _ => {
-                let why = status.map_or_else(|| why.to_owned(), |status| format!("it returned {status}"));
-                Unanswered::Passing(
-                    Error::new(format!("the proxy {name} does not connect to {host}: {why}"))
-                        .hint("check http.proxy or HTTPS_PROXY"),
-                )
-            }
-        }
-    }
-
-    fn distrusted(&self, error: &rustls::Error) -> Unanswered {
-        use rustls::CertificateError::{
-            Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
-            NotValidYetContext, Revoked, UnknownIssuer,
-        };
-        let host = self.api.host();
-        let now = jiff::Timestamp::from_second(self.world.clock.now().0).unwrap_or_default();
-        Unanswered::Lasting(match error {
-            rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. }) => Error::new(
-                format!("the certificate of {host} is not valid yet by this clock, which shows {now}"),
-            )
-            .hint("set the clock"),
-            rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => Error::new(format!(
-                "the certificate of {host} has expired by this clock, which shows {now}"
-            ))
-            .hint(
-                "set the clock; if it is right, ask who runs the server or the proxy for a new certificate",
-            ),
-            rustls::Error::InvalidCertificate(UnknownIssuer) => {
-                Error::new(format!("the certificate of {host} is not signed by a known authority"))
-                    .hint("name its CA: git config --global http.sslCAInfo FILE, or set SSL_CERT_FILE")
-            }
-            rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
-                Error::new(format!("the certificate of {host} is for another name")).hint(CHECK_ADDRESS)
-            }
-            rustls::Error::InvalidCertificate(Revoked) => {
-                Error::new(format!("the certificate of {host} is revoked"))
-                    .hint("ask who runs the server or the proxy for a new certificate")
-            }
-            rustls::Error::InvalidCertificate(why) => {
-                Error::new(format!("the certificate of {host} is not valid: {why}"))
-                    .hint("ask who runs the server or the proxy for a new certificate")
-            }
-            rustls::Error::InvalidMessage(_) => {
-                Error::new(format!("{host} does not answer with TLS")).hint(CHECK_ADDRESS)
-            }
-            other => Error::new(format!("no secure connection to {host}: {other}")),
-        })
-    }
 }
 
 /// What came back, read to its end.
@@ -405,16 +289,4 @@ fn perform(
     let content = Zeroizing::new(response.body_mut().with_config().limit(limit).read_to_vec()?);
     let (parts, _): (_, Body) = response.into_parts();
     Ok((parts.status.as_u16(), parts.headers, content))
-}
-
-/// Whether an error is that of a name that cannot be looked up. It has no kind of its own.
-fn is_about_a_name(error: &io::Error) -> bool {
-    let text = error.to_string();
-    text.contains("lookup address information") || text.contains("No such host is known")
-}
-
-/// Whether an error is that of a connection that never was.
-fn is_about_connecting(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
-    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
 }

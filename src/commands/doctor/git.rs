@@ -1,12 +1,11 @@
 //! git's side: what git does with a URL before and after it asks this program.
 
 use super::report::Report;
-use crate::commands::place;
 use crate::config::{Config, Rule, select};
 use crate::error::{Error, Result};
 use crate::git;
 use crate::git::config::{self, Helper};
-use crate::names::{Host, Place};
+use crate::names::{Host, Place, redacted, userinfo, without_user};
 use crate::terminal::in_shell;
 use crate::world::World;
 
@@ -51,12 +50,12 @@ pub(super) fn examine_url(
     let by_ssh = |url: &str| url.starts_with("ssh://") || (url.contains('@') && !url.contains("://"));
     let is_plain = |url: &str| url.starts_with("http://");
     if by_ssh(url) || is_plain(url) {
-        let bare = if by_ssh(url) { url.to_owned() } else { place::without_user(url) };
+        let bare = if by_ssh(url) { url.to_owned() } else { without_user(url) };
         let rewritten = git::url(Some(&bare));
         if rewritten.is_some_and(|rewritten| !by_ssh(&rewritten) && !is_plain(&rewritten)) {
             return Ok(());
         }
-        let shown = place::redacted(url);
+        let shown = redacted(url);
         if is_plain(url) {
             let what = format!("git would use {shown}, unencrypted, and this helper answers only for https");
             let hint = format!("git remote set-url origin {place}");
@@ -69,7 +68,7 @@ pub(super) fn examine_url(
         );
         return report.failure("git's URL", what.hint(hint));
     }
-    match place::userinfo(url) {
+    match userinfo(url) {
         None => Ok(()),
         Some(user) if user == username => Ok(()),
         Some(user) => {
@@ -125,8 +124,8 @@ pub(super) fn examine_gits_side(
 fn examine_rewriting(url: &str, report: &mut Report<'_, '_>) -> Result<()> {
     const SEARCH: &str = "git config --show-origin --get-regexp 'url.*insteadof'";
     let Some(rewritten) = git::url(Some(url)).filter(|rewritten| rewritten != url) else { return Ok(()) };
-    let what = Error::new(format!("git rewrites {url} to {}", place::redacted(&rewritten)));
-    if rewritten.starts_with("https://") && place::userinfo(&rewritten).is_none() {
+    let what = Error::new(format!("git rewrites {url} to {}", redacted(&rewritten)));
+    if rewritten.starts_with("https://") && userinfo(&rewritten).is_none() {
         return report.warning("git's URL", what.hint(SEARCH));
     }
     report.failure(

@@ -10,7 +10,7 @@ use super::output::{Output, count};
 use super::{nothing_configured, place, register};
 use crate::config::{Config, Flags, Selected, variables};
 use crate::error::Result;
-use crate::names::Place;
+use crate::names::{Place, without_user};
 use crate::socket;
 use crate::source::TokenSource;
 use crate::world::World;
@@ -75,7 +75,7 @@ fn examine_name(name: &str, config: &Config, world: &World<'_>, report: &mut Rep
     let url = git::url_as_written(name, place);
     git::examine_url(&url, place, &rule.vendor().username, report)?;
     // What is in front of an @ may be a secret. It was judged; git is not called with it, as arguments are public.
-    let url = place::without_user(&url);
+    let url = without_user(&url);
     git::examine_gits_side(&url, place, &rule.vendor().username, config, world, report)?;
     git::examine_whole_host(rule, report)?;
     github::examine_network(rule, world, report)?;

@@ -10,7 +10,7 @@ use crate::commands::output::{soon, what_it_may};
 use crate::commands::place;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::names::{Host, Place};
+use crate::names::{Host, Place, without_user};
 use crate::socket::{SAME_VERSION, VARIABLE, VERSION};
 use crate::world::World;
 
@@ -87,7 +87,7 @@ fn examine_name(
     }
     let url = url_as_written(name, &place);
     examine_url(&url, &place, &given.username, report)?;
-    let url = place::without_user(&url);
+    let url = without_user(&url);
     examine_gits_side(&url, &place, &given.username, &Config::default(), world, report)?;
     if place.repository().is_some() && report.is_fine() { examine_fetch(&url, report) } else { Ok(()) }
 }

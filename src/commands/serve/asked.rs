@@ -6,7 +6,7 @@ use crate::commands::{bazel, by_socket, narrow, place, token};
 use crate::config::{Config, Selected};
 use crate::error::{Error, Result};
 use crate::helper::protocol::Request;
-use crate::names::Place;
+use crate::names::{Place, redacted};
 use crate::socket::{DECLINED, Message, SAME_VERSION};
 use crate::source::Narrowing;
 use crate::token::Permissions;
@@ -69,7 +69,7 @@ fn by_tools<'c>(
     config: &'c Config,
     note: &mut Note,
 ) -> Result<Asked<'c>> {
-    note.places = place::redacted(message.value("name").or(message.value("remote")).unwrap_or_default());
+    note.places = redacted(message.value("name").or(message.value("remote")).unwrap_or_default());
     let remote = || place::named(message.value("remote")?, config).ok().filter(|it| policy.serves(it.host()));
     let mut place = match message.value("name") {
         Some(name) => place::named(name, config)?,
@@ -93,7 +93,7 @@ fn by_tools<'c>(
         }
         match its.repository() {
             Some(repository) => asked_for.repositories.push(repository.clone()),
-            None => return Err(Error::new(format!("{:?} is not a repository", place::redacted(name)))),
+            None => return Err(Error::new(format!("{:?} is not a repository", redacted(name)))),
         }
         place = its;
     }

@@ -4,7 +4,7 @@ use super::asked::Allowed;
 use crate::commands::{narrow, place};
 use crate::config::{Config, Selected, select};
 use crate::error::{Error, Result};
-use crate::names::{Host, Place, Repository};
+use crate::names::{Host, Place, Repository, redacted};
 use crate::socket::{ANSWERED, Message, VERSION};
 use crate::source::{Issued, Narrowing, TokenSource};
 use crate::token::{Need, Permissions, beyond};
@@ -265,11 +265,10 @@ enum Reach {
 /// The place that a person allows.
 fn named(name: &str, config: &Config) -> Result<Place> {
     match place::named(name, config)? {
-        Place::Host(_) => Err(Error::new(format!(
-            "{:?} is neither a repository nor an owner (--allow)",
-            place::redacted(name)
-        ))
-        .hint("--allow OWNER/REPO")),
+        Place::Host(_) => {
+            Err(Error::new(format!("{:?} is neither a repository nor an owner (--allow)", redacted(name)))
+                .hint("--allow OWNER/REPO"))
+        }
         place => Ok(place),
     }
 }
