@@ -17,8 +17,10 @@ pub(crate) enum Turn<'p> {
     Register(&'p Path),
 }
 
-/// How long is waited. One that asks nobody takes less: it mints a token, and lets git list a repository.
+/// How long is waited. A setup that asks nobody takes less: it mints a token, and lets git list a repository. A register takes as
+/// long as its person does; but what one starts at the moment in which it is killed holds its lock until it runs.
 const PATIENCE: Duration = Duration::from_secs(60);
+const INSTANT: Duration = Duration::from_secs(2);
 
 impl Cache<'_> {
     /// Waits until no other process of this user does the same. `None` where there can be no lock: then nobody waits.
@@ -30,7 +32,7 @@ impl Cache<'_> {
             Turn::SetUp => self.turn_within(PATIENCE, "setup", "", "another setup or uninstall"),
             Turn::Register(configuration) => {
                 let what = configuration.to_string_lossy();
-                self.turn_within(Duration::ZERO, "register", &what, "another register")
+                self.turn_within(INSTANT, "register", &what, "another register")
             }
         }
     }
