@@ -29,8 +29,7 @@ fn here(env: &TestEnv, recipe: &str, image: &str, more: &str) -> Ran {
          ! git clone -q https://github.com/acme/machine /tmp/machine; git-credential-ghapp status >&2'"
     );
     let line = recipe
-        .replace("/usr/local/bin/git-credential-ghapp:", &format!("{HELPER}:"))
-        .replacen(&format!(":{HELPER}:"), ":/usr/local/bin/git-credential-ghapp:", 1)
+        .replacen("/usr/local/bin/git-credential-ghapp:", &format!("{HELPER}:"), 1)
         .replace(" -it ", " ")
         .replace("IMAGE", &format!("{way} {inside}"));
     let mut shell = env.command("sh");

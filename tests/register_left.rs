@@ -22,6 +22,16 @@ fn killed_before_it_was_installed(fresh: &Fresh) {
     register.kill();
 }
 
+/// The same, killed before the key was in its place: it is in the record still.
+fn killed_before_its_key_was_in_its_place(fresh: &Fresh) {
+    killed_before_it_was_installed(fresh);
+    std::fs::remove_file(fresh.beside("keys/tools.pem")).unwrap();
+    let text = record(fresh).unwrap();
+    let noted = text.trim_end().strip_suffix('}').unwrap();
+    let text = format!("{noted}, \"pem\": {REGISTERED_KEY:?}}}");
+    std::fs::write(fresh.beside("register.json"), text).unwrap();
+}
+
 /// What `doctor`, `status` and `setup` say of a registration, which is the same: the line and its hint.
 #[track_caller]
 fn told(fresh: &Fresh) -> (String, String) {
@@ -75,12 +85,8 @@ fn a_key_that_is_not_in_its_place_yet_and_one_that_was_not_fetched_are_told_too(
     assert!(hint.contains("https://ghe.example/settings/apps, and rm "), "{hint}");
     std::fs::remove_file(fresh.beside("register.json")).unwrap();
 
-    killed_before_it_was_installed(&fresh);
+    killed_before_its_key_was_in_its_place(&fresh);
     let left = fresh.beside("register.json");
-    let text = record(&fresh).unwrap();
-    let noted = text.trim_end().strip_suffix('}').unwrap();
-    std::fs::remove_file(fresh.beside("keys/tools.pem")).unwrap();
-    std::fs::write(&left, format!("{noted}, \"pem\": {REGISTERED_KEY:?}}}")).unwrap();
     let (line, hint) = told(&fresh);
     assert!(line.ends_with("App tools was made on github.com, and is not set up"), "{line}");
     assert!(hint.ends_with(&format!(", and rm {}", left.display())), "{hint}");
@@ -93,12 +99,9 @@ fn a_key_that_is_not_in_its_place_yet_and_one_that_was_not_fetched_are_told_too(
 #[test]
 fn another_app_is_made_only_after_the_key_of_the_one_before_has_its_place_and_is_named() {
     let Some(fresh) = fresh() else { return };
-    killed_before_it_was_installed(&fresh);
-    let (left, key) = (fresh.beside("register.json"), fresh.beside("keys/tools.pem"));
-    let text = record(&fresh).unwrap();
-    std::fs::remove_file(&key).unwrap();
-    let noted = text.trim_end().strip_suffix('}').unwrap();
-    std::fs::write(&left, format!("{noted}, \"pem\": {REGISTERED_KEY:?}}}")).unwrap();
+    killed_before_its_key_was_in_its_place(&fresh);
+    let key = fresh.beside("keys/tools.pem");
+    assert!(!key.exists());
     let register = Registering::start(&fresh.env, &["--new"]);
     assert_eq!(std::fs::read_to_string(&key).unwrap(), REGISTERED_KEY);
     let ran = finish(&fresh, register, "other tools", "other-tools");
@@ -195,9 +198,9 @@ fn two_at_once_do_not_forget_each_others_apps() {
         let second = fresh.env.helper(arguments.iter().copied(), "");
         refused(&second, "another register of this user is running", "end it, and try again");
     }
-    // Neither a waiting register nor its lock is something to look into.
+    // Neither a register that waits nor its lock is trouble.
     let doctor = fresh.env.helper(["doctor"], "");
-    assert!(!doctor.stdout.contains("lock"), "{doctor:?}");
+    assert!(!doctor.stdout.contains("locks: ") && !doctor.stdout.contains("registration: "), "{doctor:?}");
     is_set_up(&fresh, finish(&fresh, first, "tools", "tools"), WIDGETS);
     // One that was killed is in nobody's way.
     Registering::start(&fresh.env, &["--organization", "acme"]).kill();

@@ -175,7 +175,7 @@ fn what_is_served_is_in_the_answers_and_nowhere_else_and_the_key_and_its_jwt_are
         env.github.world().clock_offset = 3600;
         env.fault(MINT, 1, Effect::Answer(502, Vec::new(), b"bad gateway".to_vec()));
         let script = match has_key {
-            // As its user gave it.
+            // Its own environment has the key, as its user gave it.
             true => INSIDE.to_owned(),
             false => format!("{INSIDE}tr '\\0' '\\n' <\"/proc/$PPID/environ\" >>seen\n"),
         };

@@ -1,7 +1,12 @@
 //! What tools get that ask through the socket of `serve`.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, missing_docs, reason = "a scenario that cannot be set up has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a scenario that cannot be set up has failed"
+)]
 
 mod common;
 
@@ -102,18 +107,16 @@ fn what_is_not_for_bazel_to_ask_is_refused_at_the_socket_too() {
         b"bazel\nuri=\n\n",
         b"bazel\nuri=a b\n\n",
         b"bazel\nuri=acme/widgets\n\n",
-        b"bazel\nuri=https://github.com/acme/widgets/../machine\n\n",
         b"bazel\nuri=https://github.com/acme/machine\nhost=github.com\npath=acme/widgets\n\n",
         b"bazel\nname=acme/machine\nuri=https://github.com/acme/widgets-evil\npermission[]=administration=write\n\n",
     ] {
         let answer = served.answer(request);
-        let shown = String::from_utf8_lossy(request);
-        assert!(answer == "declined\n\n" || answer.starts_with("refused\n") || shown.contains("/../"), "{answer}");
+        assert!(answer == "declined\n\n" || answer.starts_with("refused\n"), "{answer}");
     }
-    // A path with steps in it is of the repository that it begins with, and so is the token.
-    for it in &env.github.world().tokens {
-        assert!(it.repositories.as_ref().is_some_and(|ids| ids.len() == 1));
-    }
+    assert!(env.github.log().is_empty());
+    // A path with steps up in it is of the repository that it begins with, and so is the token.
+    let token = token(bazel(&served, "https://github.com/acme/widgets/../machine"));
+    assert_eq!(reach(&env, &token).0, Some(vec!["widgets".to_owned()]));
     refused(&run(served.inside(HELPER).args(["bazel", "get"]), b"{}"), "the request is not JSON with a uri");
     let mut alone = env.command(HELPER);
     alone.args(["bazel", "get"]).env("GHAPP_SOCKET", "/nonexistent/socket");
@@ -195,10 +198,10 @@ fn status_inside_names_the_first_ones_of_very_many() {
 fn doctor_inside_goes_the_way_that_git_goes() {
     let env = TestEnv::new();
     let served = Served::start(&env, &["--allow", "acme/widgets"]);
-    let doctor = |home_has: &dyn Fn(), arguments: &[&str]| {
+    let doctor_in = |folder: &str, arguments: &[&str]| {
         let mut command = served.inside(HELPER);
-        home_has();
-        let ran = run(command.arg("doctor").arg("--json").args(arguments), b"");
+        command.arg("doctor").arg("--json").args(arguments).current_dir(env.folder.path().join(folder));
+        let ran = run(&mut command, b"");
         let json: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
         let steps = json["steps"].as_array().unwrap().clone();
         let of = |result: &str| -> Vec<String> {
@@ -208,25 +211,30 @@ fn doctor_inside_goes_the_way_that_git_goes() {
         };
         (ran.code, of("ok"), of("warning"), of("failure"))
     };
-    let (code, fine, warnings, failures) = doctor(&|| (), &[]);
+    let doctor = |arguments: &[&str]| doctor_in("inside", arguments);
+    let (code, fine, warnings, failures) = doctor(&[]);
     assert_eq!((code, warnings, failures), (Some(0), vec![], vec![]));
     assert!(
         fine.iter().any(|it| it == "fetch: git ls-remote https://github.com/acme/widgets works"),
         "{fine:?}"
     );
     // By the name of the repository, or in a clone of it.
-    assert_eq!(doctor(&|| (), &["acme/widgets"]).0, Some(0));
+    assert_eq!(doctor(&["acme/widgets"]).0, Some(0));
+    served.git(["clone", "--quiet", "https://github.com/acme/widgets"]).ok();
+    assert_eq!(doctor_in("inside/widgets", &[]).0, Some(0));
+    served.git(["-C", "widgets", "remote", "set-url", "origin", "https://github.com/acme/machine"]).ok();
+    assert_eq!(doctor_in("inside/widgets", &[]).0, Some(1));
     // What is not allowed.
-    let (code, _, _, failures) = doctor(&|| (), &["acme/machine"]);
+    let (code, _, _, failures) = doctor(&["acme/machine"]);
     assert_eq!(
         (code, failures),
         (Some(1), vec!["token: https://github.com/acme/machine is not allowed".to_owned()])
     );
-    let (_, _, _, failures) = doctor(&|| (), &["https://gitlab.example/acme/widgets"]);
+    let (_, _, _, failures) = doctor(&["https://gitlab.example/acme/widgets"]);
     assert!(failures[0].contains("nothing is served at "), "{failures:?}");
     // git does not ask this helper.
-    let inside = env.folder.path().join("inside/.gitconfig");
-    let (code, _, _, failures) = doctor(&|| std::fs::write(&inside, "").unwrap(), &[]);
+    env.write("inside/.gitconfig", "");
+    let (code, _, _, failures) = doctor(&[]);
     assert_eq!(code, Some(1));
     assert!(failures[0].starts_with("helpers: git asks no helper for "), "{failures:?}");
     assert!(!served.audit().contains("ghs_"));
@@ -253,21 +261,23 @@ fn doctor_inside_says_what_is_wrong_with_the_socket() {
 fn whoever_serves_with_another_version_is_named() {
     let env = TestEnv::new();
     let path = env.folder.path().join("other");
-    let listener = UnixListener::bind(&path).unwrap();
-    let doctor = |answers: &[&str]| {
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for answer in answers {
-                    let (mut stream, _) = listener.accept().unwrap();
-                    let _ = stream.read(&mut [0; 4096]);
-                    let _ = stream.write_all(answer.as_bytes());
-                }
-            });
-            run(env.command(HELPER).arg("doctor").env("GHAPP_SOCKET", &path), b"").stdout
-        })
+    // Not waited for: fewer may ask than there are answers.
+    let doctor = |answers: &'static [&str]| {
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).unwrap();
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        run(env.command(HELPER).arg("doctor").env("GHAPP_SOCKET", &path), b"").stdout
     };
-    let other = "answered\nversion=9.9\nallowed[]=https://github.com/acme/widgets\n\n";
-    let told = doctor(&[other, "refused\nerror=no\n\n"]);
+    let told = doctor(&[
+        "answered\nversion=9.9\nallowed[]=https://github.com/acme/widgets\n\n",
+        "refused\nerror=no\n\n",
+    ]);
     assert!(told.contains(", and 9.9 serves\n         hint: use the same version"), "{told}");
     assert!(told.contains("failure  token: no\n"), "{told}");
     let told = doctor(&["refused\nerror=there is no such operation\n\n"]);

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// What one process at a time does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Turn<'p> {
-    /// Changing what is set up: git's configuration is one for all of this program's.
+    /// Changing what is set up: all configurations of this program share git's.
     SetUp,
     /// Making an App for this configuration: there is one record of how far that came.
     Register(&'p Path),

@@ -151,7 +151,7 @@ impl Done {
     }
 }
 
-/// How often is looked for tokens that took the place of those that are being removed: git works on.
+/// How often tokens are looked for that took the place of removed ones: git may get new ones meanwhile.
 const PASSES: usize = 3;
 
 /// Removes the tokens that are chosen of those that are cached. Gives what was done, and why not all of it was.
@@ -205,7 +205,7 @@ impl Removing<'_> {
         removal.and(revocation.map_err(|why| still_valid(token, &why)))
     }
 
-    /// What caches the tokens of the App that this is one of, if that is configured.
+    /// The cache of the App that the token is of, if that App is configured.
     fn cache(&self, token: &Cached) -> Option<&Cache<'_>> {
         let rule = token.rule(self.config)?;
         let source = self.sources.iter().find(|(it, _)| std::ptr::eq(*it, rule));

@@ -81,14 +81,7 @@ pub(super) fn uninstall(
     plan.extend(shims.iter().map(|path| format!("{} is removed", path.display())));
     let unfinished = register::Remains::find(flags, world);
     plan.extend(unfinished.record.iter().map(|path| format!("{} is removed", path.display())));
-    let mut keys = written.keys_that_stay(world);
-    keys.extend(unfinished.key);
-    for file in files(flags, world).iter().filter(|file| has_private_key(file)) {
-        let name = file.display().to_string();
-        if !keys.contains(&name) && !written.moved_here(file, world) {
-            keys.push(name);
-        }
-    }
+    let keys = keys_that_stay(unfinished.key, flags, &written, world);
     plan.extend(folder.map(|folder| format!("{} is removed", folder.display())));
     output.line(match options.dry_run {
         _ if plan.is_empty() => "there is nothing to remove",
@@ -146,6 +139,24 @@ pub(super) fn uninstall(
     Ok(u8::from(failed))
 }
 
+/// Where the private keys are that stay, as a configuration names them.
+fn keys_that_stay(
+    unfinished: Option<String>,
+    flags: &Flags,
+    written: &Written,
+    world: &World<'_>,
+) -> Vec<String> {
+    let mut keys = written.keys_that_stay(world);
+    keys.extend(unfinished);
+    for file in files(flags, world).iter().filter(|file| has_private_key(file)) {
+        let name = file.display().to_string();
+        if !keys.contains(&name) && !written.moved_here(file, world) {
+            keys.push(name);
+        }
+    }
+    keys
+}
+
 /// Names what neither setup nor this program put there, or what takes somebody else to remove.
 fn tell_what_stays(
     keys: &[String],
@@ -156,7 +167,7 @@ fn tell_what_stays(
 ) -> Result<()> {
     keys.iter().try_for_each(|key| output.line(&kept_key(key)))?;
     if flags.config_file(&world.variables).is_none() {
-        // Nothing is in it, or it stays.
+        // It stays where something is in it.
         let _ = own_folder(world).map(fs::remove_dir);
     }
     let mut files = files(flags, world);

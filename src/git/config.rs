@@ -261,7 +261,7 @@ pub(crate) fn check_same_file(scope: &Scope, written: Option<&Path>, world: &Wor
     let Some(variable) = variable(scope).filter(|_| now.as_deref() != written) else { return Ok(()) };
     Err(match written {
         Some(file) => {
-            Error::new(format!("setup wrote to {}, which {variable} names no more", file.display()))
+            Error::new(format!("setup wrote to {}, which {variable} no longer names", file.display()))
                 .hint(format!("run this with {variable}={}", path_in_shell(file)))
         }
         None => Error::new(format!("setup did not write to the file that {variable} names now"))

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::helper::{feedback, get};
 use crate::names::Place;
 use crate::socket::{ANSWERED, Message};
-use crate::source::{TokenSource, with_token};
+use crate::source::{Issued, TokenSource, with_token};
 use crate::terminal::Terminal;
 use crate::time::{Clock, Timestamp};
 use crate::token::{Need, is_token};
@@ -24,9 +24,9 @@ use crate::world::{Folders, Streams, Variables, World};
 
 /// The longest time, in seconds, for which a client may want a token to stay valid.
 const LONGEST_FRESH: i64 = 1800;
-/// For how many answers GitHub is asked in an hour, in which it lets an App ask it 5,000 times, wherever that is used. A clone
-/// takes one for each submodule.
-const MOST_ASKED: u32 = 1000;
+/// How many answers in an hour may take requests to GitHub, which lets an App make 5,000 in that time, wherever it is used. A
+/// clone takes one for each submodule.
+const MOST_UNCACHED: u32 = 1000;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// What all threads share: what surrounds this process, and what is served.
@@ -39,8 +39,8 @@ pub(super) struct Outside {
     audit: Audit,
     /// The name and the address of each App's bot, which stay: asking for them takes requests of the App's.
     bots: Mutex<HashMap<(String, String), (String, String)>>,
-    /// For how many answers GitHub was asked.
-    asked: Limit,
+    /// How many answers took requests to GitHub.
+    uncached: Limit,
 }
 
 impl Outside {
@@ -55,7 +55,7 @@ impl Outside {
             policy,
             audit,
             bots: Mutex::default(),
-            asked: Limit::new(MOST_ASKED, HOUR),
+            uncached: Limit::new(MOST_UNCACHED, HOUR),
         }
     }
 
@@ -66,26 +66,27 @@ impl Outside {
         if let Some(bot) = bots().get(&key) {
             return Ok(bot.clone());
         }
-        self.may_ask()?;
+        self.may_ask_github()?;
         let bot = ask()?;
         bots().insert(key, bot.clone());
         Ok(bot)
     }
 
-    /// An error if the answer takes GitHub, and that was asked for very many already: with ever other repositories and
-    /// permissions, one client would use up what GitHub lets the App ask.
-    fn check_asked(&self, source: &TokenSource<'_>, place: &Place, need: Need<'_>) -> Result<()> {
-        if source.has_cached(place, need) { Ok(()) } else { self.may_ask() }
+    /// An error if the token is not cached, and GitHub may not be asked for it.
+    fn check_room(&self, source: &TokenSource<'_>, place: &Place, need: Need<'_>) -> Result<()> {
+        if source.has_cached(place, need) { Ok(()) } else { self.may_ask_github() }
     }
 
-    fn may_ask(&self) -> Result<()> {
-        match self.asked.next() {
+    /// Counts one more answer that takes requests to GitHub. An error if there were too many: a client that names ever other
+    /// permissions would use up the App's rate limit.
+    fn may_ask_github(&self) -> Result<()> {
+        match self.uncached.next() {
             Room::Yes => Ok(()),
             Room::NoLonger | Room::No => {
                 let what = format!(
-                    "there were more than {MOST_ASKED} requests within an hour that GitHub is asked for"
+                    "there were more than {MOST_UNCACHED} requests within an hour for which GitHub had to be asked"
                 );
-                Err(Error::new(what).hint("wait until the hour is over, or let serve begin anew"))
+                Err(Error::new(what).hint("wait until the hour is over, or start serve again"))
             }
         }
     }
@@ -152,7 +153,7 @@ fn of_operation(
 ) -> Result<Message> {
     let allowed = match asked(message, &outside.policy, config, note)? {
         Asked::Token(allowed) => allowed,
-        Asked::Nothing(answer) => return Ok(answer),
+        Asked::NoToken(answer) => return Ok(answer),
     };
     match message.word() {
         token::OPERATION => for_tools(message, outside, &allowed, config, world),
@@ -175,15 +176,12 @@ fn for_git(
     let token = request.password.as_ref().filter(|password| is_token(password.expose()));
     match (message.word(), token) {
         ("get", _) => {
-            outside.check_asked(&source, &selected.place, request.need())?;
+            outside.check_room(&source, &selected.place, request.need())?;
             let issued = get::issue(&request, selected, &source, world)?.issued()?;
             let issued = outside.policy.checked(&source, selected, narrowing, issued)?;
             let state = request.may_retry().then(|| issued.token.secret.fingerprint());
-            let expires_at = issued.token.expires_at().0.to_string();
-            return Ok(Message::new(ANSWERED)
+            return Ok(with_token_of(&issued)
                 .with("username", &selected.rule.vendor().username)
-                .with("password", issued.token.secret.expose())
-                .with("password_expiry_utc", &expires_at)
                 .with_some("state", state.as_deref()));
         }
         ("store", Some(token)) => feedback::accept(&source, &selected.place, token),
@@ -203,7 +201,7 @@ fn for_tools(
 ) -> Result<Message> {
     let Allowed { selected, narrowing } = allowed;
     let source = TokenSource::new(selected.rule, config, world).narrowed(narrowing.clone());
-    outside.check_asked(&source, &selected.place, Need::Fresh)?;
+    outside.check_room(&source, &selected.place, Need::Fresh)?;
     let obtain = |need: Need<'_>| token::issue(selected, narrowing, need, token::OPERATION, config, world);
     let bot = match message.value("identity") {
         None => None,
@@ -232,10 +230,14 @@ fn for_bazel(
 ) -> Result<Message> {
     let Allowed { selected, narrowing } = allowed;
     let source = TokenSource::for_git(selected.rule, config, world).narrowed(narrowing.clone());
-    outside.check_asked(&source, &selected.place, Need::Fresh)?;
+    outside.check_room(&source, &selected.place, Need::Fresh)?;
     let issued = source.token(&selected.place, Need::Fresh)?.issued()?;
-    let issued = outside.policy.checked(&source, selected, narrowing, issued)?;
-    Ok(Message::new(ANSWERED)
+    outside.policy.checked(&source, selected, narrowing, issued).map(|issued| with_token_of(&issued))
+}
+
+/// An answer with a token in it.
+fn with_token_of(issued: &Issued) -> Message {
+    Message::new(ANSWERED)
         .with("password", issued.token.secret.expose())
-        .with("password_expiry_utc", &issued.token.expires_at().0.to_string()))
+        .with("password_expiry_utc", &issued.token.expires_at().0.to_string())
 }

@@ -1,4 +1,4 @@
-//! From a request to what a token would be for: here it is decided what is allowed, and nothing is asked of GitHub.
+//! From a request to what its token would be for. Here it is decided what is allowed; GitHub is not asked.
 
 use super::audit::Note;
 use super::policy::Policy;
@@ -15,11 +15,11 @@ use crate::token::Permissions;
 pub(super) enum Asked<'c> {
     /// A token, or to say whether one worked.
     Token(Allowed<'c>),
-    /// None, so this is the answer.
-    Nothing(Message),
+    /// No token: this is the answer.
+    NoToken(Message),
 }
 
-/// A token that may be given out: whose, and what it is narrowed to.
+/// A token that may be given out: from which rule, for which place, and narrowed to what.
 pub(super) struct Allowed<'c> {
     pub(super) selected: Selected<'c>,
     pub(super) narrowing: Narrowing,
@@ -39,11 +39,11 @@ pub(super) fn asked<'c>(
         "get" | "store" | "erase" => by_git(message, policy, config, note)?,
         token::OPERATION => by_tools(message, policy, config, note)?,
         bazel::OPERATION => by_bazel(message, policy, config, note)?,
-        by_socket::STATUS => Asked::Nothing(policy.to_message()),
+        by_socket::STATUS => Asked::NoToken(policy.to_message()),
         _ => return Err(Error::new("there is no such operation").hint(SAME_VERSION)),
     };
     if let Asked::Token(allowed) = &asked {
-        allowed.tell(note);
+        allowed.put_into(note);
     }
     Ok(asked)
 }
@@ -57,7 +57,7 @@ pub(super) fn request_of(message: &Message) -> Result<Request> {
 fn by_git<'c>(message: &Message, policy: &Policy, config: &'c Config, note: &mut Note) -> Result<Asked<'c>> {
     let place = request_of(message)?.place(&|host, name| config.is_username(host, name));
     let Some(place) = place.filter(|place| policy.serves(place.host())) else {
-        return Ok(Asked::Nothing(Message::new(DECLINED)));
+        return Ok(Asked::NoToken(Message::new(DECLINED)));
     };
     note.places = place.to_string();
     policy.select(&place, &Narrowing::default(), config).map(Asked::Token)
@@ -98,7 +98,7 @@ fn by_tools<'c>(
         place = its;
     }
     if !policy.serves(place.host()) {
-        return Ok(Asked::Nothing(Message::new(DECLINED)));
+        return Ok(Asked::NoToken(Message::new(DECLINED)));
     }
     for permission in message.values("permission[]") {
         let (name, level) = narrow::permission(permission)
@@ -108,7 +108,7 @@ fn by_tools<'c>(
     policy.select(&place, &asked_for, config).map(Asked::Token)
 }
 
-/// For an address, of which no more is noted than its repository, or its host.
+/// Of the address only its repository or its host is noted: the rest may hold secrets.
 fn by_bazel<'c>(
     message: &Message,
     policy: &Policy,
@@ -118,21 +118,21 @@ fn by_bazel<'c>(
     let uri = bazel::address(message.value("uri").unwrap_or_default())?;
     note.places = uri.host().unwrap_or_default().to_owned();
     let Some(place) = bazel::place(&uri, config).filter(|place| policy.serves(place.host())) else {
-        return Ok(Asked::Nothing(Message::new(DECLINED)));
+        return Ok(Asked::NoToken(Message::new(DECLINED)));
     };
     note.places = place.to_string();
     match policy.select(&place, &Narrowing::default(), config) {
-        // Bazel fetches what is everybody's from many owners: it goes on without a token.
+        // Bazel fetches public files of many owners: it goes on without a token.
         Err(why) if !policy.names_owner_of(&place) => {
-            Ok(Asked::Nothing(Message::new(DECLINED).with("error", why.message())))
+            Ok(Asked::NoToken(Message::new(DECLINED).with("error", why.message())))
         }
         allowed => allowed.map(Asked::Token),
     }
 }
 
 impl Allowed<'_> {
-    /// What is noted of it.
-    fn tell(&self, note: &mut Note) {
+    /// Notes what it is for.
+    fn put_into(&self, note: &mut Note) {
         let Self { selected, narrowing } = self;
         let host = selected.place.host();
         let places: Vec<String> = match narrowing.repositories.as_slice() {

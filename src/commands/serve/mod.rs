@@ -119,7 +119,7 @@ pub(crate) fn heard(
         Ok(Asked::Token(allowed)) => {
             (Some((allowed.selected.place, allowed.narrowing)), Ok(Message::new(ANSWERED)))
         }
-        Ok(Asked::Nothing(answer)) => (None, Ok(answer)),
+        Ok(Asked::NoToken(answer)) => (None, Ok(answer)),
         Err(why) => (None, Err(why)),
     };
     Ok((audit::line(Timestamp(0), Peer::default(), &note, &answer::outcome(&answer)), allowed))
