@@ -138,6 +138,20 @@ fn an_api_that_hangs_once_is_asked_again() {
 }
 
 #[test]
+fn a_connection_that_waited_too_long_for_its_first_request_costs_only_another_one() {
+    // It is opened ahead, while the JWT is signed or the API is asked. A load balancer ends one on which nothing comes for some
+    // seconds, and may say so first: that stands where the answer to the first request is read.
+    for (endpoint, then) in [(LOOKUP, 2), (MINT, 2), (common::PROBE, 2)] {
+        let env = TestEnv::new();
+        let headers = [("Connection", "close"), ("Content-Type", "text/html")];
+        env.fault(endpoint, 1, answer(408, &headers, "Request Time-out"));
+        let answered = get(&env);
+        assert!(answered.attribute("password").is_some(), "{endpoint}: {answered:?}");
+        assert_eq!((answered.stderr.as_str(), env.github.world().count(endpoint)), ("", then), "{endpoint}");
+    }
+}
+
+#[test]
 fn an_api_that_keeps_returning_503_ends_in_one_line() {
     let cases = [
         (answer(503, &[], "down"), "https://api.github.com returned 503"),

@@ -7,7 +7,7 @@ mod common;
 
 use common::fresh::Fresh;
 use common::{ACME_APP, MINT, PROBE, TestEnv};
-use github_simulator::{ACME_KEY, Anonymous};
+use github_simulator::{ACME_KEY, Anonymous, Effect};
 
 /// A GitHub that limits anonymous clients, with a public and a private repository of somebody else's.
 fn env(more: &str) -> TestEnv {
@@ -121,6 +121,16 @@ fn a_token_that_was_revoked_or_refused_is_replaced() {
     env.helper(["erase"], refused).ok();
     assert_ne!(token(&env), second);
     assert_eq!(env.github.world().count(MINT), 3);
+}
+
+#[test]
+fn a_connection_that_waited_too_long_for_the_probe_does_not_make_a_public_repository_private() {
+    let env = env(FOR_ACME);
+    let first = env.get("github.com", "initech/tps");
+    let first = first.attribute("password").unwrap();
+    let headers = vec![("Connection".to_owned(), "close".to_owned())];
+    env.fault(PROBE, 1, Effect::Answer(408, headers, Vec::new()));
+    assert_eq!(env.get("github.com", "initech/tps").attribute("password"), Some(first));
 }
 
 #[test]

@@ -136,12 +136,15 @@ impl<'a> GitServer<'a> {
                 .header("Git-Protocol", "version=2");
             request.config().timeout_global(Some(timeout)).build().call()
         };
-        let answer = match send() {
-            // The server may have closed a connection on which nothing came for a while.
-            Err(ureq::Error::Io(_)) if self.is_first.replace(false) => send(),
-            answer => answer,
+        let mut answer = send();
+        // The server may have closed a connection on which nothing came for a while, and may have said so before. (RFC 9110, 408)
+        let was_given_up = match &answer {
+            Ok(answer) => answer.status() == 408,
+            Err(e) => matches!(e, ureq::Error::Io(_)),
         };
-        self.is_first.set(false);
+        if self.is_first.replace(false) && was_given_up {
+            answer = send();
+        }
         let status = answer.map_err(|e| Error::new(e.to_string())).map(|mut answer| {
             // Only what was read to its end leaves a connection for the next request.
             let _ = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();

@@ -192,7 +192,9 @@ impl<'a> Transport<'a> {
             };
             return Some((failure, Some(wait)));
         }
-        matches!(reply.status, 500 | 502 | 503 | 504).then(|| (server_error(self.api, reply.status), None))
+        // 408: the connection was there too long before the request, which may be sent again over another one. (RFC 9110)
+        matches!(reply.status, 408 | 500 | 502 | 503 | 504)
+            .then(|| (server_error(self.api, reply.status), None))
     }
 
     fn send_once(&self, request: ApiRequest<'_>, left: Duration) -> Result<Reply, Unanswered> {
