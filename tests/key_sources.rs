@@ -167,6 +167,12 @@ fn a_service_finds_its_credential() {
     let folder = env.folder.path().join("run/credentials/git.service").display().to_string();
     let env = env.with("CREDENTIALS_DIRECTORY", folder);
     assert!(env.get("github.com", "acme/widgets").attribute("password").is_some());
+    // git runs in a repository, which could have such a folder.
+    env.write_private("home/clone/credentials/github-app", ACME_KEY);
+    let env = env.with("CREDENTIALS_DIRECTORY", "credentials");
+    let mut get = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
+    let failed = run(get.arg("get").current_dir(env.home().join("clone")), REQUEST.as_bytes());
+    assert!(failed.stderr.contains("CREDENTIALS_DIRECTORY is relative to whatever folder"), "{failed:?}");
     env.configure(&format!("[[app]]\nid = '{ACME_APP}'\nprivate-key = 'credential:../x'\n"));
     let failed = env.get("github.com", "acme/widgets");
     assert!(failed.stderr.contains("\"../x\" is not the name of a credential"), "{failed:?}");

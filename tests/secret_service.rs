@@ -1,13 +1,21 @@
 //! The Secret Service, for who asks for it: a live one, a locked one, one that hangs, and none.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, missing_docs, reason = "a scenario that cannot be set up has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "a scenario that cannot be set up has failed"
+)]
 
 mod common;
+#[path = "common/lying.rs"]
+mod lying;
 
 use std::os::unix::net::UnixListener;
 
 use common::{REQUEST, Ran, TestEnv, has, run, skip};
+use lying::{Lie, LyingService};
 
 /// Runs a shell script on a session bus with a keyring daemon; `$HELPER` is the helper, `$REQUEST` a request.
 fn on_a_bus(env: &TestEnv, script: &str) -> Option<Ran> {
@@ -164,4 +172,28 @@ fn a_private_key_that_cannot_be_moved_or_read_stays_where_it_is_and_that_is_told
             && failed.stderr.contains("hint: unlock the keyring, or name the key's file in private-key\n"),
         "{failed:?}"
     );
+}
+
+#[test]
+fn a_service_that_lies_about_a_private_key_does_not_make_its_file_go() {
+    if !has("dbus-daemon") {
+        return skip("dbus-daemon is not installed");
+    }
+    let setup = ["setup", "--app-id", common::ACME_APP, "--private-key", "acme.pem", "--move-key", "keyring"];
+    for (lie, told) in [
+        (Lie::KeepsNothing, "what was written cannot be read again"),
+        (Lie::HasEverything, "it says that it has a key under every name"),
+    ] {
+        let service = LyingService::start(lie);
+        let env = TestEnv::bare().with("DBUS_SESSION_BUS_ADDRESS", &service.address);
+        let key = env.write_private("home/acme.pem", github_simulator::ACME_KEY);
+        let before = env.git(["config", "--global", "--list"]).ok();
+        let failed = env.helper(setup, "");
+        let line = format!("error: cannot write the private key to the keyring: {told}\n");
+        assert!(failed.code == Some(1) && failed.stderr.contains(&line), "{failed:?}");
+        assert!(failed.stderr.contains("hint: --move-key folder puts it into a file"), "{failed:?}");
+        assert_eq!(std::fs::read_to_string(key).unwrap(), github_simulator::ACME_KEY);
+        assert!(!env.home().join(TestEnv::CONFIG).exists());
+        assert_eq!(env.git(["config", "--global", "--list"]).ok(), before);
+    }
 }

@@ -171,6 +171,8 @@ fn in_the_cache_folder_only_what_is_its_own_goes() {
     let foreign = used.0.env.cache().join("tokens/photo.jpg");
     std::fs::create_dir_all(foreign.parent().unwrap()).unwrap();
     std::fs::write(&foreign, "not a token").unwrap();
+    let shown = used.uninstall(&["--dry-run"]).ok();
+    assert!(shown.contains("git-credential-ghapp is removed; other files in it stay\n"), "{shown}");
     let told = used.uninstall(&["--yes"]).ok();
     assert!(
         told.contains("git-credential-ghapp is kept: it holds files that are not this program's\n"),
@@ -183,9 +185,12 @@ fn in_the_cache_folder_only_what_is_its_own_goes() {
     std::fs::remove_dir_all(used.0.env.cache()).unwrap();
     let elsewhere = used.0.env.write("elsewhere/tokens/x", "x");
     std::os::unix::fs::symlink(used.0.env.folder.path().join("elsewhere"), used.0.env.cache()).unwrap();
-    let refused = used.uninstall(&["--yes"]);
-    assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.stderr.contains("is not used: it is a symbolic link"), "{refused:?}");
+    for how in ["--dry-run", "--yes"] {
+        let refused = used.uninstall(&[how]);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("is not used: it is a symbolic link"), "{refused:?}");
+        assert!(!refused.stdout.contains("git-credential-ghapp is removed"), "{refused:?}");
+    }
     assert!(elsewhere.exists());
 }
 

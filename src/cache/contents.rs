@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::folder::{LOCKS, TURNS, UNFINISHED};
+use super::folder::{Kind, LOCKS, TURNS, UNFINISHED};
 use super::key::TokenKey;
 use super::store::{self, Store};
 use super::{Cache, TOLD, api_state, app_pages, grants, outages, refusals, routes};
@@ -114,10 +114,8 @@ impl Cache<'_> {
     /// # Errors
     /// If the folder is not one that is used, or a file cannot be removed.
     pub(crate) fn forget_everything(&self) -> Result<()> {
-        let own =
-            [api_state::KIND, app_pages::KIND, grants::KIND, outages::KIND, routes::KIND, TOLD, UNFINISHED];
         match &self.folder {
-            Ok(folder) => folder.clear(store::KINDS.into_iter().chain(refusals::KINDS).chain(own)),
+            Ok(folder) => folder.clear(own_kinds()),
             // It is not there, and cannot be made.
             Err(_) if self.settings.folder(self.world).is_none_or(|it| !is_there(it)) => Ok(()),
             Err(why) => Err(why.clone()),
@@ -134,6 +132,15 @@ impl Cache<'_> {
             .map_err(|why| Error::new(format!("cannot remove the secret that files are sealed under: {why}")))
     }
 
+    /// Whether [`Cache::remove`] would remove the folder.
+    ///
+    /// # Errors
+    /// If the folder is not one that is used.
+    pub(crate) fn can_be_removed(&self) -> Result<bool> {
+        let folder = self.folder.as_ref().map_err(Clone::clone)?;
+        Ok(folder.has_only(&own_kinds().chain([LOCKS, TURNS]).collect::<Vec<_>>()))
+    }
+
     /// Forgets everything and removes the folder. Whether it is gone: what is in it and is not ours stays, and so does the
     /// folder then.
     ///
@@ -145,6 +152,12 @@ impl Cache<'_> {
         folder.clear([LOCKS, TURNS])?;
         Ok(folder.remove_if_empty())
     }
+}
+
+/// All kinds of files but the locks.
+fn own_kinds() -> impl Iterator<Item = Kind> {
+    let own = [api_state::KIND, app_pages::KIND, grants::KIND, outages::KIND, routes::KIND, TOLD, UNFINISHED];
+    store::KINDS.into_iter().chain(refusals::KINDS).chain(own)
 }
 
 /// Drops the entry from a store, if it has one.

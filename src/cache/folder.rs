@@ -1,5 +1,6 @@
 //! The cache folder: small files, each replaced as a whole or not at all. What is in it and is not ours stays as it is.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -184,6 +185,22 @@ impl<'a> Folder<'a> {
             let _ = self.existing(kind).and_then(fs::remove_dir);
         }
         Ok(())
+    }
+
+    /// Whether nothing is in the folder but files of these kinds, so that it goes with them.
+    pub(super) fn has_only(&self, kinds: &[Kind]) -> bool {
+        let names = |folder: &Path| -> Vec<OsString> {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name()).collect()
+        };
+        let is_one = |folder: &OsString, file: &OsString| {
+            let is_of = |kind: &Kind| *folder == kind.folder && file.to_str().is_some_and(|it| kind.has(it));
+            kinds.iter().any(is_of)
+        };
+        names(&self.root).iter().all(|folder| {
+            kinds.iter().any(|kind| *folder == kind.folder && self.existing(*kind).is_ok())
+                && names(&self.root.join(folder)).iter().all(|file| is_one(folder, file))
+        })
     }
 
     /// Removes the folder itself, if nothing is in it any more. Whether it is gone.

@@ -82,7 +82,12 @@ pub(super) fn uninstall(
     let unfinished = register::Remains::find(flags, world);
     plan.extend(unfinished.record.iter().map(|path| format!("{} is removed", path.display())));
     let keys = keys_that_stay(unfinished.key, flags, &written, world);
-    plan.extend(folder.map(|folder| format!("{} is removed", folder.display())));
+    match folder.map(|folder| what_becomes_of(folder, &config, world)) {
+        Some(Ok(line)) => plan.push(line),
+        // It stays, and removing it says so.
+        Some(Err(why)) if options.dry_run => warn(&why),
+        _ => {}
+    }
     output.line(match options.dry_run {
         _ if plan.is_empty() => "there is nothing to remove",
         true => "this would be done:",
@@ -137,6 +142,18 @@ pub(super) fn uninstall(
         ))?;
     }
     Ok(u8::from(failed))
+}
+
+/// What becomes of the cache folder, in words.
+///
+/// # Errors
+/// If it is not one that is used.
+fn what_becomes_of(folder: &Path, config: &Config, world: &World<'_>) -> Result<String> {
+    let shown = folder.display();
+    Ok(match Cache::open(world, &config.cache, None).can_be_removed()? {
+        true => format!("{shown} is removed"),
+        false => format!("what this program keeps in {shown} is removed; other files in it stay"),
+    })
 }
 
 /// Where the private keys are that stay, as a configuration names them.

@@ -41,7 +41,16 @@ impl KeySource for KeyInCredential {
                 "only a service has it, if its unit says LoadCredential={name}:FILE or LoadCredentialEncrypted="
             )));
         };
-        file::read(&PathBuf::from(folder).join(name), &self.describe())
+        let folder = PathBuf::from(folder);
+        if !folder.is_absolute() {
+            // That folder is a repository, which somebody else may have filled.
+            return Err(Error::new(format!(
+                "cannot read the private key {}: {FOLDER} is relative to whatever folder git runs in",
+                self.describe()
+            ))
+            .hint(format!("let {FOLDER} be a whole path, as systemd sets it")));
+        }
+        file::read(&folder.join(name), &self.describe())
     }
 
     fn describe(&self) -> String {

@@ -73,17 +73,40 @@ impl KeySource for KeyInKeyring {
 
 /// The key that is kept under a name.
 pub(crate) fn read(name: &str, world: &World<'_>) -> Result<Secret> {
-    let owned = name.to_owned();
-    let bytes = in_time(world, move || platform::read(&owned))?;
-    bytes
+    find(name, world)?
         .and_then(|bytes| std::str::from_utf8(&bytes).ok().map(|text| Secret::new(text.to_owned())))
         .ok_or_else(|| Error::new(format!("there is no {name:?} in it")))
 }
 
-/// Keeps a key under a name.
+/// The first of these names under which nothing is kept.
+///
+/// # Errors
+/// If the keyring does not say, or has something under each of them.
+pub(crate) fn free_name(names: impl Iterator<Item = String>, world: &World<'_>) -> Result<String> {
+    for name in names {
+        if find(&name, world)?.is_none() {
+            return Ok(name);
+        }
+    }
+    Err(Error::new("it says that it has a key under every name"))
+}
+
+fn find(name: &str, world: &World<'_>) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    let name = name.to_owned();
+    in_time(world, move || platform::read(&name))
+}
+
+/// Keeps a key under a name, and reads it again: its file may be about to go.
+///
+/// # Errors
+/// If the keyring does not keep it, or gives something else back.
 pub(crate) fn write(name: &str, key: &Secret, world: &World<'_>) -> Result<()> {
-    let (name, key) = (name.to_owned(), Secret::new(key.expose().to_owned()));
-    in_time(world, move || platform::write(&name, key.expose().as_bytes()))
+    let (owned, copy) = (name.to_owned(), Secret::new(key.expose().to_owned()));
+    in_time(world, move || platform::write(&owned, copy.expose().as_bytes()))?;
+    match read(name, world) {
+        Ok(kept) if kept.matches(key) => Ok(()),
+        _ => Err(Error::new("what was written cannot be read again")),
+    }
 }
 
 /// Forgets the key that is kept under a name.

@@ -75,8 +75,7 @@ pub(super) fn keep(
         if keyring::name(&app.private_key).is_none() {
             return Err(why);
         }
-        let what = format!("cannot write the private key to the keyring, so it goes into a file: {why}");
-        warn(&Error::new(what));
+        warn(&setup::key_into_file_instead(&why));
         app.private_key = setup::new_place_for_key(&app.slug, target.configuration, false, world);
         setup::keep_key(key, &app.private_key, world)?;
     }

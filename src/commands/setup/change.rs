@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::files::{put_key, read_if_there, read_key, remove, replace, take_away};
 use super::git_side;
 use super::journal::Journal;
+use super::key::not_into_keyring;
 use crate::app::key::keyring;
 use crate::commands::output::Output;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::git::config::{self as git_config, Scope};
 use crate::names::is_name;
 use crate::terminal::in_shell;
@@ -200,10 +201,7 @@ impl Change {
             }
             Self::KeyToKeyring { from, name } => {
                 let key = read_key(from)?;
-                keyring::write(name, &key, world).map_err(|why| {
-                    Error::new(format!("cannot write the private key to the keyring: {why}"))
-                        .hint("--move-key folder puts it into a file that only you can read")
-                })?;
+                keyring::write(name, &key, world).map_err(|why| not_into_keyring(&why))?;
                 take_away(from)
             }
             Self::DropKey { setting } => match keyring::name(setting) {

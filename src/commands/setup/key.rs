@@ -121,15 +121,29 @@ pub(super) fn where_it_goes(
             KeyPlace { name: Some(to.display().to_string()), change: Some(Change::key_file(path, to)) }
         }
         Some(MoveKey::Keyring) => {
-            let name = free_name(&app.slug, world);
+            let name = keyring::free_name(names(&app.slug), world).map_err(|why| not_into_keyring(&why))?;
             KeyPlace { name: Some(keyring::setting(&name)), change: Some(Change::key_to_keyring(path, name)) }
         }
     })
 }
 
+/// How many names are tried for a key of an App.
+const MANY: u32 = 100;
+
 /// The names that a key of an App may have.
 fn names(slug: &str) -> impl Iterator<Item = String> {
-    std::iter::once(slug.to_owned()).chain((2_u32..).map(move |number| format!("{slug}-{number}")))
+    std::iter::once(slug.to_owned()).chain((2..=MANY).map(move |number| format!("{slug}-{number}")))
+}
+
+/// Why a key that was to be moved to the keyring is not.
+pub(super) fn not_into_keyring(why: &Error) -> Error {
+    Error::new(format!("cannot write the private key to the keyring: {why}"))
+        .hint("--move-key folder puts it into a file that only you can read")
+}
+
+/// The same of the key of a new App.
+pub(in crate::commands) fn into_file_instead(why: &Error) -> Error {
+    Error::new(format!("cannot write the private key to the keyring, so it goes into a file: {why}"))
 }
 
 /// A file in the folder of keys that is not there yet.
@@ -138,13 +152,8 @@ fn free_file(folder: &Path, slug: &str) -> PathBuf {
     files.find(|file| !file.exists()).unwrap_or_else(|| folder.join(format!("{slug}.pem")))
 }
 
-/// A name that no key in the keyring has yet.
-fn free_name(slug: &str, world: &World<'_>) -> String {
-    names(slug).find(|name| keyring::read(name, world).is_err()).unwrap_or_else(|| slug.to_owned())
-}
-
 /// Where the key of a new App is to be, as the configuration names it: in the folder of keys beside the configuration, or in
-/// the keyring.
+/// the keyring, if that has a place for it.
 pub(in crate::commands) fn new_place(
     slug: &str,
     configuration: &Path,
@@ -152,7 +161,10 @@ pub(in crate::commands) fn new_place(
     world: &World<'_>,
 ) -> String {
     if in_keyring {
-        return keyring::setting(&free_name(slug, world));
+        match keyring::free_name(names(slug), world) {
+            Ok(name) => return keyring::setting(&name),
+            Err(why) => world.terminal.warning(&into_file_instead(&why)),
+        }
     }
     free_file(&absolute(&configuration.with_file_name("keys")), slug).display().to_string()
 }

@@ -37,7 +37,10 @@ use rule::Present;
 use subject::Subject;
 
 pub(super) use git_side::{Here, typed_program};
-pub(super) use key::{keep as keep_key, kept as kept_key, new_place as new_place_for_key};
+pub(super) use key::{
+    into_file_instead as key_into_file_instead, keep as keep_key, kept as kept_key,
+    new_place as new_place_for_key,
+};
 pub(super) use undo::Written;
 
 /// What is to be set up, and how far.
