@@ -108,6 +108,24 @@ fn a_token_that_cannot_be_revoked_is_told_and_keeps_nothing_from_going() {
 }
 
 #[test]
+fn a_token_that_nobody_can_revoke_any_more_is_not_promised_and_does_not_keep_the_program() {
+    let Some(used) = Used::new() else { return };
+    used.0.undo().ok();
+    let shown = used.uninstall(&["--dry-run"]).ok();
+    let line = format!("logout --all --app-id {ACME_APP} --private-key FILE");
+    for part in ["1 cached token is deleted, but not revoked: valid until ", line.as_str()] {
+        assert!(shown.contains(part), "{part:?}: {shown}");
+    }
+    assert!(!shown.contains("revoked at GitHub"), "{shown}");
+    // What install.sh calls: a failure would keep the program, as if it were of use still.
+    let told = used.uninstall(&["--yes", "--with-program"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(told.stderr.contains("was removed here but not revoked"), "{told:?}");
+    assert_eq!(used.valid_tokens(), 1);
+    used.assert_nothing_is_left();
+}
+
+#[test]
 fn what_cannot_be_taken_back_is_told_and_can_be_tried_again() {
     let Some(used) = Used::new() else { return };
     let lock = used.0.env.write("home/.gitconfig.lock", "");

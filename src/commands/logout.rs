@@ -365,7 +365,8 @@ fn revoke(cached: &Cached, config: &Config, world: &World<'_>) -> Result<(), Fai
 
 /// Why a token cannot be read.
 fn why_unreadable(cached: &Cached) -> Error {
-    Error::new(format!("its {} opens with the private key of App {} only", cached.store, cached.label.app))
+    let (store, app) = (cached.store, &cached.label.app);
+    Error::new(format!("its {store} opens only with that private key of App {app} under which it was sealed"))
 }
 
 /// That a token is kept, because only its own App's key leads to what must be revoked.

@@ -57,7 +57,7 @@ pub(super) fn status(
         output.line(&format!("{} on {}: doctor tests it", rule.client(), rule.host))?;
     }
     if checked.is_empty() && commands.is_empty() {
-        output.line("no App is configured")?;
+        output.line("no App is configured; to set one up: git-credential-ghapp setup")?;
     }
     if cached.is_empty() {
         output.line("no token is cached")?;

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::cached::cached;
+use super::cached::{Cached, cached};
 use super::logout;
-use super::output::{Output, count};
+use super::output::{Output, count, time};
 use super::person::Person;
 use super::register;
 use super::setup::{Here, Written, kept_key, turn, typed_program};
@@ -73,10 +73,7 @@ pub(super) fn uninstall(
     let (tokens, _) = cached(&config, world);
     let (mut plan, troubles) = written.preview(world);
     troubles.iter().for_each(&mut warn);
-    if !tokens.is_empty() {
-        let tokens = count(tokens.len(), "cached token is", "cached tokens are");
-        plan.insert(0, format!("{tokens} revoked at GitHub and deleted"));
-    }
+    plan.splice(0..0, end_of_tokens(&tokens, world));
     let shims = shim::found(world);
     plan.extend(shims.iter().map(|path| format!("{} is removed", path.display())));
     let unfinished = register::Remains::find(flags, world);
@@ -104,7 +101,11 @@ pub(super) fn uninstall(
 
     // Tokens, while their App is configured.
     let (done, troubles) = logout::these(|_| true, &config, world);
-    troubles.iter().for_each(&mut warn);
+    // For a token that is gone from here the program is of no use any more.
+    let is_needed = !options.with_program || !cached(&config, world).0.is_empty();
+    for why in &troubles {
+        if is_needed { warn(why) } else { world.terminal.warning(why) }
+    }
     done.map_or(Ok(()), |done| output.line(&done))?;
     for rule in &config.rules {
         let source = TokenSource::new(rule, &config, world);
@@ -172,6 +173,24 @@ fn keys_that_stay(
         }
     }
     keys
+}
+
+/// What becomes of the cached tokens, in words. Only who can open a token can revoke it.
+fn end_of_tokens(tokens: &[Cached], world: &World<'_>) -> Vec<String> {
+    let (open, sealed): (Vec<&Cached>, Vec<&Cached>) = tokens.iter().partition(|it| it.token.is_some());
+    let mut lines = Vec::new();
+    if !open.is_empty() {
+        let open = count(open.len(), "cached token is", "cached tokens are");
+        lines.push(format!("{open} revoked at GitHub and deleted"));
+    }
+    if let Some(last) = sealed.last() {
+        let sealed = count(sealed.len(), "cached token is", "cached tokens are");
+        let (until, program, app) = (time(last.expires_at), typed_program(world), in_shell(&last.label.app));
+        lines.push(format!(
+            "{sealed} deleted, but not revoked: valid until {until}; to revoke before: {program} logout --all --app-id {app} --private-key FILE"
+        ));
+    }
+    lines
 }
 
 /// Names what neither setup nor this program put there, or what takes somebody else to remove.
