@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::{REQUEST, TestEnv};
+use common::{ACME_APP, REQUEST, TestEnv};
+use github_simulator::ACME_KEY;
 
 #[test]
 fn a_variable_that_is_nearly_one_of_ours_is_an_error_that_names_it() {
@@ -34,6 +35,26 @@ fn a_variable_that_is_nearly_one_of_ours_is_an_error_that_names_it() {
             "{told}"
         );
         assert_eq!(env.helper(["status"], "").code, Some(1));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_that_a_job_did_not_get_is_not_asked_for_as_if_nobody_had_thought_of_it() {
+    let hint = "hint: define the secret or variable that it comes from; a pull request from a fork gets no secrets\n";
+    for (app, key, arguments, message) in [
+        (ACME_APP, "", ["get"], "App Iv23liAcmeCi has no private key (environment variable GHAPP_APP_ID)"),
+        (ACME_APP, "", ["setup"], "no private key file is named"),
+        (ACME_APP, "", ["status"], "App Iv23liAcmeCi has no private key (environment variable GHAPP_APP_ID)"),
+        ("", ACME_KEY, ["token"], "the environment variable GHAPP_PRIVATE_KEY is set, but no App ID"),
+        ("", "", ["get"], "no App is configured, so git gets no credential"),
+        ("", "", ["setup"], "no App is named"),
+    ] {
+        let env = TestEnv::bare().with("GHAPP_APP_ID", app).with("GHAPP_PRIVATE_KEY", key);
+        let told = env.helper(arguments, REQUEST).stderr;
+        let empty = if app.is_empty() { "GHAPP_APP_ID" } else { "GHAPP_PRIVATE_KEY" };
+        let message = format!(": {message}: the environment variable {empty} is empty\n");
+        assert!(told.contains(&message) && told.ends_with(hint), "{message}{hint}{told}");
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::variables::or_is_empty;
 use super::{Config, Rule, RuleScope, Source};
 use crate::app::Identity;
 use crate::app::key::{self, KeySource};
@@ -930,9 +931,9 @@ pub(super) fn apply(config: &mut Config, flags: &Flags, world: &World<'_>) -> Re
     config.cache.shared.check()?;
     let Some(first) = first else { return Ok(()) };
     let rule = match draft.client()? {
-        Some((client, origin)) => new_rule(config, &client, &origin, &draft)?,
+        Some((client, origin)) => new_rule(config, &client, &origin, &draft, world)?,
         None => {
-            let rule = only_rule(config, &first)?;
+            let rule = only_rule(config, &first, world)?;
             if let Some(identity) = draft.identity(Some(&rule.identity))? {
                 rule.identity = identity;
             }
@@ -970,6 +971,7 @@ fn new_rule<'c>(
     app_id: &str,
     origin: &Origin,
     draft: &Draft,
+    world: &World<'_>,
 ) -> Result<&'c mut Rule> {
     // An id means something on one host; of several the one that is named counts, or the usual one.
     let is_it = |rule: &&Rule| rule.app_id == app_id && rule.identity.token_command().is_none();
@@ -981,8 +983,11 @@ fn new_rule<'c>(
         (_, None) => on(&Host::github()).or_else(|| named.next_back()),
     };
     let identity = draft.identity(same_app.map(|rule| &rule.identity))?.ok_or_else(|| {
-        Error::new(format!("App {app_id} has no private key ({origin})"))
-            .hint("set GHAPP_PRIVATE_KEY_FILE to the key's file, or GHAPP_PRIVATE_KEY to the key itself")
+        let what = Error::new(format!("App {app_id} has no private key ({origin})"));
+        or_is_empty(
+            what.hint("set GHAPP_PRIVATE_KEY_FILE to the key's file, or GHAPP_PRIVATE_KEY to the key itself"),
+            world,
+        )
     })?;
     let host = same_app.map_or_else(Host::github, |rule| rule.host.clone());
     let mut rule = Rule::new(app_id.to_owned(), identity, host, origin.clone(), Source::Call);
@@ -995,11 +1000,12 @@ fn new_rule<'c>(
     Ok(&mut config.rules[last])
 }
 
-fn only_rule<'c>(config: &'c mut Config, given: &Origin) -> Result<&'c mut Rule> {
+fn only_rule<'c>(config: &'c mut Config, given: &Origin, world: &World<'_>) -> Result<&'c mut Rule> {
     match config.rules.as_mut_slice() {
         [rule] => Ok(rule),
         [] => {
-            Err(Error::new(format!("the {given} is set, but no App ID")).hint("set GHAPP_APP_ID or --app-id"))
+            let what = Error::new(format!("the {given} is set, but no App ID"));
+            Err(or_is_empty(what.hint("set GHAPP_APP_ID or --app-id"), world))
         }
         rules => Err(Error::new(format!(
             "the {given} is set, but it is not clear for which of the {} configured Apps",

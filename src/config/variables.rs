@@ -5,12 +5,12 @@ use crate::app::token_command;
 use crate::error::{Error, Result};
 use crate::names::nearest;
 use crate::socket;
-use crate::world::World;
+use crate::world::{PRIVATE_KEY, World};
 
 const PREFIX: &str = "GHAPP_";
 /// Those that are no settings.
 const OTHERS: &[&str] = &[
-    "GHAPP_PRIVATE_KEY",
+    PRIVATE_KEY,
     "GHAPP_SHARED_CACHE_PASSWORD",
     "GHAPP_CONFIG",
     "GHAPP_TRACE",
@@ -31,6 +31,20 @@ pub(crate) fn of_this_program(world: &World<'_>) -> (Vec<String>, Vec<String>) {
     let mut names: Vec<String> = names.filter(begins_as_ours).filter(is_set).collect();
     names.sort_unstable();
     names.into_iter().partition(|name| names_of_settings().any(|it| it == name))
+}
+
+/// An error about an App or a key that nothing names, which tells of a variable that is there for that and empty: so it is
+/// where a job does not get a secret.
+pub(crate) fn or_is_empty(error: Error, world: &World<'_>) -> Error {
+    let names = (world.variable_names)();
+    let is_empty = |name: &&&str| {
+        names.iter().any(|it| it.to_str() == Some(**name)) && world.variables.path(name).is_none()
+    };
+    match ["GHAPP_APP_ID", PRIVATE_KEY, "GHAPP_PRIVATE_KEY_FILE"].iter().find(is_empty) {
+        None => error,
+        Some(name) => Error::new(format!("{}: the environment variable {name} is empty", error.message()))
+            .hint("define the secret or variable that it comes from; a pull request from a fork gets no secrets"),
+    }
 }
 
 /// An error if a variable is set that is nearly one of this program's. Others may be somebody else's.

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::protocol::{Answer, Request};
+use crate::config::variables::or_is_empty;
 use crate::config::{Config, Rule, Selected, for_public, select};
 use crate::error::{Error, Result};
 use crate::names::{Host, Place};
@@ -131,7 +132,8 @@ fn credential(token: Token, rule: &Rule, request: &Request) -> Answer {
 fn nothing_configured(world: &World<'_>) -> Error {
     let file = world.folders.user_config.as_ref();
     let file = file.map_or("its configuration".into(), |path| path.to_string_lossy());
-    Error::new("no App is configured, so git gets no credential").hint(format!(
+    let what = Error::new("no App is configured, so git gets no credential").hint(format!(
         "git-credential-ghapp setup, or describe the App in {file}, or set GHAPP_APP_ID and GHAPP_PRIVATE_KEY_FILE"
-    ))
+    ));
+    or_is_empty(what, world)
 }

@@ -52,7 +52,7 @@ pub(super) fn doctor(
         }
     };
     if config.rules.is_empty() {
-        report.failure("configuration", nothing_configured())?;
+        report.failure("configuration", variables::or_is_empty(nothing_configured(), world))?;
         return report.end();
     }
     examine_configuration(&config, world, &mut report)?;

@@ -15,6 +15,7 @@ use super::key;
 use super::rule::Present;
 use crate::app::token_command;
 use crate::commands::person::{Person, TRIES};
+use crate::config::variables::or_is_empty;
 use crate::config::{Config, Flags, Rule, SETTINGS, SOURCES, Setting};
 use crate::error::{Error, Result};
 use crate::github::Failure;
@@ -177,9 +178,10 @@ fn complete(
     person: &mut Person<'_>,
 ) -> Result<(Flags, bool)> {
     let missing = |what: &str| {
-        Error::new(format!("{what} is named")).hint(
+        let what = Error::new(format!("{what} is named")).hint(
             "git-credential-ghapp setup --app-id ID --private-key FILE (to make an App: git-credential-ghapp register); in CI set GHAPP_APP_ID and GHAPP_PRIVATE_KEY",
-        )
+        );
+        or_is_empty(what, world)
     };
     let mut flags = flags.clone();
     let mut typed = false;
