@@ -152,6 +152,12 @@ fn what_can_be_known_to_fail_fails_before_an_app_is_made() {
     fails(&["--port", &port], &format!("port {port} of this machine is taken"), "leave out --port");
     fails(&["--host", "https://github.com"], "is not a host", "without https://");
     fails(&["--keyring"], "there is no keyring that answers", "leave out --keyring");
+    for names_an_app in
+        ["--app-id", "--private-key", "--sign-command", "--token-command", "--installation-id"]
+    {
+        let message = format!("register makes an App, so {names_an_app} cannot name one");
+        fails(&[names_an_app, "7"], &message, "git-credential-ghapp setup");
+    }
     fails(
         &["--api-url", "http://ghe.example"],
         "is not an https address of an API",

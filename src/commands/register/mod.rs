@@ -45,6 +45,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 const UNTIL_KEY: Duration = Duration::from_secs(120);
 const UNTIL_APP: Duration = Duration::from_secs(15);
 
+/// The settings that name an App, its key, or its installation: GitHub says what they are.
+const NAME_AN_APP: &[&str] = &[
+    "app-id",
+    "private-key",
+    "private-key-command",
+    "sign-command",
+    "public-key",
+    "token-command",
+    "installation-id",
+];
+
 /// What is to be made.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -114,6 +125,10 @@ pub(super) fn register(
     stdin: &mut dyn BufRead,
     output: &mut Output<'_>,
 ) -> Result<()> {
+    if let Some(named) = NAME_AN_APP.iter().find(|name| flags.has(name)) {
+        return Err(Error::new(format!("register makes an App, so --{named} cannot name one"))
+            .hint("leave it out; for an App that you have: git-credential-ghapp setup"));
+    }
     // All settings are checked before anything is made, as if the App were there.
     let config = Config::load_without_files(&with_app(flags, "1", "/not-made-yet"), world)?;
     let Some(rule) = config.rules.last() else {
