@@ -56,6 +56,25 @@ fn what_is_not_allowed_is_refused_in_one_line_and_git_asks_nobody_else() {
     assert_eq!(env.lookups_and_mints(), (0, 0));
     let refusal = "operation=get repository=https://github.com/acme/machine permissions=- refused: https://github.com/acme/machine is not allowed";
     assert!(served.audit().contains(refusal), "{}", served.audit());
+    // Whoever asks, and however they name it, it is one name in the audit.
+    for arguments in [vec!["token", "acme/machine"], vec!["exec", "--for", "acme/machine", "--", "true"]] {
+        run(served.inside(HELPER).args(arguments), b"");
+    }
+    run(
+        served.inside(HELPER).args([
+            "token",
+            "acme",
+            "--repository",
+            "Machine",
+            "--permission",
+            "issues=read",
+        ]),
+        b"",
+    );
+    let refusal = refusal.replace("=get", "=token");
+    assert_eq!(served.audit().matches(&refusal).count(), 2, "{}", served.audit());
+    let refusal = refusal.replace("permissions=-", "permissions=issues:read");
+    assert!(served.audit().contains(&refusal), "{}", served.audit());
     // For what is on no host that is served, git asks its next helper.
     let request = "protocol=https\nhost=gitlab.example\npath=acme/widgets\n";
     let other = run(served.inside(HELPER).arg("get"), request.as_bytes());

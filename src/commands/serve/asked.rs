@@ -97,6 +97,7 @@ fn by_tools<'c>(
         }
         place = its;
     }
+    note.places = listed_places(&place, &asked_for);
     if !policy.serves(place.host()) {
         return Ok(Asked::NoToken(Message::new(DECLINED)));
     }
@@ -105,6 +106,7 @@ fn by_tools<'c>(
             .map_err(|why| Error::new(format!("{permission:?} is not a permission")).hint(why))?;
         asked_for.permissions.insert(name, level);
     }
+    note.permissions = listed(&asked_for.permissions);
     policy.select(&place, &asked_for, config).map(Asked::Token)
 }
 
@@ -134,17 +136,22 @@ impl Allowed<'_> {
     /// Notes what it is for.
     fn put_into(&self, note: &mut Note) {
         let Self { selected, narrowing } = self;
-        let host = selected.place.host();
-        let places: Vec<String> = match narrowing.repositories.as_slice() {
-            [] => vec![selected.place.to_string()],
-            all => all.iter().map(|it| Place::Repository(host.clone(), it.clone()).to_string()).collect(),
-        };
-        note.places = places.join(",");
+        note.places = listed_places(&selected.place, narrowing);
         note.permissions = listed(match narrowing.permissions.is_empty() {
             true => &selected.rule.permissions,
             false => &narrowing.permissions,
         });
     }
+}
+
+/// The repositories that a token is narrowed to, and without any the place that it is for.
+fn listed_places(place: &Place, narrowing: &Narrowing) -> String {
+    let host = place.host();
+    let places: Vec<String> = match narrowing.repositories.as_slice() {
+        [] => vec![place.to_string()],
+        all => all.iter().map(|it| Place::Repository(host.clone(), it.clone()).to_string()).collect(),
+    };
+    places.join(",")
 }
 
 fn listed(permissions: &Permissions) -> String {
