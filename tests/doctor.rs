@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::{ACME_APP, ACME_ON_ACME, Ran, TestEnv, WIDGETS, run};
-use github_simulator::{ACME_KEY, Effect, ROGUE_KEY, Selection};
+use common::{ACME_APP, ACME_ON_ACME, GLOBEX_APP, Ran, TestEnv, WIDGETS, run};
+use github_simulator::{ACME_KEY, Effect, GLOBEX_KEY, ROGUE_KEY, Selection};
 use serde_json::Value;
 
 fn examined(env: &TestEnv) -> Ran {
@@ -60,6 +60,22 @@ fn a_healthy_setup_has_no_failures_and_no_warnings() {
     assert!(told.stdout.ends_with("\n0 failures, 0 warnings\n"));
     // Colours are for terminals.
     assert!(!told.stdout.contains('\x1b'));
+}
+
+#[test]
+fn tokens_of_several_apps_are_told_apart() {
+    let env = TestEnv::new();
+    env.git(["ls-remote", WIDGETS]).ok();
+    finds(&env, "ok", "cached tokens", "acme on github.com expires in ", "");
+    let globex = env.write_private("keys/globex.pem", GLOBEX_KEY);
+    let one = std::fs::read_to_string(env.home().join(TestEnv::CONFIG)).unwrap();
+    env.configure(&format!(
+        "{one}[[app]]\nid = '{GLOBEX_APP}'\nprivate-key = '{}'\nowners = ['globex']\n",
+        globex.display()
+    ));
+    env.git(["ls-remote", "https://github.com/globex/gears"]).ok();
+    finds(&env, "ok", "cached tokens", "acme on github.com (Iv23liAcmeCi) expires in ", "");
+    finds(&env, "ok", "cached tokens", "globex on github.com (Iv23liGlobexDeploy) expires in ", "");
 }
 
 #[test]

@@ -213,7 +213,10 @@ fn the_preview_tells_of_all_that_the_program_answers_for() {
     fresh.undo().ok();
     fresh.setup(&[]).ok();
     let told = fresh.env.helper(globex, "").ok();
-    assert!(told.contains("git will ask ghapp for all of github.com\n"), "{told}");
+    assert!(
+        told.contains("git will ask ghapp for all of github.com, and this App will answer for globex\n"),
+        "{told}"
+    );
 }
 
 #[test]

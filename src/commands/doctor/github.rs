@@ -167,9 +167,11 @@ pub(super) fn examine_stores(
     for why in failures {
         report.warning("cached tokens", why)?;
     }
-    let tokens = cached
-        .iter()
-        .map(|it| format!("{} on {} expires {}", it.whom(), it.label.host, soon(it.expires_at, now)));
+    let is_one_apps = cached.iter().all(|it| it.label.app == cached[0].label.app);
+    let tokens = cached.iter().map(|it| {
+        let app = if is_one_apps { String::new() } else { format!(" ({})", it.label.app) };
+        format!("{} on {}{app} expires {}", it.whom(), it.label.host, soon(it.expires_at, now))
+    });
     let tokens: Vec<String> = tokens.collect();
     let listed = if tokens.is_empty() { "none".to_owned() } else { tokens.join(", ") };
     report.ok("cached tokens", listed)

@@ -223,17 +223,10 @@ pub(super) fn in_words(
         };
     }
     if has_rest && helpers.is_empty() {
-        return format!("git will ask ghapp for all of {host}");
+        let names = and(&names(rules.iter()));
+        return format!("git will ask ghapp for all of {host}, and this App will answer for {names}");
     }
-    let mut names: Vec<String> = Vec::new();
-    for rule in present.iter().copied().chain(rules) {
-        let of_rule = rule.owners.iter().cloned().chain(rule.repositories.iter().map(ToString::to_string));
-        for name in of_rule {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-    }
+    let names = names(present.iter().copied().chain(rules));
     let names = and(&names);
     match (helpers, options.keep_other_helpers) {
         ([], _) => format!("git will ask ghapp for {names}, and no helper for anything else"),
@@ -242,6 +235,20 @@ pub(super) fn in_words(
         }
         (_, false) => format!("git will ask ghapp for {names}, and {others} for everything else"),
     }
+}
+
+/// The owners and repositories that rules name, each once.
+fn names<'r>(rules: impl Iterator<Item = &'r Rule>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for rule in rules {
+        let of_rule = rule.owners.iter().cloned().chain(rule.repositories.iter().map(ToString::to_string));
+        for name in of_rule {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    names
 }
 
 /// `a`, `a and b`, `a, b and c`
