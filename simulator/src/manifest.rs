@@ -251,23 +251,29 @@ fn installation_page(world: &World, slug: &str) -> Answer {
         200,
         &format!(
             "<h1>Install {}</h1><form method=\"post\" action=\"../installations\">\
-             <button id=\"install\">Install</button></form>",
-            escape(&app.name)
+             <input name=\"account\" value=\"{}\"><button id=\"install\">Install</button></form>",
+            escape(&app.name),
+            escape(&app.owner)
         ),
     )
 }
 
-/// Installs the App on the account that owns it.
+/// Installs the App on the account of the form, and without one on that which owns it.
 fn install(world: &mut World, asked: &Asked, slug: &str) -> Answer {
     let Some(App { id: app, owner, permissions, .. }) =
         world.apps.iter().find(|app| app.slug == slug).cloned()
     else {
         return html(404, "<p>Not Found</p>");
     };
+    let account =
+        fields(&String::from_utf8_lossy(&asked.body)).remove("account").unwrap_or_else(|| owner.clone());
+    if account != owner && !world.repositories.iter().any(|it| it.owner == account) {
+        return html(404, "<p>Not Found</p>");
+    }
     let id = 6000 + world.installations.len() as u64;
-    world.install(id, app, &owner);
+    world.install(id, app, &account);
     world.installation(id).permissions = permissions;
-    let location = format!("https://{}/organizations/{owner}/settings/installations/{id}", asked.host);
+    let location = format!("https://{}/organizations/{account}/settings/installations/{id}", asked.host);
     html(302, "").with("Location", &location)
 }
 

@@ -320,6 +320,13 @@ fn an_app_is_registered_from_a_manifest_once_and_within_an_hour() {
     assert!(made.body["pem"].as_str().unwrap().starts_with("-----BEGIN RSA PRIVATE KEY-----"));
     assert_eq!(made.body["permissions"], json!({"contents": "read", "metadata": "read"}));
     assert_eq!(convert(code).message(), (404, "Not Found"));
+    // On its owner's account, or another one that there is.
+    let pages = "https://github.com/apps/acme-git/installations";
+    for (fields, led_to) in [(&[][..], "/acme/"), (&[("account", "public")], "/public/")] {
+        let (status, location, _) = post_form(&scene, pages, fields);
+        assert!(status == 302 && location.contains(led_to), "{location}");
+    }
+    assert_eq!(post_form(&scene, pages, &[("account", "nobody")]).0, 404);
     let (_, late, _) = agree("Acme later");
     scene.github.world().clock_offset += 3601;
     let code = late.split("code=").nth(1).unwrap().split('&').next().unwrap();
