@@ -348,7 +348,7 @@ fn operations_and_command_lines() {
         (vec!["get", ACME_KEY], "unexpected argument", see.to_owned()),
         (
             vec!["token", "--expires-in", "601", "--app"],
-            "invalid value '601' for '--expires-in <SECONDS>': 601 is not in 1..=600",
+            "invalid value '601' for '--expires-in <SECONDS>': write a number from 1 to 600",
             see_token.to_owned(),
         ),
         (vec!["exec"], "the following required arguments were not provided: <CMD>...", see_exec.to_owned()),
