@@ -131,7 +131,7 @@ fn what_is_wrong_with_the_configuration_is_found() {
         "failure",
         "rule",
         "no App is configured for https://github.com/acme/widgets",
-        "add an [[app]]",
+        "git-credential-ghapp setup --owner acme, or add an [[app]]",
     );
 }
 

@@ -119,7 +119,7 @@ fn who_names_nothing_or_what_is_not_configured_is_told_so() {
         (
             vec!["token", "https://gitlab.example/acme/widgets"],
             "no App is configured for https://gitlab.example/acme/widgets",
-            "add an [[app]] for it to the configuration, or run git-credential-ghapp setup",
+            "git-credential-ghapp setup --host gitlab.example --owner acme, or add an [[app]] for it to the configuration",
         ),
         (
             vec!["token", "not a name"],

@@ -220,6 +220,18 @@ fn the_preview_tells_of_all_that_the_program_answers_for() {
 }
 
 #[test]
+fn an_owner_that_was_left_out_is_added_as_the_hint_says() {
+    let fresh = Fresh::new();
+    fresh.setup(&["--owner", "acme"]).ok();
+    let gears = "https://github.com/globex/gears";
+    let told = fresh.env.helper(["token", gears], "");
+    let hint = told.stderr.split("hint: git-credential-ghapp ").nth(1).unwrap_or_else(|| panic!("{told:?}"));
+    let hinted = hint.split(',').next().unwrap().split(' ');
+    fresh.env.helper(hinted, "").ok();
+    fresh.env.git(["ls-remote", gears]).ok();
+}
+
+#[test]
 fn what_was_minted_for_a_try_does_not_stay() {
     let fresh = Fresh::new();
     let valid = || fresh.env.github.world().tokens.iter().filter(|token| !token.revoked).count();

@@ -8,6 +8,7 @@ use crate::config::{Config, Selected, select};
 use crate::error::{Error, Result};
 use crate::git;
 use crate::names::{Host, Place, Repository, is_name, redacted};
+use crate::terminal::in_shell;
 use crate::world::World;
 
 /// Finds the rule that answers for what a person names; without a name, for the current repository's remote, or for the
@@ -26,11 +27,21 @@ pub(super) fn selected<'c>(
     };
     match (select(place.clone(), config), &place) {
         (Ok(Some(selected)), _) => Ok(selected),
-        (Ok(None), _) => Err(Error::new(format!("no App is configured for {place}"))
-            .hint("add an [[app]] for it to the configuration, or run git-credential-ghapp setup")),
+        (Ok(None), _) => Err(not_configured(&place, config)),
         (Err(why), Place::Host(_)) => Err(which(usage, &default, config, world).unwrap_or(why)),
         (Err(why), _) => Err(why),
     }
+}
+
+/// That no rule answers for a place, and how one is made.
+pub(super) fn not_configured(place: &Place, config: &Config) -> Error {
+    let host = place.host();
+    let has_host = *host == Host::github() || config.rules.iter().any(|rule| rule.host == *host);
+    let host = if has_host { String::new() } else { format!(" --host {}", in_shell(&host.to_string())) };
+    let owner = place.owner().map_or_else(String::new, |owner| format!(" --owner {}", in_shell(owner)));
+    Error::new(format!("no App is configured for {place}")).hint(format!(
+        "git-credential-ghapp setup{host}{owner}, or add an [[app]] for it to the configuration"
+    ))
 }
 
 /// That a name is missing, and which there are; nothing if there are not several.

@@ -60,10 +60,7 @@ impl Policy {
     fn check(&self, place: &Place, config: &Config) -> Result<()> {
         let selected = match select(place.clone(), config) {
             Ok(Some(selected)) => selected,
-            Ok(None) => {
-                return Err(Error::new(format!("no App is configured for {place}"))
-                    .hint("add an [[app]] for it to the configuration, or run git-credential-ghapp setup"));
-            }
+            Ok(None) => return Err(place::not_configured(place, config)),
             // An owner whose rule gives tokens for single repositories only.
             Err(_) => return Ok(()),
         };
