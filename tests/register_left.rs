@@ -194,7 +194,9 @@ fn uninstall_lists_what_is_left_half_way() {
 fn two_at_once_do_not_forget_each_others_apps() {
     let Some(fresh) = fresh() else { return };
     let first = Registering::start(&fresh.env, &["--organization", "acme"]);
-    for arguments in [&["register"][..], &["register", "--new"]] {
+    // On the port of the first one it could not wait for a browser.
+    let port = first.port().to_string();
+    for arguments in [&["register", "--port", &port][..], &["register", "--new", "--port", &port]] {
         let second = fresh.env.helper(arguments.iter().copied(), "");
         refused(&second, "another register of this user is running", "end it, and try again");
     }

@@ -703,6 +703,7 @@ fn nobody_writes_into_the_audit_what_did_not_happen() {
         run(served.inside(HELPER).args(["token", url]), b"");
     }
     assert!(!served.audit().contains("3cret"), "{}", served.audit());
+    assert!(served.audit().lines().count() >= 20, "{}", served.audit());
 }
 
 #[cfg(target_os = "linux")]

@@ -76,10 +76,8 @@ impl Registering {
         self.http("GET", target)
     }
 
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
+    /// Ends it as a loss of power does.
+    pub fn kill(self) {}
 
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
@@ -87,10 +85,17 @@ impl Registering {
 
     /// What it did, once it has ended.
     pub fn ended(mut self) -> Ran {
-        self.rest.read_to_string(&mut self.told).unwrap();
-        let mut ran = super::ran(self.child.wait_with_output().unwrap());
-        ran.stdout = self.told;
-        ran
+        let (mut stdout, mut stderr) = (std::mem::take(&mut self.told), String::new());
+        self.rest.read_to_string(&mut stdout).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        Ran { code: self.child.wait().unwrap().code(), stdout, stderr }
+    }
+}
+
+impl Drop for Registering {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
