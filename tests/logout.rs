@@ -223,8 +223,8 @@ fn a_sealed_file_that_cannot_be_opened_is_told_of_and_how_it_can_be_revoked() {
     let told = env.helper(["logout", "acme"], "");
     assert_eq!((told.code, valid(&env)), (Some(1), 1));
     let expected = format!(
-        "warning: the token for acme on github.com was neither removed nor revoked: its sealed file opens only with that \
-         private key of App {ACME_APP} under which it was sealed\n"
+        "warning: the token for acme on github.com was neither removed nor revoked: its sealed file opens only with the \
+         private key of App {ACME_APP} that sealed it\n"
     );
     assert!(told.stderr.contains(&expected), "{told:#?}");
     let hint = format!("hint: git-credential-ghapp logout acme --app-id {ACME_APP} --private-key FILE");

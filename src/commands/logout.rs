@@ -366,7 +366,7 @@ fn revoke(cached: &Cached, config: &Config, world: &World<'_>) -> Result<(), Fai
 /// Why a token cannot be read.
 fn why_unreadable(cached: &Cached) -> Error {
     let (store, app) = (cached.store, &cached.label.app);
-    Error::new(format!("its {store} opens only with that private key of App {app} under which it was sealed"))
+    Error::new(format!("its {store} opens only with the private key of App {app} that sealed it"))
 }
 
 /// That a token is kept, because only its own App's key leads to what must be revoked.
