@@ -155,84 +155,84 @@ fn of_operation(
         Asked::Token(allowed) => allowed,
         Asked::NoToken(answer) => return Ok(answer),
     };
+    let call = Call { outside, allowed, config, world };
     match message.word() {
-        token::OPERATION => for_tools(message, outside, &allowed, config, world),
-        bazel::OPERATION => for_bazel(outside, &allowed, config, world),
-        _ => for_git(message, outside, &allowed, config, world),
+        token::OPERATION => call.for_tools(message),
+        bazel::OPERATION => call.for_bazel(),
+        _ => call.for_git(message),
     }
 }
 
-/// What git calls.
-fn for_git(
-    message: &Message,
-    outside: &Outside,
-    allowed: &Allowed<'_>,
-    config: &Config,
-    world: &World<'_>,
-) -> Result<Message> {
-    let Allowed { selected, narrowing } = allowed;
-    let request = request_of(message)?;
-    let source = TokenSource::for_git(selected.rule, config, world).narrowed(narrowing.clone());
-    let token = request.password.as_ref().filter(|password| is_token(password.expose()));
-    match (message.word(), token) {
-        ("get", _) => {
-            outside.check_room(&source, &selected.place, request.need())?;
-            let issued = get::issue(&request, selected, &source, world)?.issued()?;
-            let issued = outside.policy.checked(&source, selected, narrowing, issued)?;
-            let state = request.may_retry().then(|| issued.token.secret.fingerprint());
-            return Ok(with_token_of(&issued)
-                .with("username", &selected.rule.vendor().username)
-                .with_some("state", state.as_deref()));
+/// A request that is allowed, and what answers it.
+struct Call<'c> {
+    outside: &'c Outside,
+    allowed: Allowed<'c>,
+    config: &'c Config,
+    world: &'c World<'c>,
+}
+
+impl Call<'_> {
+    /// What git calls.
+    fn for_git(&self, message: &Message) -> Result<Message> {
+        let Allowed { selected, .. } = &self.allowed;
+        let request = request_of(message)?;
+        let source = self.source_for_git();
+        let token = request.password.as_ref().filter(|password| is_token(password.expose()));
+        match (message.word(), token) {
+            ("get", _) => {
+                self.outside.check_room(&source, &selected.place, request.need())?;
+                let issued = get::issue(&request, selected, &source, self.world)?.issued()?;
+                let issued = self.outside.policy.checked(&source, &self.allowed, issued)?;
+                let state = request.may_retry().then(|| issued.token.secret.fingerprint());
+                return Ok(with_token_of(&issued)
+                    .with("username", &selected.rule.vendor().username)
+                    .with_some("state", state.as_deref()));
+            }
+            ("store", Some(token)) => feedback::accept(&source, &selected.place, token),
+            ("erase", Some(token)) => source.erase(&selected.place, token),
+            _ => {}
         }
-        ("store", Some(token)) => feedback::accept(&source, &selected.place, token),
-        ("erase", Some(token)) => source.erase(&selected.place, token),
-        _ => {}
+        Ok(Message::new(ANSWERED))
     }
-    Ok(Message::new(ANSWERED))
-}
 
-/// What `token`, `exec` and `shim` call.
-fn for_tools(
-    message: &Message,
-    outside: &Outside,
-    allowed: &Allowed<'_>,
-    config: &Config,
-    world: &World<'_>,
-) -> Result<Message> {
-    let Allowed { selected, narrowing } = allowed;
-    let source = TokenSource::new(selected.rule, config, world).narrowed(narrowing.clone());
-    outside.check_room(&source, &selected.place, Need::Fresh)?;
-    let obtain = |need: Need<'_>| token::issue(selected, narrowing, need, token::OPERATION, config, world);
-    let bot = match message.value("identity") {
-        None => None,
-        Some(_) => Some(outside.bot(selected.rule, || {
-            with_token(
-                |need| Ok::<_, Error>(obtain(need)?.0),
-                |issued| identity::of_bot(selected.rule, &source, &issued.token.secret),
-            )
-        })?),
-    };
-    let issued = outside.policy.checked(&source, selected, narrowing, obtain(Need::Fresh)?.0)?;
-    let granted = source.granted(&issued);
-    let (name, address) = bot.unzip();
-    Ok(Given::new(issued, granted, selected.rule)
-        .to_message()
-        .with_some("identity_name", name.as_deref())
-        .with_some("identity_address", address.as_deref()))
-}
+    /// What `token`, `exec` and `shim` call.
+    fn for_tools(&self, message: &Message) -> Result<Message> {
+        let Self { outside, allowed: Allowed { selected, narrowing }, config, world } = self;
+        let source = TokenSource::new(selected.rule, config, world).narrowed(narrowing.clone());
+        outside.check_room(&source, &selected.place, Need::Fresh)?;
+        let obtain =
+            |need: Need<'_>| token::issue(selected, narrowing, need, token::OPERATION, config, world);
+        let bot = match message.value("identity") {
+            None => None,
+            Some(_) => Some(outside.bot(selected.rule, || {
+                with_token(
+                    |need| Ok::<_, Error>(obtain(need)?.0),
+                    |issued| identity::of_bot(selected.rule, &source, &issued.token.secret),
+                )
+            })?),
+        };
+        let issued = self.outside.policy.checked(&source, &self.allowed, obtain(Need::Fresh)?.0)?;
+        let granted = source.granted(&issued);
+        let (name, address) = bot.unzip();
+        Ok(Given::new(issued, granted, selected.rule)
+            .to_message()
+            .with_some("identity_name", name.as_deref())
+            .with_some("identity_address", address.as_deref()))
+    }
 
-/// What `bazel` calls.
-fn for_bazel(
-    outside: &Outside,
-    allowed: &Allowed<'_>,
-    config: &Config,
-    world: &World<'_>,
-) -> Result<Message> {
-    let Allowed { selected, narrowing } = allowed;
-    let source = TokenSource::for_git(selected.rule, config, world).narrowed(narrowing.clone());
-    outside.check_room(&source, &selected.place, Need::Fresh)?;
-    let issued = source.token(&selected.place, Need::Fresh)?.issued()?;
-    outside.policy.checked(&source, selected, narrowing, issued).map(|issued| with_token_of(&issued))
+    /// What `bazel` calls.
+    fn for_bazel(&self) -> Result<Message> {
+        let place = &self.allowed.selected.place;
+        let source = self.source_for_git();
+        self.outside.check_room(&source, place, Need::Fresh)?;
+        let issued = source.token(place, Need::Fresh)?.issued()?;
+        self.outside.policy.checked(&source, &self.allowed, issued).map(|issued| with_token_of(&issued))
+    }
+
+    fn source_for_git(&self) -> TokenSource<'_> {
+        let Allowed { selected, narrowing } = &self.allowed;
+        TokenSource::for_git(selected.rule, self.config, self.world).narrowed(narrowing.clone())
+    }
 }
 
 /// An answer with a token in it.

@@ -219,10 +219,10 @@ impl Policy {
     pub(super) fn checked(
         &self,
         source: &TokenSource<'_>,
-        selected: &Selected<'_>,
-        narrowing: &Narrowing,
+        allowed: &Allowed<'_>,
         issued: Issued,
     ) -> Result<Issued> {
+        let Allowed { selected, narrowing } = allowed;
         let place = &selected.place;
         let reach = |issued: &Issued| source.granted(issued).repositories;
         let issued = if narrowing.repositories.is_empty() || reach(&issued).is_some() {
