@@ -357,3 +357,28 @@ fn in_ci_gits_settings_are_all_that_is_written() {
     fresh.undo().ok();
     assert!(fresh.git_values("credential.https://github.com.helper").is_empty());
 }
+
+#[test]
+fn several_configurations_in_one_folder_are_set_up_and_taken_back_apart() {
+    let fresh = Fresh::new();
+    let [one, two] = ["one.toml", "two.toml"].map(|name| fresh.env.home().join(name));
+    let named = |file: &std::path::Path| file.to_str().unwrap().to_owned();
+    fresh.setup(&["--owner", "acme", "--config", &named(&one)]).ok();
+    let before = std::fs::read_to_string(&one).unwrap();
+    fresh.setup(&["--owner", "acme", "--config", &named(&two)]).ok();
+    let helpers = || fresh.git_values("credential.https://github.com/acme.helper");
+    let of = |file| format!("{PROGRAM} --config {}", named(file));
+    assert_eq!(helpers(), ["", &of(&one), "", &of(&two)], "git asks for what was set up last");
+    for how in ["setup --undo", "uninstall --yes"] {
+        let file = named(&two);
+        let arguments: Vec<&str> = how.split(' ').chain(["--config", &file]).collect();
+        fresh.env.helper(arguments, "").ok();
+        assert_eq!(helpers(), ["", &of(&one)], "{how}");
+        assert_eq!(std::fs::read_to_string(&one).unwrap(), before, "{how}");
+        assert!(!two.exists(), "{how}");
+        fresh.setup(&["--owner", "acme", "--config", &named(&two)]).ok();
+    }
+    fresh.env.helper(["setup", "--undo", "--config", &named(&one)], "").ok();
+    assert!(!one.exists() && two.exists());
+    fresh.env.git(["ls-remote", WIDGETS]).ok();
+}

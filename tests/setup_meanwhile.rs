@@ -188,3 +188,15 @@ fn a_hint_can_be_pasted_whatever_a_file_is_called() {
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&key).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_configuration_that_was_linked_since_has_no_rule_left_after_undo() {
+    let fresh = Fresh::new();
+    fresh.setup(&[]).ok();
+    let (file, moved) = (fresh.beside("config.toml"), fresh.env.home().join("dotfile.toml"));
+    std::fs::rename(&file, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &file).unwrap();
+    fresh.undo().ok();
+    assert_eq!(std::fs::read_to_string(&moved).unwrap(), "");
+}

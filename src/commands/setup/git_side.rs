@@ -187,7 +187,9 @@ fn missing_helpers(present: &[String], helper: &str, others_first: bool) -> Vec<
     let last = present.iter().rposition(String::is_empty).map_or(0, |empty| empty + 1);
     let helpers = &present[last..];
     // The short name is not enough for services, unless it is what would be written.
-    let is_this = |value: &String| is_ours(value) && (value != SHORT || helper == SHORT);
+    let is_this = |value: &String| {
+        is_ours(value) && (value != SHORT || helper == SHORT) && named_in(value) == named_in(helper)
+    };
     let cleared = last > 0;
     match others_first {
         true if helpers.iter().any(is_this) => Vec::new(),
@@ -196,6 +198,14 @@ fn missing_helpers(present: &[String], helper: &str, others_first: bool) -> Vec<
         false => vec![String::new(), helper.to_owned()],
     }
 }
+
+/// The configuration file that a helper's value names, as [`helper_value`] writes it.
+fn named_in(value: &str) -> Option<&str> {
+    value.split_once(NAMED).map(|(_, file)| file)
+}
+
+/// What stands before it.
+const NAMED: &str = " --config ";
 
 /// What git makes `git credential-ghapp` of.
 const SHORT: &str = "ghapp";
@@ -212,7 +222,7 @@ pub(super) fn helper_value(named: Option<&Path>, world: &World<'_>) -> Result<St
     let is_usual = folder.is_some_and(|folder| usual.contains(&folder));
     let shell = |path: &Path| in_shell(&path.display().to_string().replace('\\', "/"));
     let program = if is_usual { SHORT.to_owned() } else { shell(&here.path) };
-    let flags = named.map_or_else(String::new, |file| format!(" --config {}", shell(file)));
+    let flags = named.map_or_else(String::new, |file| format!("{NAMED}{}", shell(file)));
     // git takes a path as one, and hands everything else that it does not know to a shell.
     let bang = if program.starts_with('\'') { "!" } else { "" };
     Ok(format!("{bang}{program}{flags}"))
@@ -271,6 +281,9 @@ mod tests {
             (",/opt/git-credential-ghapp", "/opt/git-credential-ghapp", false, ""),
             (",ghapp --app-id 1", "/opt/git-credential-ghapp", false, ""),
             (",ghapp", "ghapp", false, ""),
+            (",ghapp --config /a", "ghapp --config /a", false, ""),
+            (",ghapp --config /a", "ghapp --config /b", false, ",ghapp --config /b"),
+            (",ghapp --config /a", "ghapp", false, ",ghapp"),
             (",ghapp", "/opt/git-credential-ghapp", false, ",/opt/git-credential-ghapp"),
             ("ghapp", "ghapp", false, ",ghapp"),
             (",gh,ghapp", "ghapp", false, ",ghapp"),

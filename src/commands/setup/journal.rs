@@ -16,9 +16,11 @@ use crate::files::{is_absent, read_own_text, read_own_text_of_machine};
 use crate::git::config::Scope;
 use crate::world::World;
 
-/// The journal's file.
+/// The journal's file, as far as it is about one configuration file.
 pub(super) struct Journal {
     path: PathBuf,
+    /// The name of the configuration file: several in one folder have one journal.
+    configuration: String,
 }
 
 /// One run of setup.
@@ -26,6 +28,9 @@ pub(super) struct Journal {
 pub(super) struct Entry {
     /// The App's id as it is configured.
     pub(super) app: String,
+    /// The name of the configuration file, which is beside the journal; a run of an older version did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) configuration: Option<String>,
     /// Its other id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) other_id: Option<String>,
@@ -58,7 +63,8 @@ impl Which<'_> {
 impl Journal {
     /// The journal of what is configured in a file.
     pub(super) fn beside(configuration: &Path) -> Self {
-        Self { path: absolute(configuration).with_file_name("setup.json") }
+        let name = configuration.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self { path: absolute(configuration).with_file_name("setup.json"), configuration: name }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -95,6 +101,11 @@ impl Journal {
         }
     }
 
+    /// Whether a run is one of those that are meant, and was for this configuration.
+    fn is_meant(&self, which: &Which<'_>, entry: &Entry) -> bool {
+        which.meets(entry) && entry.configuration.as_ref().is_none_or(|name| *name == self.configuration)
+    }
+
     fn write(&self, entries: &[Entry]) -> Result<()> {
         if entries.is_empty() {
             // One that stays is empty, or tells of what is not there any more.
@@ -119,7 +130,7 @@ impl Journal {
             }
         }
         let mut entries = self.read(world)?;
-        entries.push(entry);
+        entries.push(Entry { configuration: Some(self.configuration.clone()), ..entry });
         self.write(&entries)?;
         let made = entries.last().map_or(&[][..], |entry| &entry.changes);
         for (index, change) in made.iter().enumerate() {
@@ -139,7 +150,7 @@ impl Journal {
     /// What would be taken back, the latest first, in words.
     pub(super) fn preview(&self, which: &Which<'_>, world: &World<'_>) -> Result<Vec<String>> {
         let mut lines = Vec::new();
-        for entry in self.read(world)?.iter().rev().filter(|entry| which.meets(entry)) {
+        for entry in self.read(world)?.iter().rev().filter(|entry| self.is_meant(which, entry)) {
             for change in entry.changes.iter().rev() {
                 lines.extend(change.what_undo_does(world)?);
             }
@@ -151,7 +162,7 @@ impl Journal {
     /// journal.
     pub(super) fn undo(&self, which: &Which<'_>, world: &World<'_>, undone: &mut Vec<String>) -> Result<()> {
         let mut entries = self.read(world)?;
-        while let Some(last) = entries.iter().rposition(|entry| which.meets(entry)) {
+        while let Some(last) = entries.iter().rposition(|entry| self.is_meant(which, entry)) {
             let (earlier, later) = entries.split_at_mut(last + 1);
             for change in earlier[last].changes.iter().rev() {
                 let changes = later.iter().flat_map(|entry| &entry.changes);
@@ -196,7 +207,7 @@ impl Journal {
 
     /// The Apps that runs of setup were for, one for each run.
     pub(super) fn apps(&self, which: &Which<'_>, world: &World<'_>) -> Result<Vec<String>> {
-        let meant = self.read(world)?.into_iter().filter(|entry| which.meets(entry));
+        let meant = self.read(world)?.into_iter().filter(|entry| self.is_meant(which, entry));
         Ok(meant.map(|entry| entry.app).collect())
     }
 
@@ -209,7 +220,7 @@ impl Journal {
             None => Path::new(place).parent() == Some(&folder) && Path::new(place).exists(),
         };
         let mut places = Vec::new();
-        for entry in self.read(world)?.iter().filter(|entry| which.meets(entry)) {
+        for entry in self.read(world)?.iter().filter(|entry| self.is_meant(which, entry)) {
             let moved = self.key_places(&entry.app, world)?;
             for change in &entry.changes {
                 let Change::File { path, after, .. } = change else { continue };

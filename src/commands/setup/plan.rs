@@ -211,6 +211,7 @@ impl<'s> Setup<'s> {
             let rule = &subject.rule;
             let entry = Entry {
                 app: rule.app_id.clone(),
+                configuration: None,
                 other_id: subject.app.as_ref().and_then(|app| app.other_id(&rule.app_id)),
                 host: Some(rule.host.to_string()),
                 owners: plan.rules.iter().flat_map(|rule| rule.named_owners().cloned()).collect(),

@@ -165,6 +165,8 @@ fn undo_file(
     if present == after {
         match before {
             Some(before) => replace(path, before)?,
+            // The file that the link leads to has the rule.
+            None if path.is_symlink() => replace(path, "")?,
             None => remove(path)?,
         }
         return Ok(Some(format!("{shown}")));
