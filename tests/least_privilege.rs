@@ -6,7 +6,7 @@ mod common;
 
 use std::process::Stdio;
 
-use common::{ACME_APP, ACME_ON_ACME, MINT, Ran, TestEnv, ran};
+use common::{ACME_APP, ACME_ON_ACME, MINT, REQUEST, Ran, TestEnv, ran, run};
 use github_simulator::{ACME_KEY, Effect, Token};
 use serde_json::Value;
 
@@ -304,4 +304,33 @@ fn a_hundred_submodules_with_narrowed_tokens_are_a_mint_each_and_none_waits_for_
     tokens.sort_unstable();
     tokens.dedup();
     assert_eq!((tokens.len(), env.lookups_and_mints()), (COUNT, (1, COUNT + 1)));
+}
+
+#[test]
+fn who_narrows_to_nothing_does_not_get_everything() {
+    let env = TestEnv::new();
+    let refused = |what: &str, ran: &Ran| {
+        let line = " is empty, which would mean everything (";
+        assert!(ran.code == Some(1) && ran.stderr.contains(line), "{what}: {ran:?}");
+        assert!(ran.stderr.contains("hint: leave it out, or name what it is for"), "{what}: {ran:?}");
+        assert!(!ran.stdout.contains("ghs_"), "{what}: {ran:?}");
+    };
+    // A variable of a script or a template that nobody set.
+    for flags in ["--owner=", "--repository=", "--repository=,", "--permissions= "] {
+        refused(flags, &env.helper([flags, "get"], REQUEST));
+        for command in ["token", "exec", "setup"] {
+            let more: &[&str] = if command == "exec" { &["--", "env"] } else { &[] };
+            refused(flags, &env.helper([command, flags].iter().chain(more).copied(), ""));
+        }
+    }
+    for variable in ["GHAPP_OWNERS", "GHAPP_REPOSITORIES", "GHAPP_PERMISSIONS"] {
+        let mut get = env.command(env!("CARGO_BIN_EXE_git-credential-ghapp"));
+        refused(variable, &run(get.arg("get").env(variable, " "), REQUEST.as_bytes()));
+    }
+    let rule = std::fs::read_to_string(env.home().join(TestEnv::CONFIG)).unwrap();
+    for line in ["owners = []", "repositories = []", "permissions = {}"] {
+        env.configure(&format!("{rule}{line}\n"));
+        refused(line, &env.helper(["get"], REQUEST));
+    }
+    assert_eq!(env.lookups_and_mints(), (0, 0));
 }

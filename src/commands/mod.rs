@@ -115,6 +115,7 @@ pub(crate) fn run(
     mut stdout: impl Write,
 ) -> Result<u8> {
     let mut output = Output::new(&mut stdout, world);
+    flags.check_lists()?;
     if let Some(name) = command.needs_app()
         && socket::of(world).is_some()
     {

@@ -258,7 +258,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         help: "answer for this owner only; may be repeated",
         shape: Shape::List,
         apply: ToRule(|draft, given| {
-            draft.owners = Some(given.each(owner)?);
+            draft.owners = Some(given.each("owners", owner)?);
             Ok(())
         }),
         written: |rule| (!rule.owners.is_empty()).then(|| Value::List(rule.owners.clone())),
@@ -271,7 +271,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         help: "answer for this repository only; may be repeated",
         shape: Shape::List,
         apply: ToRule(|draft, given| {
-            draft.repositories = Some(given.each(repository)?);
+            draft.repositories = Some(given.each("repositories", repository)?);
             Ok(())
         }),
         written: |rule| {
@@ -525,9 +525,12 @@ impl Given<'_> {
         parse(self.text(), &self.origin)
     }
 
-    /// Each item of a list.
-    fn each<T>(&self, parse: fn(&str, &Origin) -> Result<T>) -> Result<Vec<T>> {
+    /// Each item of a list that narrows a rule.
+    fn each<T>(&self, key: &str, parse: fn(&str, &Origin) -> Result<T>) -> Result<Vec<T>> {
         let Value::List(list) = &self.value else { return Ok(Vec::new()) };
+        if list.is_empty() {
+            return Err(narrows_to_nothing(key, &self.origin));
+        }
         let origin = |index| self.items.get(index).unwrap_or(&self.origin);
         list.iter().enumerate().map(|(index, item)| parse(item, origin(index))).collect()
     }
@@ -636,6 +639,13 @@ fn yes(text: &str, origin: &Origin) -> Result<bool> {
     }
 }
 
+/// An error about a list that narrows what a rule is for, or what its tokens may do, and in which nothing is: without it the rule
+/// is for everything, which nobody means who writes it. A variable that is not set, in a script or a template, leaves one.
+fn narrows_to_nothing(key: &str, origin: &Origin) -> Error {
+    Error::new(format!("{key} is empty, which would mean everything ({origin})"))
+        .hint("leave it out, or name what it is for")
+}
+
 fn permissions(given: &Given<'_>) -> Result<Permissions> {
     let Value::Pairs(pairs) = &given.value else { return Ok(Permissions::new()) };
     let is_permission = |(name, level): &&(String, String)| {
@@ -643,6 +653,7 @@ fn permissions(given: &Given<'_>) -> Result<Permissions> {
         named && matches!(level.as_str(), "read" | "write" | "admin")
     };
     match pairs.iter().find(|pair| !is_permission(pair)) {
+        None if pairs.is_empty() => Err(narrows_to_nothing("permissions", &given.origin)),
         None => Ok(pairs.iter().cloned().collect()),
         Some((name, level)) => {
             let shown = format!("{name} = {level}");
@@ -857,6 +868,18 @@ impl Flags {
             .hint("write its whole path in --config or GHAPP_CONFIG")),
             _ => Ok(()),
         }
+    }
+
+    /// An error if a flag that narrows names nothing. Some commands take such flags for themselves.
+    pub(crate) fn check_lists(&self) -> Result<()> {
+        let is_blank = |value: &String| value.chars().all(|c| c == ',' || c.is_whitespace());
+        for setting in SETTINGS.iter().filter(|it| matches!(it.shape, Shape::List | Shape::Pairs)) {
+            let mut values = self.values.iter().filter(|(of, _)| of.key == setting.key).peekable();
+            if values.peek().is_some() && values.all(|(_, value)| is_blank(value)) {
+                return Err(narrows_to_nothing(setting.key, &Origin::Flag(setting.flag)));
+            }
+        }
+        Ok(())
     }
 
     /// Gives a flag these values and no others; its name is without dashes, and is one of [`SETTINGS`].
