@@ -80,8 +80,9 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What the operating system says of a failure, in the voice of this program: no capital, no full stop, no error number.
-pub(crate) fn cause(error: &std::io::Error) -> String {
+/// What the operating system, or a library, says of a failure, in the voice of this program: no capital, no full stop, no error
+/// number.
+pub(crate) fn cause(error: &dyn fmt::Display) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default().trim_end_matches('.');
     let mut letters = text.chars();

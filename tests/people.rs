@@ -176,7 +176,8 @@ fn exec_runs_a_command_with_the_token_and_ends_as_it_does() {
     assert_eq!(missing.code, Some(127));
     assert_eq!(
         missing.stderr,
-        "git-credential-ghapp: error: cannot run no-such-program: no such file or directory\n"
+        "git-credential-ghapp: error: cannot run no-such-program: no such file or directory\n\
+         git-credential-ghapp: hint: write a command that is in PATH, or its whole path\n"
     );
     let folder = env.home().display().to_string();
     assert_eq!(env.helper(["exec", "--for", "acme", "--", &folder], "").code, Some(126));

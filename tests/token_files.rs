@@ -314,7 +314,8 @@ fn a_command_that_cannot_be_run_leaves_no_file_and_none_is_run_without_a_token()
     assert_eq!(failed.code, Some(127));
     assert_eq!(
         failed.stderr,
-        "git-credential-ghapp: error: cannot run no-such-command: no such file or directory\n"
+        "git-credential-ghapp: error: cannot run no-such-command: no such file or directory\n\
+         git-credential-ghapp: hint: write a command that is in PATH, or its whole path\n"
     );
     env.github.world().installations.clear();
     env.helper(["logout"], "");

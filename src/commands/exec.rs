@@ -161,6 +161,7 @@ fn cannot_run(program: &OsStr, failed: &io::Error, world: &World<'_>) -> u8 {
     world.terminal.error(&match failed.kind() {
         // What fork(2) says where there is no room for another process.
         ErrorKind::WouldBlock | ErrorKind::OutOfMemory => error.hint(LIMITS_HINT),
+        ErrorKind::NotFound => error.hint("write a command that is in PATH, or its whole path"),
         _ => error,
     });
     if failed.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE }

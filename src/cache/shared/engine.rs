@@ -220,7 +220,7 @@ fn explain(why: &RedisError, password: Option<&Secret>) -> Error {
     let mut text = match (why.code(), why.detail()) {
         (Some(code), Some(detail)) => format!("it says {code} {detail}"),
         (Some(code), None) => format!("it says {code}"),
-        (None, _) => why.to_string(),
+        (None, _) => cause(why),
     };
     if let Some(password) = password {
         text = without(text, password.expose()).replace(password.expose(), "…");

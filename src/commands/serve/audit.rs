@@ -44,6 +44,7 @@ impl Audit {
         let open = |path: &Path| {
             files::open_own(files::private().create(true).append(true), path)
                 .map_err(|e| Error::new(format!("cannot write {}: {}", path.display(), cause(&e))))
+                .map_err(|why| why.hint("name a file of yours, in a folder that is there: --audit FILE"))
         };
         Ok(Self { file: path.map(open).transpose()?.map(Mutex::new) })
     }
