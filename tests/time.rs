@@ -329,3 +329,34 @@ fn a_token_from_the_future_is_shown_as_one_that_git_does_not_get() {
     assert!(shown.contains("\"expires_at\": null"), "{shown}");
     assert_eq!(env.helper(["logout"], "").ok(), "removed 1 token, revoked 1\n");
 }
+
+#[test]
+fn logout_revokes_what_is_valid_although_the_clock_says_that_it_expired() {
+    const TWO_HOURS: i64 = 2 * 60 * 60;
+    let valid = |env: &TestEnv| env.github.world().tokens.iter().filter(|token| !token.revoked).count();
+    for arguments in [&["logout"][..], &["logout", "--all"], &["uninstall", "--yes"]] {
+        let env = TestEnv::new();
+        token(&env.get("github.com", "acme/widgets"));
+        // The clock is set wrong, by a time zone for example.
+        let Some(mut logout) = with_clock(&env, TWO_HOURS) else { return };
+        let told = run(logout.args(arguments), b"").ok();
+        assert!(told.contains("removed 1 token, revoked 1\n"), "{arguments:?}: {told}");
+        assert_eq!(valid(&env), 0, "{arguments:?}");
+    }
+    // If time has passed, GitHub says so, and there is nothing to tell; nor if it cannot be asked.
+    for is_reachable in [true, false] {
+        let env = TestEnv::new();
+        token(&env.get("github.com", "acme/widgets"));
+        env.github.world().clock_offset = TWO_HOURS;
+        if !is_reachable {
+            env.fault("DELETE /installation/token", 100, Effect::Drop);
+        }
+        let Some(mut logout) = with_clock(&env, TWO_HOURS) else { return };
+        let ran = run(logout.arg("logout"), b"");
+        assert_eq!(
+            (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
+            (Some(0), "no token is cached\n", "")
+        );
+        assert_eq!(std::fs::read_dir(env.cache().join("tokens")).unwrap().count(), 0);
+    }
+}

@@ -24,6 +24,11 @@ pub(super) struct Cached {
 }
 
 impl Cached {
+    /// Whether it has expired by this machine's clock.
+    pub(super) fn has_expired(&self, world: &World<'_>) -> bool {
+        self.expires_at <= world.clock.now()
+    }
+
     /// Whom the token is for.
     pub(super) fn whom(&self) -> String {
         match (self.label.repositories.as_slice(), &self.label.owner) {
@@ -48,6 +53,13 @@ fn is_of(label: &Label, rule: &Rule) -> bool {
 /// All tokens that are cached and have not expired, of all Apps, and why a store cannot tell. Those that expire last come
 /// last.
 pub(super) fn cached(config: &Config, world: &World<'_>) -> (Vec<Cached>, Vec<Error>) {
+    let (mut all, failures) = cached_at_any_time(config, world);
+    all.retain(|cached| !cached.has_expired(world));
+    (all, failures)
+}
+
+/// The same with those that can be read and have expired by this clock, which may be wrong.
+pub(super) fn cached_at_any_time(config: &Config, world: &World<'_>) -> (Vec<Cached>, Vec<Error>) {
     let cache = Cache::open(world, &config.cache, None);
     let sources: Vec<(&Rule, TokenSource<'_>)> =
         config.rules.iter().map(|rule| (rule, TokenSource::new(rule, config, world))).collect();
@@ -69,10 +81,9 @@ pub(super) fn cached(config: &Config, world: &World<'_>) -> (Vec<Cached>, Vec<Er
             (_, Some(grant)) => (None, grant.label, grant.expires_at),
             (_, None) => continue,
         };
-        if expires_at > world.clock.now() {
-            all.push(Cached { key: entry.key, label, granted, expires_at, store: entry.store, token });
-        }
+        all.push(Cached { key: entry.key, label, granted, expires_at, store: entry.store, token });
     }
+    all.retain(|cached| cached.token.is_some() || !cached.has_expired(world));
     all.sort_by_cached_key(|cached| (cached.expires_at, cached.whom()));
     (all, failures)
 }

@@ -1,6 +1,6 @@
 //! `logout`: at the end of a job no token stays behind, here or at GitHub.
 
-use super::cached::{Cached, cached};
+use super::cached::{Cached, cached_at_any_time};
 use super::output::{Output, count, time};
 use super::place;
 use crate::cache::{Cache, TokenKey};
@@ -44,7 +44,7 @@ pub(super) fn logout(
     let filter = Filter::new(options.name.as_deref(), owners, &hosts, &config, world)?;
     let mut others = 0;
     let choose = |tokens: Vec<Cached>, troubles: &mut Vec<Error>| {
-        let total = tokens.len();
+        others = 0;
         let mut chosen = Vec::new();
         for token in tokens {
             match filter.chooses(&token, &config, world) {
@@ -55,11 +55,11 @@ pub(super) fn logout(
                 {
                     chosen.push(token);
                 }
-                Ok(_) => {}
+                _ if token.has_expired(world) => {}
+                Ok(_) => others += 1,
                 Err(why) => troubles.push(why),
             }
         }
-        others = total - chosen.len();
         chosen
     };
     let way = Way {
@@ -165,7 +165,7 @@ fn remove_tokens(
     let mut removing = Removing { way, config, world, sources, unreachable: Vec::new() };
     let (mut done, mut troubles) = (Done::default(), Vec::new());
     for _ in 0..PASSES {
-        let (tokens, failures) = cached(config, world);
+        let (tokens, failures) = cached_at_any_time(config, world);
         troubles.extend(failures);
         done.replaced = 0;
         for token in choose(tokens, &mut troubles) {
@@ -191,18 +191,33 @@ struct Removing<'c> {
 impl Removing<'_> {
     fn remove(&mut self, token: &Cached, done: &mut Done) -> Result<()> {
         let Way { keeps_remote, removes_sealed, revokes_others } = self.way;
+        if token.has_expired(self.world) {
+            return self.remove_expired(token, done);
+        }
         if token.token.is_none() && !keeps_remote && !removes_sealed {
             return Err(cannot_be_opened(token));
         }
         let is_others = token.label.minted_elsewhere && !revokes_others;
         let revokes = !keeps_remote && !is_others;
-        let revocation = if revokes { self.withdraw_and_revoke(token) } else { Ok(()) };
+        let revocation = if revokes { self.withdraw_and_revoke(token).map(drop) } else { Ok(()) };
         let removal = self.forget(token);
         done.removed += usize::from(removal.is_ok());
         done.replaced += usize::from(matches!(removal, Ok(false)));
         done.revoked += usize::from(revocation.is_ok() && revokes);
         done.left += usize::from(is_others && !keeps_remote);
         removal.and(revocation.map_err(|why| still_valid(token, &why)))
+    }
+
+    /// Removes a token that has expired by this clock. That may be ahead, so GitHub decides; what it does not know any more goes
+    /// without a word.
+    fn remove_expired(&mut self, token: &Cached, done: &mut Done) -> Result<()> {
+        let Way { keeps_remote, revokes_others, .. } = self.way;
+        let revokes = !keeps_remote && (revokes_others || !token.label.minted_elsewhere);
+        let was_valid = revokes && self.withdraw_and_revoke(token).unwrap_or(false);
+        done.replaced += usize::from(!self.forget(token)?);
+        done.removed += usize::from(was_valid);
+        done.revoked += usize::from(was_valid);
+        Ok(())
     }
 
     /// The cache of the App that the token is of, if that App is configured.
@@ -220,8 +235,8 @@ impl Removing<'_> {
         }
     }
 
-    /// Revokes a token, after other machines can no longer have it from the shared cache.
-    fn withdraw_and_revoke(&mut self, cached: &Cached) -> Result<()> {
+    /// Revokes a token, after other machines can no longer have it from the shared cache. Whether it was valid until now.
+    fn withdraw_and_revoke(&mut self, cached: &Cached) -> Result<bool> {
         if let (Some(cache), Some(token)) = (self.cache(cached), &cached.token) {
             cache.withdraw(&cached.key, &token.secret);
         }
@@ -352,8 +367,8 @@ fn owner_of(token: &Cached, config: &Config, world: &World<'_>) -> Result<String
 }
 
 /// Revokes a token at the API that gave it, as the token's own label says. What is configured says only what that API is like,
-/// where it is not GitHub's.
-fn revoke(cached: &Cached, config: &Config, world: &World<'_>) -> Result<(), Failure> {
+/// where it is not GitHub's. Whether it was valid until now.
+fn revoke(cached: &Cached, config: &Config, world: &World<'_>) -> Result<bool, Failure> {
     let label = &cached.label;
     let token = cached.token.as_ref().ok_or_else(|| why_unreadable(cached))?;
     let api = ApiUrl::parse(&label.api)?;

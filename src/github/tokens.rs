@@ -192,7 +192,8 @@ fn is_confirmed(scope: &Scope, granted: &Granted) -> bool {
 }
 
 /// Makes a token invalid, at the API that gave it. That takes the token only, no App and no key; `vendor` is what that API is
-/// like, and `client` is whose the token is, for messages. One that is invalid already is no failure.
+/// like, and `client` is whose the token is, for messages. Gives whether it was
+/// valid until now; one that was not is no failure.
 /// <https://docs.github.com/rest/apps/installations#revoke-an-installation-access-token>
 pub(crate) fn revoke(
     way: Way,
@@ -202,7 +203,7 @@ pub(crate) fn revoke(
     token: &Secret,
     world: &World<'_>,
     deadline: Duration,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let transport = Transport::new(way, api, client, world, vendor, deadline);
     let authorization = Zeroizing::new(format!("Bearer {}", token.expose()));
     let url = api.endpoint(&vendor.revoke);
@@ -216,8 +217,8 @@ pub(crate) fn revoke(
     };
     let reply = transport.send(request)?;
     match reply.status {
-        204 => Ok(()),
-        401 if vendor.is_github => Ok(()),
+        204 => Ok(true),
+        401 if vendor.is_github => Ok(false),
         // Of another vendor's API it may mean that there is no such path for a token.
         _ => Err(Failure::Refused(other_refusal(api, &reply))),
     }
