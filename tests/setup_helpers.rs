@@ -381,4 +381,13 @@ fn several_configurations_in_one_folder_are_set_up_and_taken_back_apart() {
     fresh.env.helper(["setup", "--undo", "--config", &named(&one)], "").ok();
     assert!(!one.exists() && two.exists());
     fresh.env.git(["ls-remote", WIDGETS]).ok();
+    // Without a name all goes that stands in the user's folder.
+    for how in [&["setup", "--undo"][..], &["uninstall", "--yes"]] {
+        let beside = named(&fresh.beside("other.toml"));
+        fresh.setup(&["--owner", "globex", "--config", &beside]).ok();
+        // That its tokens cannot be revoked without its key is told, and is no hindrance.
+        fresh.env.helper(how.iter().copied(), "");
+        assert!(!fresh.beside("other.toml").exists(), "{how:?}");
+        assert_eq!(fresh.git_values("credential.https://github.com/globex.helper"), [""; 0], "{how:?}");
+    }
 }

@@ -192,8 +192,8 @@ fn is_confirmed(scope: &Scope, granted: &Granted) -> bool {
 }
 
 /// Makes a token invalid, at the API that gave it. That takes the token only, no App and no key; `vendor` is what that API is
-/// like, and `client` is whose the token is, for messages. Gives whether it was
-/// valid until now; one that was not is no failure.
+/// like, and `client` is whose the token is, for messages. Gives whether it
+/// was valid until now; one that was not is no failure.
 /// <https://docs.github.com/rest/apps/installations#revoke-an-installation-access-token>
 pub(crate) fn revoke(
     way: Way,

@@ -16,11 +16,13 @@ use crate::files::{is_absent, read_own_text, read_own_text_of_machine};
 use crate::git::config::Scope;
 use crate::world::World;
 
-/// The journal's file, as far as it is about one configuration file.
+/// The journal's file.
 pub(super) struct Journal {
     path: PathBuf,
     /// The name of the configuration file: several in one folder have one journal.
     configuration: String,
+    /// Whether only what was done for that one is meant.
+    is_alone: bool,
 }
 
 /// One run of setup.
@@ -64,7 +66,16 @@ impl Journal {
     /// The journal of what is configured in a file.
     pub(super) fn beside(configuration: &Path) -> Self {
         let name = configuration.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { path: absolute(configuration).with_file_name("setup.json"), configuration: name }
+        Self {
+            path: absolute(configuration).with_file_name("setup.json"),
+            configuration: name,
+            is_alone: false,
+        }
+    }
+
+    /// The same of this configuration file alone, and not of those beside it, where a person named it.
+    pub(super) fn alone(self, is_alone: bool) -> Self {
+        Self { is_alone, ..self }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -101,9 +112,10 @@ impl Journal {
         }
     }
 
-    /// Whether a run is one of those that are meant, and was for this configuration.
+    /// Whether a run is one of those that are meant.
     fn is_meant(&self, which: &Which<'_>, entry: &Entry) -> bool {
-        which.meets(entry) && entry.configuration.as_ref().is_none_or(|name| *name == self.configuration)
+        let is_other = |name: &String| self.is_alone && *name != self.configuration;
+        which.meets(entry) && !entry.configuration.as_ref().is_some_and(is_other)
     }
 
     fn write(&self, entries: &[Entry]) -> Result<()> {

@@ -121,7 +121,7 @@ pub(super) fn setup(
         _ => Scope::Global,
     };
     let file = config_file(&scope, flags, world)?;
-    let journal = Journal::beside(&file);
+    let journal = Journal::beside(&file).alone(flags.config_file(&world.variables).is_some());
     let _turn =
         if options.dry_run { None } else { turn(&Config::load(flags, world).unwrap_or_default(), world)? };
     let mut person = Person::new(options.yes, stdin, world);

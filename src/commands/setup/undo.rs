@@ -102,7 +102,7 @@ impl Written {
     /// For this user and, as an administrator, for the machine; where a configuration file is named, for that alone.
     pub(in crate::commands) fn find(flags: &Flags, world: &World<'_>) -> Self {
         if let Some(named) = flags.config_file(&world.variables) {
-            return Self { journals: vec![Journal::beside(&named)], of_administrator: None };
+            return Self { journals: vec![Journal::beside(&named).alone(true)], of_administrator: None };
         }
         let mut journals: Vec<Journal> =
             world.folders.user_config.iter().map(|file| Journal::beside(file)).collect();
