@@ -139,6 +139,8 @@ fn an_owner_is_allowed_as_a_whole_and_what_rules_name_is_the_default() {
     env.configure(&rule);
     assert!(serve(&[]).contains("hint: --allow OWNER/REPO"));
     assert!(serve(&["--allow", "github.com"]).contains("neither a repository nor an owner"));
+    // A repository whose name is in a variable that is not set is not all of its owner.
+    assert!(serve(&["--allow", "acme/", "--", "true"]).contains("\"acme/\" is not a repository or an owner"));
     assert!(serve(&["--allow", "acme", "--permissions", "nonsense"]).contains("is not a permission"));
     env.configure(&format!("{rule}permissions = {{ contents = 'read' }}\n"));
     let wider = serve(&["--allow", "acme", "--permissions", "contents=write"]);

@@ -128,7 +128,8 @@ pub(crate) fn parse(text: &str, default: &Host, configured: &dyn Fn(&Host) -> bo
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         // The port of another scheme says nothing about where https is.
         let host = if uri.scheme_str() == Some("https") { Some(host) } else { host.split(':').next() };
-        return on(host.and_then(Host::parse).ok_or_else(wrong)?, uri.path()).ok_or_else(wrong);
+        let path = uri.path().strip_prefix('/').unwrap_or_default();
+        return on(host.and_then(Host::parse).ok_or_else(wrong)?, path).ok_or_else(wrong);
     }
     let (first, rest) = text.split_once('/').unwrap_or((text, ""));
     if let Some(host) = Host::parse(first).filter(configured) {
@@ -147,8 +148,9 @@ pub(crate) fn parse(text: &str, default: &Host, configured: &dyn Fn(&Host) -> bo
     .ok_or_else(wrong)
 }
 
+/// What a path names on a host. An owner has no slash before or after it: there, the name beside it is missing, because a variable
+/// is not set for example, and the owner would be more than was meant.
 fn on(host: Host, path: &str) -> Option<Place> {
-    let path = path.trim_matches('/');
     if path.is_empty() {
         return Some(Place::Host(host));
     }
@@ -187,6 +189,19 @@ mod tests {
             ("https://", None),
             ("", Some("https://github.com")),
             ("../x", None),
+            ("https://github.com/", Some("https://github.com")),
+            ("acme/widgets/", Some("https://github.com/acme/widgets")),
+            ("git@github.com:/acme/widgets.git", Some("https://github.com/acme/widgets")),
+            // A variable that is not set.
+            ("acme/", None),
+            ("/widgets", None),
+            ("/", None),
+            ("github.com/acme/", None),
+            ("github.com//widgets", None),
+            ("https://github.com/acme/", None),
+            ("https://github.com//widgets", None),
+            ("git@github.com:acme/", None),
+            ("ghe.example:8443/acme/", None),
         ] {
             let place = parse(text, &github, &configured).ok().map(|place| place.to_string());
             assert_eq!(place.as_deref(), expected, "{text}");

@@ -219,11 +219,11 @@ fn of_endpoint(word: &str) -> Option<String> {
     }
 }
 
-/// The repository whose page an address is, or a page below it.
+/// The repository whose page an address is, or a page below it; or the owner, if it ends there.
 fn of_url(word: &str) -> Option<String> {
     let mut parts = word.strip_prefix("https://")?.split('/');
     let (host, owner, name) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(format!("https://{host}/{owner}/{name}"))
+    Some(format!("https://{host}/{owner}/{name}").trim_end_matches('/').to_owned())
 }
 
 #[cfg(test)]
@@ -252,6 +252,7 @@ mod tests {
             ("repo view github.com/acme/widgets", Some("github.com/acme/widgets")),
             ("repo clone git@github.com:acme/widgets", Some("git@github.com:acme/widgets")),
             ("pr view https://github.com/acme/widgets/pull/7", Some("https://github.com/acme/widgets")),
+            ("repo list https://github.com/acme/", Some("https://github.com/acme")),
             ("pr comment 7 --body https://github.com/globex/gears", None),
             ("ext exec -- -R acme/widgets", None),
             ("pr list", None),
