@@ -90,13 +90,11 @@ pub(super) fn logout(
         None => "no token is cached".to_owned(),
     })?;
     if done.left > 0 {
-        let minted = count(
-            done.left,
-            "was minted by another machine and stays valid",
-            "were minted by others and stay valid",
+        let (one, more) = (
+            "was minted by another machine and stays valid; where it is still cached, git-credential-ghapp logout --shared revokes it",
+            "were minted by others and stay valid; where they are still cached, git-credential-ghapp logout --shared revokes them",
         );
-        output
-            .line(&format!("{minted}; to revoke for all machines: git-credential-ghapp logout --shared"))?;
+        output.line(&count(done.left, one, more))?;
     }
     Ok(u8::from(!troubles.is_empty()))
 }
