@@ -335,6 +335,25 @@ pub(crate) fn check_folder_of_secrets(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The folder at a path is this user's, or root's.
+///
+/// # Errors
+/// If it is somebody else's, or is not there.
+pub(crate) fn check_owner_of_folder(path: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(path)?;
+    #[cfg(unix)]
+    match (metadata.uid(), rustix::process::geteuid().as_raw()) {
+        (owner, user) if owner == user || owner == 0 => {}
+        (owner, user) => {
+            let what = format!("its folder belongs to user {owner}, not to {user}");
+            return Err(io::Error::other(what));
+        }
+    }
+    #[cfg(not(unix))]
+    drop(metadata);
+    Ok(())
+}
+
 /// Makes a folder that only this user may enter, and those above it, unless they are there.
 ///
 /// # Errors

@@ -37,14 +37,18 @@ fn left(env: &TestEnv) -> u32 {
 }
 
 #[test]
-fn a_github_that_does_not_answer_is_waited_for_once_and_not_for_each_token() {
-    let env = with_tokens(4);
-    env.fault(REVOCATION, 100, Effect::Hang);
-    let told = env.helper(["logout"], "");
-    assert_eq!((told.code, told.stdout.as_str()), (Some(1), "removed 4 tokens\n"), "{told:?}");
-    assert_eq!(told.stderr.matches("was removed here but not revoked").count(), 4, "{told:?}");
-    // Within one deadline it is tried again.
-    assert!(left(&env) >= 96, "{} of 100 are left: {told:?}", left(&env));
+fn a_github_that_does_not_answer_or_wants_to_be_left_alone_is_waited_for_once_and_not_for_each_token() {
+    const LIMITED: &[u8] = br#"{"message": "You have exceeded a secondary rate limit"}"#;
+    let later = || Effect::Answer(429, vec![("Retry-After".to_owned(), "1".to_owned())], LIMITED.to_vec());
+    for (trouble, least) in [(Effect::Hang, 96), (later(), 98)] {
+        let env = with_tokens(4);
+        env.fault(REVOCATION, 100, trouble);
+        let told = env.helper(["logout"], "");
+        assert_eq!((told.code, told.stdout.as_str()), (Some(1), "removed 4 tokens\n"), "{told:?}");
+        assert_eq!(told.stderr.matches("was removed here but not revoked").count(), 4, "{told:?}");
+        // Within one deadline it is tried again.
+        assert!(left(&env) >= least, "{} of 100 are left: {told:?}", left(&env));
+    }
 }
 
 #[test]

@@ -124,6 +124,34 @@ fn a_key_that_is_a_link_is_not_said_to_have_moved() {
 }
 
 #[test]
+fn undo_removes_no_key_that_is_there_once_and_moves_none_into_the_folder_of_somebody_else() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let Fresh { env, .. } = Fresh::new();
+    let folder = env.home().join("from");
+    let key = env.write("home/from/acme.pem", ACME_KEY);
+    let fresh = Fresh { env, key };
+    fresh.setup(&["--move-key", "folder"]).ok();
+    let moved = fresh.beside("keys/acme-ci.pem");
+    let stays = |why: &str| {
+        let told = fresh.env.helper(["setup", "--undo"], "");
+        assert!(told.code == Some(1) && told.stderr.contains(why), "{told:?}");
+        assert_eq!(std::fs::read_to_string(&moved).unwrap(), ACME_KEY);
+    };
+    // So that other programs still find it.
+    std::os::unix::fs::symlink(&moved, &fresh.key).unwrap();
+    stays("acme.pem, which is a link to it\ngit-credential-ghapp: hint: remove the link, and try again\n");
+    std::fs::remove_file(&fresh.key).unwrap();
+    if std::fs::metadata(&folder).unwrap().uid() == 0 {
+        chown(&folder, Some(1234), None).unwrap();
+        stays("its folder belongs to user 1234, not to 0");
+        chown(&folder, Some(0), None).unwrap();
+    }
+    fresh.env.helper(["setup", "--undo"], "").ok();
+    assert_eq!(std::fs::read_to_string(&fresh.key).unwrap(), ACME_KEY);
+    assert!(!moved.exists());
+}
+
+#[test]
 fn a_key_does_not_move_into_a_folder_that_others_prepared() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
     let fresh = Fresh::new();

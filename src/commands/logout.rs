@@ -182,7 +182,8 @@ struct Removing<'c> {
     config: &'c Config,
     world: &'c World<'c>,
     sources: Vec<(&'c Rule, TokenSource<'c>)>,
-    /// The APIs that did not answer in all the time that they had, and what came of that: none is waited for twice.
+    /// The APIs that did not answer in all the time that they had, or want to be left alone, and what came of that: none is waited
+    /// for twice.
     unreachable: Vec<(String, Error)>,
 }
 
@@ -243,7 +244,7 @@ impl Removing<'_> {
             return Err(why.clone());
         }
         revoke(cached, self.config, self.world).map_err(|failure| {
-            let is_unreachable = matches!(failure, Failure::Unreachable(_));
+            let is_unreachable = matches!(failure, Failure::Unreachable(_) | Failure::Limited(..));
             let why = Error::from(failure);
             if is_unreachable {
                 self.unreachable.push((api.clone(), why.clone()));

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use crate::error::{Error, Result, cause};
 use crate::files::{
-    Access, Writing, check_folder_of_secrets, is_absent, make_private_folder, read_text, write_whole,
+    Access, Writing, check_folder_of_secrets, check_owner_of_folder, is_absent, make_private_folder,
+    read_text, write_whole,
 };
 use crate::secret::Secret;
 
@@ -69,8 +70,18 @@ pub(super) fn put_key(path: &Path, key: &Secret) -> Result<()> {
     write_key(path, key)
 }
 
+/// Puts a key back into the folder that it was moved from, unless that is somebody else's by now.
+pub(super) fn put_back(path: &Path, key: &Secret) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    check_owner_of_folder(folder).map_err(|e| {
+        let what = format!("the private key is not moved back to {}: {}", path.display(), cause(&e));
+        Error::new(what).hint("put a folder of yours in its place, and try again")
+    })?;
+    write_key(path, key)
+}
+
 /// Writes a key where no other file is, for this user alone.
-pub(super) fn write_key(path: &Path, key: &Secret) -> Result<()> {
+fn write_key(path: &Path, key: &Secret) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let writing = Writing { unfinished: folder, access: Access::Private, replaces: false, lasts: true };
     let written = write_whole(path, key.expose().as_bytes(), writing);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::change::{Change, is_identity};
-use super::files::{is_empty_file, read_if_there, read_key, remove, replace, write_key};
+use super::files::{is_empty_file, put_back, read_if_there, read_key, remove, replace};
 use super::rule;
 use crate::app::key::keyring;
 use crate::config::Config;
@@ -61,7 +61,14 @@ impl Change {
                     return Ok(None);
                 }
                 if !from.exists() {
-                    write_key(from, &read_key(to)?)?;
+                    put_back(from, &read_key(to)?)?;
+                } else if fs::canonicalize(from).ok() == fs::canonicalize(to).ok() {
+                    // It is there once.
+                    let what = format!(
+                        "the private key is not moved back to {}, which is a link to it",
+                        from.display()
+                    );
+                    return Err(Error::new(what).hint("remove the link, and try again"));
                 } else if read_key(from)?.expose() != read_key(to)?.expose() {
                     // Another key is there now.
                     return Ok(None);
@@ -83,7 +90,7 @@ impl Change {
                     }
                 };
                 if !from.exists() {
-                    write_key(from, &key)?;
+                    put_back(from, &key)?;
                 } else if read_key(from)?.expose() != key.expose() {
                     return Ok(None);
                 }
