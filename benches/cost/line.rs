@@ -94,7 +94,11 @@ impl Bench {
         assert!(git.arg(self.folder.path().join("whole")).status().unwrap().success());
         let took = began.elapsed();
         let [lookups, mints] = counts();
-        report("30 submodules, nothing cached: lookups", Some((lookups - before[0]) as f64), 1.0);
+        report(
+            "a clone with 30 submodules, nothing cached: lookups",
+            Some((lookups - before[0]) as f64),
+            1.0,
+        );
         report("the same: mints", Some((mints - before[1]) as f64), 1.0);
         let seconds = took.as_secs_f64();
         let share = time_of_children(&events, &helper) / seconds;

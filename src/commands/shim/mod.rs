@@ -131,9 +131,12 @@ fn remove(options: &Options, world: &World<'_>, output: &mut Output<'_>) -> Resu
 pub(super) fn found(world: &World<'_>) -> Vec<PathBuf> {
     let folders = world.variables.search_path().into_iter().chain(default_folder(world));
     let files = folders.map(|folder| folder.join(FILE));
-    let mut shims: Vec<PathBuf> = files.filter(|path| is_shim(path)).collect();
-    shims.sort_unstable();
-    shims.dedup();
+    let mut shims: Vec<PathBuf> = Vec::new();
+    for path in files.filter(|path| is_shim(path)) {
+        if !shims.contains(&path) {
+            shims.push(path);
+        }
+    }
     shims
 }
 
