@@ -36,7 +36,7 @@ pub(crate) fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result
 pub(crate) fn open_own(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let (file, metadata) = open(options, path, false)?;
     only_regular(&metadata)?;
-    check_owner(&metadata).map(|()| file)
+    check_owner("it", &metadata).map(|()| file)
 }
 
 /// Whether this user may write to a regular file that is there.
@@ -44,18 +44,27 @@ pub(crate) fn may_write(path: &Path) -> bool {
     open_regular(OpenOptions::new().append(true), path).is_ok()
 }
 
+/// An error if it belongs to another user, who is not root.
+fn check_owner_or_root(what: &str, metadata: &fs::Metadata) -> io::Result<()> {
+    #[cfg(unix)]
+    if metadata.uid() == 0 {
+        return Ok(());
+    }
+    check_owner(what, metadata)
+}
+
 /// An error if it belongs to another user. Where files have no owners that can be told there is none.
 #[cfg(unix)]
-fn check_owner(metadata: &fs::Metadata) -> io::Result<()> {
+fn check_owner(what: &str, metadata: &fs::Metadata) -> io::Result<()> {
     let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
     if owner == user {
         return Ok(());
     }
-    Err(io::Error::other(format!("it belongs to user {owner}, not to {user}")))
+    Err(io::Error::other(format!("{what} belongs to user {owner}, not to {user}")))
 }
 
 #[cfg(not(unix))]
-fn check_owner(_: &fs::Metadata) -> io::Result<()> {
+fn check_owner(_: &str, _: &fs::Metadata) -> io::Result<()> {
     Ok(())
 }
 
@@ -164,11 +173,7 @@ impl Writers {
 
     /// An error if it belongs to another user, who is not root.
     pub(crate) fn check_owner(&self) -> io::Result<()> {
-        #[cfg(unix)]
-        if self.metadata.uid() == 0 {
-            return Ok(());
-        }
-        check_owner(&self.metadata)
+        check_owner_or_root("it", &self.metadata)
     }
 
     /// An error if a file for the whole machine may have been written by others than administrators. Its folder keeps others
@@ -218,7 +223,7 @@ pub(crate) fn read_own_text_of_machine(path: &Path) -> io::Result<String> {
 fn read_own(path: &Path) -> io::Result<(String, Writers)> {
     let (file, metadata) = open(OpenOptions::new().read(true), path, false)?;
     only_regular(&metadata)?;
-    check_owner(&metadata)?;
+    check_owner("it", &metadata)?;
     #[cfg(unix)]
     check_who_writes(path, &metadata)?;
     let mut content = String::new();
@@ -233,7 +238,7 @@ fn check_who_writes(path: &Path, file: &fs::Metadata) -> io::Result<()> {
         return Err(io::Error::other("other users may write it"));
     }
     let folder = fs::metadata(path.parent().unwrap_or(Path::new(".")))?;
-    if folder.uid() != 0 && check_owner(&folder).is_err() {
+    if check_owner_or_root("it", &folder).is_err() {
         return Err(io::Error::other(format!("its folder belongs to user {}", folder.uid())));
     }
     // Many systems give each user a group of its own, and let it write. In a sticky folder only a file's owner replaces it.
@@ -316,7 +321,7 @@ pub(crate) fn check_own_folder(path: &Path) -> io::Result<fs::Metadata> {
     match () {
         () if metadata.is_symlink() => Err(is_a_link()),
         () if !metadata.is_dir() => Err(io::Error::other("it is not a directory")),
-        () => check_owner(&metadata).map(|()| metadata),
+        () => check_owner("it", &metadata).map(|()| metadata),
     }
 }
 
@@ -340,18 +345,7 @@ pub(crate) fn check_folder_of_secrets(path: &Path) -> io::Result<()> {
 /// # Errors
 /// If it is somebody else's, or is not there.
 pub(crate) fn check_owner_of_folder(path: &Path) -> io::Result<()> {
-    let metadata = fs::metadata(path)?;
-    #[cfg(unix)]
-    match (metadata.uid(), rustix::process::geteuid().as_raw()) {
-        (owner, user) if owner == user || owner == 0 => {}
-        (owner, user) => {
-            let what = format!("its folder belongs to user {owner}, not to {user}");
-            return Err(io::Error::other(what));
-        }
-    }
-    #[cfg(not(unix))]
-    drop(metadata);
-    Ok(())
+    check_owner_or_root("its folder", &fs::metadata(path)?)
 }
 
 /// Makes a folder that only this user may enter, and those above it, unless they are there.

@@ -12,7 +12,7 @@ use ureq::http::Uri;
 
 use crate::error::{Error, Result};
 
-pub(crate) use address::{redacted, userinfo, without_user};
+pub(crate) use address::{host_of, redacted, userinfo, without_user};
 
 /// A host as git names it: lower case, with its port unless that is 443. Hosts are equal or not; there is
 /// no "ends with".

@@ -13,7 +13,7 @@ use super::by_socket;
 use super::output::{Output, time};
 use crate::config::{Config, Flags, Rule, for_public, select};
 use crate::error::{Error, Result, cause};
-use crate::names::{Host, Place, Repository};
+use crate::names::{Host, Place, Repository, host_of};
 use crate::socket;
 use crate::source::{Issued, Outcome, TokenSource};
 use crate::token::{Need, Token};
@@ -134,8 +134,7 @@ fn issue(place: &Place, config: &Config, world: &World<'_>) -> Result<Option<Iss
 
 /// The repository that an address is about, if it is one of a server that a rule is for.
 pub(super) fn place(uri: &Uri, config: &Config) -> Option<Place> {
-    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("https"))?.as_str();
-    let host = Host::parse(authority.rsplit_once('@').map_or(authority, |(_, host)| host))?;
+    let host = Host::parse(host_of(uri)).filter(|_| uri.scheme_str() == Some("https"))?;
     config.rules.iter().find_map(|rule| {
         let path = path_of_repository(&host, uri.path(), rule)?;
         let mut parts = path.trim_start_matches('/').split('/');

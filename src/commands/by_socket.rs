@@ -10,7 +10,7 @@ use super::output::what_it_may;
 use super::token::Given;
 use super::{bazel, place, token};
 use crate::error::{Error, Result};
-use crate::names::{redacted, without_user};
+use crate::names::{host_of, redacted, without_user};
 use crate::socket::{self, ANSWERED, Message};
 use crate::token::{Permissions, Token};
 use crate::world::World;
@@ -80,9 +80,7 @@ pub(super) fn require(socket: &OsStr, request: &TokenRequest<'_>, world: &World<
 /// If there is no answer, or a refusal.
 pub(super) fn token_for_bazel(socket: &OsStr, uri: &Uri, world: &World<'_>) -> Result<Option<Token>> {
     // Neither the user nor the query of an address says which repository it is of, and both may be secrets.
-    let authority = uri.authority().map_or("", |it| it.as_str());
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let address = format!("{}://{host}{}", uri.scheme_str().unwrap_or_default(), uri.path());
+    let address = format!("{}://{}{}", uri.scheme_str().unwrap_or_default(), host_of(uri), uri.path());
     let answer = socket::ask(socket, &Message::new(bazel::OPERATION).with("uri", &address), world)?;
     if answer.word() != ANSWERED {
         let why = answer.value("error").unwrap_or("nothing is served for this");

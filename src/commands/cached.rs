@@ -53,16 +53,25 @@ fn is_of(label: &Label, rule: &Rule) -> bool {
 /// All tokens that are cached and have not expired, of all Apps, and why a store cannot tell. Those that expire last come
 /// last.
 pub(super) fn cached(config: &Config, world: &World<'_>) -> (Vec<Cached>, Vec<Error>) {
-    let (mut all, failures) = cached_at_any_time(config, world);
+    let (mut all, failures) = cached_at_any_time(&sources(config, world), config, world);
     all.retain(|cached| !cached.has_expired(world));
     (all, failures)
 }
 
+/// Each rule, and who opens what is sealed for its App.
+pub(super) type Sources<'c> = Vec<(&'c Rule, TokenSource<'c>)>;
+
+pub(super) fn sources<'c>(config: &'c Config, world: &'c World<'c>) -> Sources<'c> {
+    config.rules.iter().map(|rule| (rule, TokenSource::new(rule, config, world))).collect()
+}
+
 /// The same with those that can be read and have expired by this clock, which may be wrong.
-pub(super) fn cached_at_any_time(config: &Config, world: &World<'_>) -> (Vec<Cached>, Vec<Error>) {
+pub(super) fn cached_at_any_time(
+    sources: &Sources<'_>,
+    config: &Config,
+    world: &World<'_>,
+) -> (Vec<Cached>, Vec<Error>) {
     let cache = Cache::open(world, &config.cache, None);
-    let sources: Vec<(&Rule, TokenSource<'_>)> =
-        config.rules.iter().map(|rule| (rule, TokenSource::new(rule, config, world))).collect();
     let (entries, failures) = cache.entries();
     let mut all: Vec<Cached> = Vec::new();
     for entry in entries {

@@ -1,6 +1,6 @@
 //! `logout`: at the end of a job no token stays behind, here or at GitHub.
 
-use super::cached::{Cached, cached_at_any_time};
+use super::cached::{Cached, Sources, cached_at_any_time, sources};
 use super::output::{Output, count, time};
 use super::place;
 use crate::cache::{Cache, TokenKey};
@@ -159,11 +159,11 @@ fn remove_tokens(
     config: &Config,
     world: &World<'_>,
 ) -> (Done, Vec<Error>) {
-    let sources = config.rules.iter().map(|rule| (rule, TokenSource::new(rule, config, world))).collect();
+    let sources = sources(config, world);
     let mut removing = Removing { way, config, world, sources, unreachable: Vec::new() };
     let (mut done, mut troubles) = (Done::default(), Vec::new());
     for _ in 0..PASSES {
-        let (tokens, failures) = cached_at_any_time(config, world);
+        let (tokens, failures) = cached_at_any_time(&removing.sources, config, world);
         troubles.extend(failures);
         done.replaced = 0;
         for token in choose(tokens, &mut troubles) {
@@ -181,7 +181,7 @@ struct Removing<'c> {
     way: Way,
     config: &'c Config,
     world: &'c World<'c>,
-    sources: Vec<(&'c Rule, TokenSource<'c>)>,
+    sources: Sources<'c>,
     /// The APIs that did not answer in all the time that they had, or want to be left alone, and what came of that: none is waited
     /// for twice.
     unreachable: Vec<(String, Error)>,

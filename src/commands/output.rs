@@ -106,3 +106,14 @@ pub(super) fn what_it_may(permissions: Option<&Permissions>, unknown: &str) -> S
     let each: Vec<String> = permissions.map(|(name, level)| format!("{name}: {level}")).collect();
     if each.is_empty() { unknown.to_owned() } else { each.join(", ") }
 }
+
+/// What comes, without repetitions: a file that several runs of setup wrote to is one file.
+pub(super) fn each_once<T: PartialEq>(all: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut each = Vec::new();
+    for one in all {
+        if !each.contains(&one) {
+            each.push(one);
+        }
+    }
+    each
+}

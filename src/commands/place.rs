@@ -7,7 +7,7 @@ use super::nothing_configured;
 use crate::config::{Config, Selected, select};
 use crate::error::{Error, Result};
 use crate::git;
-use crate::names::{Host, Place, Repository, is_name, redacted};
+use crate::names::{Host, Place, Repository, host_of, is_name, redacted};
 use crate::terminal::in_shell;
 use crate::world::World;
 
@@ -124,8 +124,7 @@ pub(crate) fn parse(text: &str, default: &Host, configured: &dyn Fn(&Host) -> bo
     };
     if text.contains("://") {
         let uri: Uri = text.parse().map_err(|_| wrong())?;
-        let authority = uri.authority().ok_or_else(wrong)?.as_str();
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        let host = host_of(&uri);
         // The port of another scheme says nothing about where https is.
         let host = if uri.scheme_str() == Some("https") { Some(host) } else { host.split(':').next() };
         let path = uri.path().strip_prefix('/').unwrap_or_default();

@@ -21,7 +21,7 @@ use crate::error::{Error, Result, cause};
 use crate::files;
 use crate::git::config::{calls_of_this_program, is_script};
 use crate::source::TokenSource;
-use crate::terminal::in_shell;
+use crate::terminal::{in_shell, path_in_shell};
 use crate::world::World;
 
 /// How it is done.
@@ -275,8 +275,8 @@ fn removal_of_program(world: &World<'_>) -> Result<String> {
             "with the package manager that installed it".to_owned()
         }
         Some(prefix) if has("share/man/man1/git-credential-ghapp.1") => {
-            format!("PREFIX={} ./install.sh --uninstall", in_shell(&prefix.display().to_string()))
+            format!("PREFIX={} ./install.sh --uninstall", path_in_shell(prefix))
         }
-        _ => format!("rm {}", in_shell(&program.display().to_string())),
+        _ => format!("rm {}", path_in_shell(&program)),
     })
 }

@@ -5,13 +5,13 @@ use crate::app::token_command;
 use crate::error::{Error, Result};
 use crate::names::nearest;
 use crate::socket;
-use crate::world::{PRIVATE_KEY, World};
+use crate::world::{PRIVATE_KEY, SHARED_CACHE_PASSWORD, World};
 
 const PREFIX: &str = "GHAPP_";
 /// Those that are no settings.
 const OTHERS: &[&str] = &[
     PRIVATE_KEY,
-    "GHAPP_SHARED_CACHE_PASSWORD",
+    SHARED_CACHE_PASSWORD,
     "GHAPP_CONFIG",
     "GHAPP_TRACE",
     "GHAPP_INSIDE_COMMAND",

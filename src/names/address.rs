@@ -1,5 +1,7 @@
 //! The user and the password in an address, and in what a person writes in its place: they are shown to nobody.
 
+use ureq::http::Uri;
+
 /// An address, or what stands in its place, as it may be shown: without user, password and query, wherever they stand.
 pub(crate) fn redacted(name: &str) -> String {
     let (scheme, rest) = name.split_at(after_scheme(name));
@@ -30,6 +32,12 @@ const SSH_USER: &str = "git";
 pub(crate) fn userinfo(name: &str) -> Option<&str> {
     let authority = name[after_scheme(name)..].split(['/', '?', '#']).next()?;
     authority.rsplit_once('@').map(|(user, _)| user)
+}
+
+/// The host of an address and its port, without the user before them; empty if it has none.
+pub(crate) fn host_of(uri: &Uri) -> &str {
+    let authority = uri.authority().map_or("", |it| it.as_str());
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }
 
 /// Where a name's scheme ends, if it has one.

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::names::{Host, Place, without_user};
 use crate::socket::{SAME_VERSION, VARIABLE, VERSION};
-use crate::world::World;
+use crate::world::{PRIVATE_KEY, World};
 
 /// How many places a token is asked for: each may cost a mint outside.
 const MOST_PLACES: usize = 20;
@@ -23,9 +23,8 @@ pub(super) fn examine_socket(
     world: &World<'_>,
     report: &mut Report<'_, '_>,
 ) -> Result<()> {
-    const KEY: &str = "GHAPP_PRIVATE_KEY";
-    if world.variables.path(KEY).is_some() {
-        let what = Error::new(format!("{KEY} is set here, where the key should not be"));
+    if world.variables.path(PRIVATE_KEY).is_some() {
+        let what = Error::new(format!("{PRIVATE_KEY} is set here, where the key should not be"));
         report.warning("environment", what.hint("unset it here: only serve needs it"))?;
     }
     let served = match by_socket::served(socket, world) {

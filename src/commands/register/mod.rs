@@ -31,7 +31,7 @@ use crate::github::manifest::Standing;
 use crate::names::{ApiUrl, Host};
 use crate::secret::Secret;
 use crate::source::TokenSource;
-use crate::terminal::in_shell;
+use crate::terminal::{in_shell, path_in_shell};
 use crate::world::World;
 
 use dialogue::Dialogue;
@@ -188,7 +188,7 @@ fn command(host: &str, organization: Option<&str>, flags: &Flags, world: &World<
     let host = host.map(|host| format!(" --host {}", in_shell(host)));
     let organization = organization.map(|name| format!(" --organization {}", in_shell(name)));
     let file = flags.config_file(&world.variables);
-    let file = file.map(|file| format!(" --config {}", in_shell(&file.display().to_string())));
+    let file = file.map(|file| format!(" --config {}", path_in_shell(&file)));
     let all = [host, organization, file].into_iter().flatten().collect::<String>();
     format!("{} register{all}", setup::typed_program(world))
 }

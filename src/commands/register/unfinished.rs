@@ -9,7 +9,7 @@ use crate::commands::output::Output;
 use crate::commands::setup;
 use crate::config::Flags;
 use crate::error::{Error, Result};
-use crate::terminal::in_shell;
+use crate::terminal::{in_shell, path_in_shell};
 use crate::world::World;
 
 /// What an earlier run left of a registration on the same host for the same account.
@@ -59,7 +59,7 @@ pub(in crate::commands) fn reminder(flags: &Flags, world: &World<'_>) -> Option<
         Ok(earlier) => earlier?,
         Err(why) => return Some(why),
     };
-    let file = in_shell(&record.path().display().to_string());
+    let file = path_in_shell(record.path());
     let (what, rest) = match left? {
         Left::Code(_) => (format!("an App was made on {host}, and its key not yet fetched"), file),
         Left::Key(app, _) => (format!("App {} was made on {host}, and is not set up", app.slug), file),

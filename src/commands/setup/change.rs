@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::git::config::{self as git_config, Scope};
 use crate::names::is_name;
-use crate::terminal::in_shell;
+use crate::terminal::{in_shell, path_in_shell};
 use crate::world::World;
 
 /// A change, with all that taking it back needs. Nothing in it is secret.
@@ -177,7 +177,7 @@ impl Change {
                 let option = match scope {
                     Scope::Global => "--global".to_owned(),
                     Scope::System => "--system".to_owned(),
-                    Scope::File(path) => format!("--file {}", in_shell(&path.display().to_string())),
+                    Scope::File(path) => format!("--file {}", path_in_shell(path)),
                 };
                 let was = match replaced.as_slice() {
                     [] => String::new(),
@@ -226,8 +226,8 @@ pub(super) fn is_identity(path: &Path) -> bool {
     name.starts_with("identity-") && name.ends_with(".gitconfig")
 }
 
-/// Whether two paths are of one folder: a home can be reached on several ways.
-fn is_same(one: &Path, other: &Path) -> bool {
+/// Whether two paths are of one folder or file: a home can be reached on several ways.
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
     let real = |path| fs::canonicalize(path).ok();
     one == other || real(one).is_some_and(|one| Some(one) == real(other))
 }

@@ -9,7 +9,7 @@ use crate::config::Rule;
 use crate::error::{Error, Result};
 use crate::git;
 use crate::git::config::{self, Scope, is_ours};
-use crate::terminal::in_shell;
+use crate::terminal::{in_shell, path_in_shell};
 use crate::world::World;
 
 /// A setting of git's that is to be there.
@@ -241,7 +241,7 @@ pub(super) fn helper_with(flags: &[(&'static str, String)], world: &World<'_>) -
 /// How a person calls this program.
 pub(in crate::commands) fn typed_program(world: &World<'_>) -> String {
     match Here::find(world) {
-        Ok(here) if !here.is_first_in_path => in_shell(&here.path.display().to_string()),
+        Ok(here) if !here.is_first_in_path => path_in_shell(&here.path),
         _ => PROGRAM.to_owned(),
     }
 }

@@ -1,6 +1,5 @@
 //! What setup wrote, so that it can take it back: a file beside the configuration.
 
-use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use super::change::Change;
 use super::files::replace_private;
 use super::key::absolute;
 use crate::app::key::keyring;
+use crate::commands::output::each_once;
 use crate::config::Config;
 use crate::error::{Error, Result, cause};
 use crate::files::{is_absent, read_own_text, read_own_text_of_machine};
@@ -258,10 +258,4 @@ impl Journal {
             })
             .collect())
     }
-}
-
-/// The lines without repetitions: a file that several runs of setup wrote to is one file.
-pub(super) fn each_once(lines: Vec<String>) -> Vec<String> {
-    let mut seen = HashSet::new();
-    lines.into_iter().filter(|line| seen.insert(line.clone())).collect()
 }

@@ -1,6 +1,7 @@
 //! Whom git is to ask this program for: everybody on the host, or some owners; and how their names are written.
 
 use super::Options;
+use crate::commands::output::each_once;
 use crate::commands::person::Person;
 use crate::config::{Flags, Rule};
 use crate::error::{Error, Result};
@@ -239,16 +240,9 @@ pub(super) fn in_words(
 
 /// The owners and repositories that rules name, each once.
 fn names<'r>(rules: impl Iterator<Item = &'r Rule>) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for rule in rules {
-        let of_rule = rule.owners.iter().cloned().chain(rule.repositories.iter().map(ToString::to_string));
-        for name in of_rule {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-    }
-    names
+    each_once(rules.flat_map(|rule| {
+        rule.owners.iter().cloned().chain(rule.repositories.iter().map(ToString::to_string))
+    }))
 }
 
 /// `a`, `a and b`, `a, b and c`

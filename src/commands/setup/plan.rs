@@ -21,7 +21,7 @@ use crate::files::open_to_others;
 use crate::git::config::{self, Helper, Scope};
 use crate::github::answers::{AppInfo, Installation};
 use crate::source::{MintedBy, TokenSource, with_token};
-use crate::terminal::in_shell;
+use crate::terminal::{in_shell, path_in_shell};
 use crate::token::Need;
 use crate::world::World;
 
@@ -253,9 +253,7 @@ impl<'s> Setup<'s> {
 /// What a person types to take it back.
 fn undo_command(scope: &Scope, file: &Path, flags: &Flags, world: &World<'_>) -> String {
     let system = if *scope == Scope::System { " --system" } else { "" };
-    let named = flags
-        .config_file(&world.variables)
-        .map(|_| format!(" --config {}", in_shell(&file.display().to_string())));
+    let named = flags.config_file(&world.variables).map(|_| format!(" --config {}", path_in_shell(file)));
     format!("{} setup{system} --undo{}", typed_program(world), named.unwrap_or_default())
 }
 

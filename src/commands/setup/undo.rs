@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::super::cached::cached;
-use super::super::output::{Output, count, time};
+use super::super::output::{Output, count, each_once, time};
 use super::git_side::typed_program;
-use super::journal::{Journal, Which, each_once};
+use super::journal::{Journal, Which};
 use super::key::kept;
 use crate::commands::person::Person;
 use crate::config::{Config, Flags};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::change::{Change, is_identity};
+use super::change::{Change, is_identity, is_same};
 use super::files::{is_empty_file, put_back, read_if_there, read_key, remove, replace};
 use super::rule;
 use crate::app::key::keyring;
@@ -62,7 +62,7 @@ impl Change {
                 }
                 if !from.exists() {
                     put_back(from, &read_key(to)?)?;
-                } else if fs::canonicalize(from).ok() == fs::canonicalize(to).ok() {
+                } else if is_same(from, to) {
                     // It is there once.
                     let what = format!(
                         "the private key is not moved back to {}, which is a link to it",

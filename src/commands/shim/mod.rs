@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::output::Output;
+use super::output::{Output, each_once};
 use super::setup::Here;
 use super::{by_socket, exec, place, token};
 use crate::config::{Config, Flags, Rule, select};
@@ -131,13 +131,7 @@ fn remove(options: &Options, world: &World<'_>, output: &mut Output<'_>) -> Resu
 pub(super) fn found(world: &World<'_>) -> Vec<PathBuf> {
     let folders = world.variables.search_path().into_iter().chain(default_folder(world));
     let files = folders.map(|folder| folder.join(FILE));
-    let mut shims: Vec<PathBuf> = Vec::new();
-    for path in files.filter(|path| is_shim(path)) {
-        if !shims.contains(&path) {
-            shims.push(path);
-        }
-    }
-    shims
+    each_once(files.filter(|path| is_shim(path)))
 }
 
 /// Runs the real one, as the App where one is configured for what the call is about.
